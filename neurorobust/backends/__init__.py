@@ -1,0 +1,1 @@
+"""Targets that run a network: reference (the definition), engine (fast, exact), lava, slayer."""

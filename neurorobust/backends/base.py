@@ -1,0 +1,109 @@
+"""What every backend is: bound to one model, fed spikes or drive, answering on the aligned clock.
+
+Aligned clock: column k of every layer is its answer to input column k, with state zero before column 0;
+the backend hides latency, resets and padding.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Collection
+from typing import Protocol, runtime_checkable
+
+import torch
+
+from neurorobust.errors import BadInput
+from neurorobust.netx.model import NetxModel
+from neurorobust.surrogates import Surrogate
+from neurorobust.types import Drive, Inputs, Run
+
+
+@runtime_checkable
+class Backend(Protocol):
+    """A target."""
+
+    name: str
+    model: NetxModel
+
+    def run(self, inputs: Inputs, record: Collection[int] = ()) -> Run:
+        """Run a batch.
+
+        Args:
+            inputs: spikes uint8 `[batch, *model.input_shape, time]` for the first synapse (an on-chip input layer
+                before it is skipped), or `Drive` for the on-chip input layer.
+            record: numbers (in the file) of the layers whose spikes, u and v are wanted.
+
+        Raises:
+            BadInput: shape, dtype or value does not fit the model.
+            BackendError: the target failed or timed out.
+        """
+        ...
+
+
+@runtime_checkable
+class DifferentiableBackend(Backend, Protocol):
+    """A target that also passes gradients."""
+
+    def forward(self, inputs: Inputs, surrogate: Surrogate) -> Run:
+        """`run` on float tensors that hold exact 0/1 spikes or integer drive; the result carries gradients.
+
+        Raises:
+            BadInput: anything fractional, or spikes other than 0 and 1.
+        """
+        ...
+
+
+def check_inputs(model: NetxModel, inputs: Inputs) -> None:
+    """Refuse inputs that do not fit the model, naming the tensor, its value and the limit.
+
+    Accepts integer tensors (`run`) and float tensors with integral values (`forward`).
+    """
+    if isinstance(inputs, Drive):
+        if model.input_layer is None:
+            raise BadInput("drive: the network has no on-chip input layer, give it spikes")
+        _check_shape("drive", tuple(inputs.bias_mant.shape[1:]), model.input_shape)
+        _check_integral("drive", inputs.bias_mant)
+        low, high = _range(inputs.bias_mant)
+        if low < -(1 << 15) or high >= 1 << 15:
+            worst = low if low < -(1 << 15) else high
+            raise BadInput(f"drive: bias_mant {worst:g} outside [-32768, 32767] (int16 in Lava)")
+        return
+    if inputs.dim() != 5:
+        raise BadInput(f"spikes: {inputs.dim()} axes, need 5 (batch, channel, height, width, time)")
+    _check_shape("spikes", tuple(inputs.shape[1:4]), model.input_shape)
+    if inputs.shape[4] < 1:
+        raise BadInput("spikes: 0 time steps, need at least 1")
+    _check_integral("spikes", inputs)
+    low, high = _range(inputs)
+    if low < 0 or high > 1:
+        raise BadInput(f"spikes: value {low if low < 0 else high:g} is neither 0 nor 1")
+
+
+def _check_shape(name: str, given: tuple[int, ...], wanted: tuple[int, ...]) -> None:
+    if given != wanted:
+        raise BadInput(
+            f"{name}: shape {given} does not match the network's input {wanted} (C, H, W)"
+        )
+
+
+def _check_integral(name: str, values: torch.Tensor) -> None:
+    if values.is_floating_point() and not bool(torch.all(values == torch.trunc(values))):
+        fractional = values.detach()[values.detach() != torch.trunc(values.detach())][0].item()
+        raise BadInput(f"{name}: value {fractional} is not an integer")
+
+
+def _range(values: torch.Tensor) -> tuple[float, float]:
+    return (0.0, 0.0) if values.numel() == 0 else (float(values.min()), float(values.max()))
+
+
+def check_record(model: NetxModel, record: Collection[int]) -> None:
+    """Refuse layer numbers that hold no neurons."""
+    known = [layer.number for layer in model.spiking_layers]
+    for number in record:
+        if number not in known:
+            raise BadInput(f"record: layer {number} holds no neurons, layers that do: {known}")
+
+
+def neurons(shape: tuple[int, ...]) -> int:
+    """Neurons in a layer of this shape."""
+    return math.prod(shape)

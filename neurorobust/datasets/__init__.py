@@ -1,0 +1,1 @@
+"""Labelled data: what `--dataset` names. (Being written: see base.py for the interface.)"""

@@ -1,0 +1,50 @@
+"""One labelled set in memory."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from neurorobust.types import Labels
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """A set in its own order.
+
+    Attributes:
+        name: as typed (`digits`, `mnist`, `npz:FILE`, ...).
+        split: `train` or `test`.
+        x: images `[N, C, H, W]`, uint8 (0..255) or float32 in [0, 1]; or spikes uint8 `[N, C, H, W, T]`.
+        y: int64 `[N]`.
+        classes: number of classes.
+    """
+
+    name: str
+    split: str
+    x: Tensor
+    y: Labels
+    classes: int
+
+    def __len__(self) -> int:
+        return int(self.x.shape[0])
+
+    @property
+    def domain(self) -> str:
+        """`images` or `spikes`."""
+        return "spikes" if self.x.dim() == 5 else "images"
+
+    def batch(self, start: int, stop: int) -> tuple[Tensor, Labels]:
+        """Samples start..stop: float32 images in [0, 1] or uint8 spikes, and their labels."""
+        x = self.x[start:stop]
+        if self.domain == "images":
+            x = x.to(torch.float32) / 255 if x.dtype == torch.uint8 else x.to(torch.float32)
+        return x, self.y[start:stop]
+
+    def limited(self, limit: int | None) -> Dataset:
+        """The first `limit` samples."""
+        if limit is None or limit >= len(self):
+            return self
+        return Dataset(self.name, self.split, self.x[:limit], self.y[:limit], self.classes)

@@ -1,0 +1,54 @@
+"""Every error this package raises on purpose.
+
+    NeuroRobustError
+    ├── BadInput              the caller's fault; the command line exits 2
+    │   ├── ModelFileError    a .net file that cannot be read or holds what no backend here runs
+    │   ├── CardError         no card, or a card that does not fit its model
+    │   ├── DatasetError      missing, unknown or unfitting data
+    │   ├── OutputError       a path that cannot be written, or that already holds a result
+    │   └── UnavailableError  something optional that is not installed (Lava, tonic, a board)
+    ├── CheckFailed           the question was answered, with "no"; the command line exits 1
+    └── BackendError          a backend broke or timed out while running; the command line exits 1
+
+Messages are one line and name object, value and limit: `layer 3 (dense): weight 300 outside [-256, 254]`.
+"""
+
+
+class NeuroRobustError(Exception):
+    """Root of the tree."""
+
+    exit_code = 1
+
+
+class BadInput(NeuroRobustError, ValueError):
+    """The caller's input is refused; nothing was written."""
+
+    exit_code = 2
+
+
+class ModelFileError(BadInput):
+    """A NetX file that is damaged, hostile or holds what no backend here computes."""
+
+
+class CardError(BadInput):
+    """The card of a model is missing or contradicts the model."""
+
+
+class DatasetError(BadInput):
+    """The data set is unknown, missing or does not fit the model."""
+
+
+class OutputError(BadInput):
+    """The output path cannot be written or already holds a result."""
+
+
+class UnavailableError(BadInput):
+    """An optional part (Lava, tonic, a Loihi 2 board) is not there; the message says how to get it."""
+
+
+class CheckFailed(NeuroRobustError):
+    """A check (parity, confirmation) ran and failed; the message says where first."""
+
+
+class BackendError(NeuroRobustError):
+    """A backend failed or exceeded its time limit while it ran."""

@@ -1,0 +1,149 @@
+"""The chip's integer rules, as Lava's fixed-point models compute them. The only file that knows them.
+
+Source: lava-nc 0.10.0, `lava/proc/lif/models.py` (LIF), `lava/proc/dense/models.py` and
+`lava/utils/weightutils.py` (weights), lava-dl 0.6.0 `netx/hdf5.py`, `netx/utils.py`.
+Where code and comment disagree there, the code counts; see docs/semantics.md.
+Everything here is numpy and slow on purpose: it is the definition that fast code is tested against.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+
+from neurorobust.errors import ModelFileError
+
+IntArray: TypeAlias = npt.NDArray[np.integer[Any]]
+
+DECAY_BITS = 12
+DECAY_UNITY = 1 << DECAY_BITS  # a decay of 4096 forgets everything in one step
+STATE_SHIFT = 6  # a_in, bias and threshold are MSB-aligned to u and v by this many bits
+STATE_LIMIT = 1 << 23  # u and v are signed 24-bit variables
+WEIGHT_MIN, WEIGHT_MAX = -256, 254  # mixed-sign weights in SLAYER's units (even, 8 bits and a sign)
+DELAY_MAX = 62  # NetX clamps beyond it
+THRESHOLD_MAX = (1 << 17) - 1  # vThMant on the chip; Lava's simulation does not check it
+BIAS_BITS = 13  # documented width of bias_mant on the chip
+ACCUMULATOR_THRESHOLD = 1 << 17  # lava-dl writes `1 << 18 - 1`, meant as (1 << 18) - 1
+MAX_REAL_WEIGHT_BITS = 8
+
+
+def decay(state: IntArray, factor: IntArray | int) -> npt.NDArray[np.int64]:
+    """`sign(x) * (|x| * (4096 - factor) >> 12)`: multiply by the kept fraction, round toward zero.
+
+    Args:
+        state: integers of any shape, |state| < 2^31.
+        factor: decay constant(s) in [0, 4096], broadcast against `state`.
+    """
+    product = np.abs(state.astype(np.int64)) * (DECAY_UNITY - np.asarray(factor, dtype=np.int64))
+    return np.sign(state).astype(np.int64) * (product >> DECAY_BITS)
+
+
+def wrap_current(current: IntArray) -> npt.NDArray[np.int64]:
+    """Subtract or add 2^24 *once* where the current left (-2^23, 2^23]; +2^23 itself stays, -2^23 does not."""
+    out = current.astype(np.int64)
+    high, low = out > STATE_LIMIT, out <= -STATE_LIMIT
+    out[high] -= 2 * STATE_LIMIT
+    out[low] += 2 * STATE_LIMIT
+    return out
+
+
+def clip_voltage(voltage: IntArray) -> npt.NDArray[np.int64]:
+    """Saturate to ±(2^23 - 1)."""
+    return np.clip(voltage.astype(np.int64), -STATE_LIMIT + 1, STATE_LIMIT - 1)
+
+
+def cast_bias(bias: IntArray) -> npt.NDArray[np.int64]:
+    """`bias_mant` is stored as int16 and wraps silently: 40000 becomes -25536."""
+    return bias.astype(np.int64).astype(np.int16).astype(np.int64)
+
+
+def lif_step(
+    current: IntArray,
+    voltage: IntArray,
+    activation: IntArray,
+    bias: IntArray | int,
+    current_decay: IntArray | int,
+    voltage_decay: IntArray | int,
+    threshold: IntArray | int,
+) -> tuple[npt.NDArray[np.bool_], npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+    """One step of a CUBA leaky integrate-and-fire neuron.
+
+        u <- wrap(decay(u, iDecay) + (a << 6))
+        v <- clip(decay(v, vDecay) + u + (bias << 6))
+        s <- v > (vth << 6);  v <- 0 where s
+
+    Args:
+        current, voltage: u and v before the step, one entry a neuron.
+        activation: the synapses' sum a.
+        bias: bias_mant after `cast_bias`.
+        current_decay, voltage_decay: in [0, 4096].
+        threshold: vThMant.
+
+    Returns:
+        spikes, u and v after the step (v already reset).
+    """
+    u = wrap_current(decay(current, current_decay) + (activation.astype(np.int64) << STATE_SHIFT))
+    v = clip_voltage(
+        decay(voltage, voltage_decay) + u + (np.asarray(bias, dtype=np.int64) << STATE_SHIFT)
+    )
+    spikes = v > (np.asarray(threshold, dtype=np.int64) << STATE_SHIFT)
+    return spikes, u, np.where(spikes, 0, v)
+
+
+def wrap_signed_24(total: IntArray) -> npt.NDArray[np.int64]:
+    """Conv sums keep their low 24 bits, sign-extended (lava `utils/weightutils`/conv models)."""
+    return ((total.astype(np.int64) + STATE_LIMIT) & (2 * STATE_LIMIT - 1)) - STATE_LIMIT
+
+
+@dataclass(frozen=True)
+class PackedWeights:
+    """Dense weights as Lava's synapse holds them: the sum of `weights` is shifted right by `shift`."""
+
+    weights: npt.NDArray[np.int64]
+    shift: int
+
+
+def pack_dense_weights(weights: IntArray) -> PackedWeights:
+    """What becomes of a dense matrix between the file and the synapse: scaled up, clipped, truncated.
+
+    NetX scales the matrix up by a power of two to use all 8 bits (`netx/utils.py: optimize_weight_bits`), the Dense
+    model then finds the sign mode again with another rule (`max <= 0` instead of `max < 0`), clips and truncates.
+    An inhibitory-only matrix can lose its most negative weight there (-128 becomes -127): that is computed, not mended.
+
+    Args:
+        weights: integers `[out, in]` as stored, in [-256, 254] (255 when no weight is negative).
+
+    Raises:
+        ModelFileError: an all-zero matrix (Lava divides by zero) or a weight out of range (Lava would lose it).
+    """
+    low, high = int(weights.min()), int(weights.max())
+    if low == high == 0:
+        raise ModelFileError("dense weights are all zero: Lava cannot scale such a matrix")
+    if low < WEIGHT_MIN or high > (WEIGHT_MAX if low < 0 else WEIGHT_MAX + 1):
+        worst = low if low < WEIGHT_MIN else high
+        raise ModelFileError(f"weight {worst} outside [{WEIGHT_MIN}, {WEIGHT_MAX}]")
+    mixed = low < 0 <= high
+    if mixed:
+        scale = min(127 / high if high else np.inf, -128 / low)
+    else:
+        scale = 255 / high if low >= 0 else -256 / low
+    shift = int(np.floor(np.log2(scale))) + mixed
+    even_bits = next(
+        (n for n in range(MAX_REAL_WEIGHT_BITS, 0, -1) if not np.any(weights % (1 << n))), 0
+    )
+    weight_bits = MAX_REAL_WEIGHT_BITS - shift - (even_bits - mixed)
+    scaled = weights.astype(np.int64) << shift
+    return PackedWeights(_clip_and_truncate(scaled, weight_bits), shift)
+
+
+def _clip_and_truncate(scaled: npt.NDArray[np.int64], weight_bits: int) -> npt.NDArray[np.int64]:
+    """The Dense model's own pass over the scaled weights (`lava/utils/weightutils.py`)."""
+    excitatory, inhibitory = bool(scaled.min() >= 0), bool(scaled.max() <= 0)
+    mixed = not (excitatory or inhibitory)
+    sign = -1 if inhibitory and not excitatory else 1
+    clipped = np.clip(sign * scaled, -256 if mixed else 0, 255)
+    dropped = MAX_REAL_WEIGHT_BITS - weight_bits + mixed
+    return sign * ((clipped >> dropped) << dropped)

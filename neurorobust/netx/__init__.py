@@ -1,0 +1,27 @@
+"""NetX HDF5 files as plain data. Imports neither torch nor Lava."""
+
+from neurorobust.netx.model import (
+    AverageLayer,
+    ConvLayer,
+    DenseLayer,
+    FlattenLayer,
+    InputLayer,
+    Layer,
+    NetxModel,
+    Neuron,
+)
+from neurorobust.netx.read import read
+from neurorobust.netx.write import write
+
+__all__ = [
+    "AverageLayer",
+    "ConvLayer",
+    "DenseLayer",
+    "FlattenLayer",
+    "InputLayer",
+    "Layer",
+    "NetxModel",
+    "Neuron",
+    "read",
+    "write",
+]

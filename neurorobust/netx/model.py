@@ -1,0 +1,152 @@
+"""A `.net` file as frozen data. Shapes are C, H, W; a dense shape is (features, 1, 1)."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+
+IntArray: TypeAlias = npt.NDArray[np.int64]
+Shape: TypeAlias = tuple[int, int, int]
+Pair: TypeAlias = tuple[int, int]
+
+
+@dataclass(frozen=True, eq=False)
+class Neuron:
+    """CUBA/LIF parameters as stored: integers, one for the layer or one a channel (1-D arrays, length C).
+
+    Attributes:
+        current_decay: `iDecay` in [0, 4096].
+        voltage_decay: `vDecay` in [0, 4096].
+        threshold: `vThMant`; a neuron spikes when v > threshold << 6.
+    """
+
+    current_decay: IntArray
+    voltage_decay: IntArray
+    threshold: IntArray
+
+
+@dataclass(frozen=True, eq=False)
+class InputLayer:
+    """`type: input`. With a neuron it lives on the chip and is fed drive; without, it only declares a shape.
+
+    Attributes:
+        number: position in the file.
+        weight, bias: how the encoder turns x into drive, `trunc(weight * x + bias)`; Lava never applies them.
+    """
+
+    number: int
+    shape: Shape
+    neuron: Neuron | None
+    weight: float = 64.0
+    bias: float = 0.0
+    kind = "input"
+
+
+@dataclass(frozen=True, eq=False)
+class DenseLayer:
+    """`type: dense`.
+
+    Attributes:
+        weight: int64 `[out, in]` as stored, before Lava packs it.
+        bias: int64 `[out]` bias_mant as stored (not yet cast to int16), or None.
+        delay: int64 `[out, in]` synaptic delays in steps, clamped to 62 as NetX does, or None.
+        neuron: None means NetX's accumulator: iDecay 0, vDecay 4096, threshold 2^17.
+    """
+
+    number: int
+    shape: Shape
+    neuron: Neuron | None
+    weight: IntArray
+    bias: IntArray | None = None
+    delay: IntArray | None = None
+    kind = "dense"
+
+
+@dataclass(frozen=True, eq=False)
+class ConvLayer:
+    """`type: conv`; the stored kernel equals torch's cross-correlation.
+
+    Attributes:
+        weight: int64 `[out, in / groups, kH, kW]`.
+        bias: int64 `[out]` or None.
+        stride, padding, dilation: (H, W).
+    """
+
+    number: int
+    shape: Shape
+    neuron: Neuron
+    weight: IntArray
+    bias: IntArray | None = None
+    stride: Pair = (1, 1)
+    padding: Pair = (0, 0)
+    dilation: Pair = (1, 1)
+    groups: int = 1
+    kind = "conv"
+
+
+@dataclass(frozen=True, eq=False)
+class FlattenLayer:
+    """`type: flatten`: C, H, W order from here on; computes nothing."""
+
+    number: int
+    shape: Shape
+    kind = "flatten"
+
+
+@dataclass(frozen=True, eq=False)
+class AverageLayer:
+    """`type: average`: the readout's business, a no-op for spikes. Lava's NetX cannot load it."""
+
+    number: int
+    shape: Shape
+    kind = "average"
+
+
+Layer: TypeAlias = InputLayer | DenseLayer | ConvLayer | FlattenLayer | AverageLayer
+SpikingLayer: TypeAlias = InputLayer | DenseLayer | ConvLayer
+
+
+@dataclass(frozen=True, eq=False)
+class NetxModel:
+    """One network as it stands in a `.net` file. Never mutated.
+
+    Attributes:
+        input_shape: C, H, W of what the network is fed.
+        layers: all layers of the file, in order.
+        sha256: hex digest of the file the model was read from ("" for a model not yet written).
+        path: the file it was read from ("" for a model not yet written).
+    """
+
+    input_shape: Shape
+    layers: tuple[Layer, ...]
+    sha256: str = ""
+    path: str = ""
+
+    @property
+    def input_layer(self) -> InputLayer | None:
+        """The on-chip input layer that takes drive, if the network starts with one."""
+        first = self.layers[0]
+        return first if isinstance(first, InputLayer) and first.neuron is not None else None
+
+    @property
+    def spiking_layers(self) -> tuple[SpikingLayer, ...]:
+        """The layers that hold neurons, in order; their `number` is their place in the file."""
+        return tuple(
+            layer
+            for layer in self.layers
+            if isinstance(layer, DenseLayer | ConvLayer)
+            or (isinstance(layer, InputLayer) and layer.neuron is not None)
+        )
+
+    @property
+    def output_layer(self) -> SpikingLayer:
+        return self.spiking_layers[-1]
+
+    @property
+    def outputs(self) -> int:
+        """Neurons of the last layer."""
+        return math.prod(self.output_layer.shape)

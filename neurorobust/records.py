@@ -1,0 +1,159 @@
+"""The schema of cards and records: what is written to disk beside models and results. Versioned."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from neurorobust.statistics import wilson
+
+
+class _Strict(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class EncoderCard(_Strict):
+    """How x becomes network input.
+
+    kind: `drive` (integer bias into the on-chip input layer), `poisson` (spike probability = gain * pixel a step),
+    `direct` (data already are binary spikes).
+    mean, std: normalisation of pixels in [0, 1] before the drive, (x - mean) / std.
+    """
+
+    kind: Literal["drive", "poisson", "direct"]
+    mean: float = 0.0
+    std: float = Field(default=1.0, gt=0)
+    gain: float = Field(default=1.0, gt=0, le=1)
+
+
+class Card(_Strict):
+    """What a `.net` file does not say. Lies beside it as `card.json`."""
+
+    version: Literal[1] = 1
+    name: str = ""
+    dataset: str | None = None
+    encoder: EncoderCard
+    steps: int = Field(ge=1, le=100_000)
+    readout: Literal["count", "membrane"] = "count"
+    logit_scale: float | None = Field(default=None, gt=0)  # None: readout.default_scale
+    sha256: str | None = None  # of the .net file it belongs to; None: any
+    training: dict[str, Any] = Field(default_factory=dict)  # command, seed, defence …
+    accuracy: dict[str, Any] = Field(
+        default_factory=dict
+    )  # float, deployed: correct, total, interval
+    notes: str = ""
+
+
+class Rate(_Strict):
+    """A count with its 95 % Wilson interval."""
+
+    correct: int
+    total: int
+    interval: tuple[float, float]
+
+
+def rate(correct: int, total: int) -> Rate:
+    """A count with its interval."""
+    return Rate(correct=correct, total=total, interval=wilson(correct, total))
+
+
+class AttackRate(_Strict):
+    """One attack at one budget. `correct`: samples right both clean and attacked."""
+
+    correct: int
+    total: int
+    interval: tuple[float, float]
+    success: Rate  # `correct` = broken among the samples that were right when clean
+    zero_gradient: float | None = (
+        None  # share of samples whose gradient is all zero at the start point
+    )
+    seconds: float
+
+
+class RobustRate(_Strict):
+    """Worst case over attacks, per sample; samples wrong when clean count as not robust."""
+
+    correct: int
+    total: int
+    interval: tuple[float, float]
+    by_attack: dict[str, AttackRate]
+
+
+class Confirmation(_Strict):
+    """Adversarial samples replayed on another target, compared spike for spike."""
+
+    backend: str
+    requested: int
+    replayed: int
+    identical: int
+    adversarial: int  # how many of the replayed were successful adversarials
+    first_difference: str | None = None
+
+
+class Cell(_Strict):
+    """One cell of the 2x2: crafted on `crafted`, scored on `scored`."""
+
+    crafted: Literal["float", "deployed"]
+    scored: Literal["float", "deployed"]
+    success: Rate  # `correct` = broken among the samples that both networks get right when clean
+
+
+class Comparison(_Strict):
+    """Float against deployed at one epsilon."""
+
+    epsilon: str
+    attack: str
+    clean_float: Rate
+    clean_deployed: Rate
+    flips: int  # clean labels that quantisation alone changed
+    cells: tuple[Cell, ...]
+    mcnemar_p: (
+        float  # exact, on the paired robust outcomes of white-box float and white-box deployed
+    )
+    discordant: tuple[int, int]  # (robust on float only, robust on deployed only)
+
+
+class ParityResult(_Strict):
+    """The same inputs through two backends."""
+
+    first: str
+    second: str
+    samples: int
+    layers: tuple[int, ...]
+    variables: tuple[str, ...]
+    identical: bool
+    first_difference: str | None = None
+
+
+class Provenance(_Strict):
+    """Where and with what a result was computed."""
+
+    neurorobust: str
+    versions: dict[str, str]
+    machine: dict[str, str]
+    command: str
+    started: str  # ISO 8601, UTC
+    seconds: float
+
+
+class Record(_Strict):
+    """One evaluation, as data. Arrays per sample are in `samples.npz` beside it (see evaluation.py)."""
+
+    version: Literal[1] = 1
+    model: str
+    model_sha256: str
+    card: Card
+    backend: str
+    target: str  # what `backend` is, in words: "Lava's integers, computed by neurorobust's engine"
+    dataset: str
+    seed: int
+    attacks: dict[str, dict[str, Any]]  # name -> its settings
+    clean: Rate
+    robust: dict[str, RobustRate] = Field(default_factory=dict)  # by epsilon as typed
+    robust_flips: dict[str, RobustRate] = Field(default_factory=dict)  # by number of flips as typed
+    confirmed: Confirmation | None = None
+    comparison: tuple[Comparison, ...] = ()
+    parity: tuple[ParityResult, ...] = ()
+    flags: tuple[str, ...] = ()
+    provenance: Provenance

@@ -1,0 +1,110 @@
+"""The vocabulary: what flows between the rooms, with shapes.
+
+Axes are SLAYER's: batch, channel, height, width, time (NCHWT). Dense inputs are `[batch, features, 1, 1, time]`.
+Neurons of a layer are flattened in C, H, W order, time last.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TypeAlias
+
+from jaxtyping import Float, Int32, Int64, Num, UInt8
+from torch import Tensor
+
+from neurorobust.errors import BadInput
+
+Spikes: TypeAlias = UInt8[Tensor, "batch channel height width time"]
+Images: TypeAlias = Float[Tensor, "batch channel height width"]
+Labels: TypeAlias = Int64[Tensor, " batch"]
+Logits: TypeAlias = Float[Tensor, "batch classes"]
+
+
+@dataclass(frozen=True)
+class Drive:
+    """A constant bias into an on-chip input layer, held for `steps` steps.
+
+    Attributes:
+        bias_mant: int32 `[batch, channel, height, width]`; Lava casts it to int16. In a backend's
+            differentiable `forward` the same integers, held in a float tensor.
+        steps: number of time steps, ≥ 1.
+    """
+
+    bias_mant: Num[Tensor, "batch channel height width"]
+    steps: int
+
+    def __post_init__(self) -> None:
+        if self.steps < 1:
+            raise BadInput(f"drive: steps {self.steps} below 1")
+
+    def __len__(self) -> int:
+        return int(self.bias_mant.shape[0])
+
+
+Inputs: TypeAlias = "Spikes | Drive"
+
+
+@dataclass(frozen=True)
+class LayerTrace:
+    """One layer's spikes and Lava's variables after every step, each `[batch, neurons, time]`.
+
+    `v` is 0 where the neuron spiked: Lava resets before the step ends.
+    """
+
+    spikes: UInt8[Tensor, "batch neurons time"]
+    u: Int32[Tensor, "batch neurons time"]
+    v: Int32[Tensor, "batch neurons time"]
+
+
+@dataclass(frozen=True)
+class Run:
+    """What a backend computed.
+
+    Attributes:
+        spikes: the last layer's output `[batch, neurons, time]`, uint8 (floats with gradients from `forward`).
+        membrane: the last layer's v after the last step `[batch, neurons]`, int32 (or floats likewise).
+        layers: the layers asked for with `record`, by their number in the file.
+    """
+
+    spikes: Num[Tensor, "batch neurons time"]
+    membrane: Num[Tensor, "batch neurons"]
+    layers: dict[int, LayerTrace]
+
+
+@dataclass(frozen=True)
+class ImageBudget:
+    """How far one image may move: `norm` is `linf` (the only one so far), `epsilon` in pixel units [0, 1]."""
+
+    epsilon: float
+    norm: str = "linf"
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.epsilon <= 1:
+            raise BadInput(
+                f"budget: eps {self.epsilon} outside [0, 1] (pixel units, before any normalisation)"
+            )
+        if self.norm != "linf":
+            raise BadInput(f"budget: norm {self.norm!r} unknown, known: linf")
+
+
+@dataclass(frozen=True)
+class SpikeBudget:
+    """How many entries of one binary spike tensor may be flipped (an L0 budget, insertions and deletions alike)."""
+
+    flips: int
+
+    def __post_init__(self) -> None:
+        if self.flips < 0:
+            raise BadInput(f"budget: flips {self.flips} below 0")
+
+
+Budget: TypeAlias = ImageBudget | SpikeBudget
+
+
+@dataclass(frozen=True)
+class ThreatModel:
+    """What the adversary may do and know."""
+
+    budget: Budget
+    access: str = "white-box"
+    queries: int | None = None
