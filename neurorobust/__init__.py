@@ -1,3 +1,3 @@
-"""Train, export, check, run and attack spiking networks as they are deployed (Lava fixed point, Loihi 2)."""
+"""Train, export, check, run and attack spiking networks as they are deployed."""
 
 __version__ = "0.1.0"

@@ -19,8 +19,8 @@ from neurorobust.types import Labels, Logits, Run
 class Classifier:
     """A network with its eyes and its mouth.
 
-    `x` is what the encoder takes: images float `[batch, C, H, W]` in [0, 1], or spikes `[batch, C, H, W, time]`.
-    The generator feeds random encoders; every call draws afresh from it.
+    `x` is what the encoder takes: images float `[batch, C, H, W]` in [0, 1], or spikes
+    `[batch, C, H, W, time]`. The generator feeds random encoders; every call draws afresh from it.
     """
 
     encoder: Encoder
@@ -30,6 +30,7 @@ class Classifier:
 
     @property
     def differentiable(self) -> bool:
+        """Whether `logits` can carry gradients."""
         return isinstance(self.backend, DifferentiableBackend)
 
     def run(self, x: Tensor, generator: torch.Generator | None = None) -> Run:
@@ -38,23 +39,26 @@ class Classifier:
             return self.backend.run(self.encoder.encode(x, generator))
 
     def predict(self, x: Tensor, generator: torch.Generator | None = None) -> Labels:
+        """Labels int64 `[batch]`, by the readout's tie rule."""
         return self.readout.labels(self.run(x, generator))
 
     def logits(self, x: Tensor, generator: torch.Generator | None = None) -> Logits:
         """`[batch, classes]`, differentiable with respect to x when the backend is.
 
-        The numbers are those of `run` in every case; only where gradients are recorded does `forward` compute them.
+        The numbers are those of `run` in every case; `forward` computes them only where gradients
+        are recorded.
         """
         if not (torch.is_grad_enabled() and x.requires_grad):
             return self.readout.logits(self.run(x, generator)).to(torch.float32)
         if not isinstance(self.backend, DifferentiableBackend):
             raise BadInput(
-                f"backend {self.backend.name}: has no gradients, white-box attacks need engine or slayer"
+                f"backend {self.backend.name}: no gradients, a white-box attack needs engine or slayer"
             )
         inputs = self.encoder.forward(x, generator)
         return self.readout.logits(self.backend.forward(inputs, self.surrogate))
 
     def with_surrogate(self, surrogate: Surrogate) -> Classifier:
+        """The same classifier with another belief in its backward pass."""
         return replace(self, surrogate=surrogate)
 
     def module(self, generator: torch.Generator | None = None) -> nn.Module:
@@ -72,4 +76,5 @@ class ClassifierModule(nn.Module):
         self.eval()
 
     def forward(self, x: Tensor) -> Tensor:
+        """Logits `[batch, classes]`."""
         return self.classifier.logits(x, self.generator)

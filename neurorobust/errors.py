@@ -10,7 +10,8 @@
     ├── CheckFailed           the question was answered, with "no"; the command line exits 1
     └── BackendError          a backend broke or timed out while running; the command line exits 1
 
-Messages are one line and name object, value and limit: `layer 3 (dense): weight 300 outside [-256, 254]`.
+Messages are one line and name object, value and limit:
+`layer 3 (dense): weight 300 outside [-256, 254]`.
 """
 
 
@@ -43,7 +44,7 @@ class OutputError(BadInput):
 
 
 class UnavailableError(BadInput):
-    """An optional part (Lava, tonic, a Loihi 2 board) is not there; the message says how to get it."""
+    """An optional part (Lava, tonic, a board) is not there; the message says how to get it."""
 
 
 class CheckFailed(NeuroRobustError):

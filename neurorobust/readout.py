@@ -1,8 +1,8 @@
 """Output spikes or membrane -> integers -> logits and a label.
 
 `count`: the number of output spikes of each class. `membrane`: v of each class after the last step.
-Tie rule: the lowest class index wins. Logits are the integers divided by a documented constant, so that a
-cross-entropy of them is not saturated; it never changes a label:
+Tie rule: the lowest class index wins. Logits are the integers divided by a documented constant, so
+that a cross-entropy of them is not saturated; it never changes a label:
 
     count      1 (one spike is one unit)
     membrane   127 * 2^6 * steps (one full-weight synapse, active at every step)
@@ -47,6 +47,7 @@ class Readout:
         return run.spikes.sum(-1) if run.spikes.is_floating_point() else run.spikes.long().sum(-1)
 
     def logits(self, run: Run) -> Logits:
+        """`integers / scale`, float64 from `run`."""
         integers = self.integers(run)
         return (integers if integers.is_floating_point() else integers.double()) / self.scale
 

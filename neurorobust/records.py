@@ -16,8 +16,8 @@ class _Strict(BaseModel):
 class EncoderCard(_Strict):
     """How x becomes network input.
 
-    kind: `drive` (integer bias into the on-chip input layer), `poisson` (spike probability = gain * pixel a step),
-    `direct` (data already are binary spikes).
+    kind: `drive` (integer bias into the on-chip input layer), `poisson` (spike probability = gain *
+    pixel a step), `direct` (data already are binary spikes).
     mean, std: normalisation of pixels in [0, 1] before the drive, (x - mean) / std.
     """
 
@@ -108,9 +108,7 @@ class Comparison(_Strict):
     clean_deployed: Rate
     flips: int  # clean labels that quantisation alone changed
     cells: tuple[Cell, ...]
-    mcnemar_p: (
-        float  # exact, on the paired robust outcomes of white-box float and white-box deployed
-    )
+    mcnemar_p: float  # exact; robust outcomes, float and deployed each attacked white-box
     discordant: tuple[int, int]  # (robust on float only, robust on deployed only)
 
 

@@ -11,7 +11,10 @@ CONFIDENCE = 0.95
 
 
 def wilson(correct: int, total: int) -> tuple[float, float]:
-    """95 % Wilson score interval of a proportion (Wilson, JASA 22, 1927); (0, 1) when nothing was counted."""
+    """95 % Wilson score interval of a proportion (Wilson, JASA 22, 1927).
+
+    (0, 1) when nothing was counted.
+    """
     if total == 0:
         return (0.0, 1.0)
     low, high = proportion_confint(correct, total, alpha=1 - CONFIDENCE, method="wilson")

@@ -1,7 +1,7 @@
 """What the backward pass believes of the spike: plain values, no code of the engine.
 
-With x = (v - theta) / (width * theta), v before the reset and theta = vThMant << 6, the derivative of a spike with
-respect to v is taken as shape(x) / (width * theta):
+With x = (v - theta) / (width * theta), v before the reset and theta = vThMant << 6, the derivative
+of a spike with respect to v is taken as shape(x) / (width * theta):
 
     fast-sigmoid   1 / (1 + |x|)^2              Zenke & Ganguli, Neural Computation 30 (2018)
     triangle       max(0, 1 - |x|)              Esser et al., PNAS 113 (2016)

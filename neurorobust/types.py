@@ -1,6 +1,7 @@
 """The vocabulary: what flows between the rooms, with shapes.
 
-Axes are SLAYER's: batch, channel, height, width, time (NCHWT). Dense inputs are `[batch, features, 1, 1, time]`.
+Axes are SLAYER's: batch, channel, height, width, time (NCHWT). Dense inputs are
+`[batch, features, 1, 1, time]`.
 Neurons of a layer are flattened in C, H, W order, time last.
 """
 
@@ -61,8 +62,9 @@ class Run:
     """What a backend computed.
 
     Attributes:
-        spikes: the last layer's output `[batch, neurons, time]`, uint8 (floats with gradients from `forward`).
-        membrane: the last layer's v after the last step `[batch, neurons]`, int32 (or floats likewise).
+        spikes: the last layer's output `[batch, neurons, time]`, uint8 (floats with gradients from
+            `forward`).
+        membrane: the last layer's v after the last step `[batch, neurons]`, int32 (or floats).
         layers: the layers asked for with `record`, by their number in the file.
     """
 
@@ -73,7 +75,12 @@ class Run:
 
 @dataclass(frozen=True)
 class ImageBudget:
-    """How far one image may move: `norm` is `linf` (the only one so far), `epsilon` in pixel units [0, 1]."""
+    """How far one image may move.
+
+    Attributes:
+        epsilon: radius in pixel units [0, 1], before any normalisation.
+        norm: `linf`, the only one so far.
+    """
 
     epsilon: float
     norm: str = "linf"
@@ -89,7 +96,7 @@ class ImageBudget:
 
 @dataclass(frozen=True)
 class SpikeBudget:
-    """How many entries of one binary spike tensor may be flipped (an L0 budget, insertions and deletions alike)."""
+    """How many entries of one binary spike tensor may flip: an L0 budget, either direction."""
 
     flips: int
 

@@ -34,6 +34,7 @@ class Attack(Protocol):
     ) -> Tensor:
         """Propose `[batch, ...]` of x's shape and dtype; x is not changed in place.
 
-        All randomness comes from `generator`; a zero budget returns x. The evaluation projects and scores it.
+        All randomness comes from `generator`; a zero budget returns x. The evaluation projects
+        and scores the proposal.
         """
         ...

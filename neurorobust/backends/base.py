@@ -1,7 +1,7 @@
 """What every backend is: bound to one model, fed spikes or drive, answering on the aligned clock.
 
-Aligned clock: column k of every layer is its answer to input column k, with state zero before column 0;
-the backend hides latency, resets and padding.
+Aligned clock: column k of every layer is its answer to input column k, with state zero before
+column 0; the backend hides latency, resets and padding.
 """
 
 from __future__ import annotations
@@ -29,8 +29,8 @@ class Backend(Protocol):
         """Run a batch.
 
         Args:
-            inputs: spikes uint8 `[batch, *model.input_shape, time]` for the first synapse (an on-chip input layer
-                before it is skipped), or `Drive` for the on-chip input layer.
+            inputs: spikes uint8 `[batch, *model.input_shape, time]` for the first synapse (an
+                on-chip input layer before it is skipped), or `Drive` for the on-chip input layer.
             record: numbers (in the file) of the layers whose spikes, u and v are wanted.
 
         Raises:
@@ -45,7 +45,7 @@ class DifferentiableBackend(Backend, Protocol):
     """A target that also passes gradients."""
 
     def forward(self, inputs: Inputs, surrogate: Surrogate) -> Run:
-        """`run` on float tensors that hold exact 0/1 spikes or integer drive; the result carries gradients.
+        """`run` on floats that hold exact 0/1 spikes or integer drive; the result has gradients.
 
         Raises:
             BadInput: anything fractional, or spikes other than 0 and 1.

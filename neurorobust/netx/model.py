@@ -16,7 +16,7 @@ Pair: TypeAlias = tuple[int, int]
 
 @dataclass(frozen=True, eq=False)
 class Neuron:
-    """CUBA/LIF parameters as stored: integers, one for the layer or one a channel (1-D arrays, length C).
+    """CUBA/LIF parameters as stored: integer arrays of length 1 (the layer) or C (one a channel).
 
     Attributes:
         current_decay: `iDecay` in [0, 4096].
@@ -31,11 +31,12 @@ class Neuron:
 
 @dataclass(frozen=True, eq=False)
 class InputLayer:
-    """`type: input`. With a neuron it lives on the chip and is fed drive; without, it only declares a shape.
+    """`type: input`. With a neuron it is on the chip and fed drive; without, it declares a shape.
 
     Attributes:
         number: position in the file.
-        weight, bias: how the encoder turns x into drive, `trunc(weight * x + bias)`; Lava never applies them.
+        weight, bias: how the encoder turns x into drive, `trunc(weight * x + bias)`; Lava never
+            applies them.
     """
 
     number: int
@@ -144,6 +145,7 @@ class NetxModel:
 
     @property
     def output_layer(self) -> SpikingLayer:
+        """The last layer with neurons."""
         return self.spiking_layers[-1]
 
     @property
