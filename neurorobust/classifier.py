@@ -52,7 +52,7 @@ class Classifier:
             return self.readout.logits(self.run(x, generator)).to(torch.float32)
         if not isinstance(self.backend, DifferentiableBackend):
             raise BadInput(
-                f"backend {self.backend.name}: no gradients, a white-box attack needs engine or slayer"
+                f"backend {self.backend.name}: no gradients; engine and slayer have them"
             )
         inputs = self.encoder.forward(x, generator)
         return self.readout.logits(self.backend.forward(inputs, self.surrogate))

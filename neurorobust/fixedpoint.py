@@ -1,7 +1,8 @@
-"""The chip's integer rules, as Lava's fixed-point models compute them. The only file that knows them.
+"""The chip's integer rules, as Lava's fixed-point models compute them; no other file knows them.
 
 Source: lava-nc 0.10.0, `lava/proc/lif/models.py` (LIF), `lava/proc/dense/models.py` and
-`lava/utils/weightutils.py` (weights), lava-dl 0.6.0 `netx/hdf5.py`, `netx/utils.py`.
+`lava/utils/weightutils.py` (weights), `lava/proc/conv/utils.py` (conv sums), lava-dl 0.6.0
+`netx/hdf5.py`, `netx/utils.py`.
 Where code and comment disagree there, the code counts; see docs/semantics.md.
 Everything here is numpy and slow on purpose: it is the definition that fast code is tested against.
 """
@@ -28,13 +29,19 @@ THRESHOLD_MAX = (1 << 17) - 1  # vThMant on the chip; Lava's simulation does not
 BIAS_BITS = 13  # documented width of bias_mant on the chip
 ACCUMULATOR_THRESHOLD = 1 << 17  # lava-dl writes `1 << 18 - 1`, meant as (1 << 18) - 1
 MAX_REAL_WEIGHT_BITS = 8
+CONV_PARAMETER_MAX = 127  # Lava holds stride, padding, dilation, groups and kernel size in int8
+
+
+def wrap_int32(value: IntArray) -> npt.NDArray[np.int64]:
+    """Lava computes in int32, where sums beyond ±2^31 wrap; ordinary networks never get there."""
+    return value.astype(np.int64).astype(np.int32).astype(np.int64)
 
 
 def decay(state: IntArray, factor: IntArray | int) -> npt.NDArray[np.int64]:
-    """`sign(x) * (|x| * (4096 - factor) >> 12)`: multiply by the kept fraction, round toward zero.
+    """`sign(x) * (|x| * (4096 - factor) >> 12)`: multiply by what is kept, round toward zero.
 
     Args:
-        state: integers of any shape, |state| < 2^31.
+        state: integers of any shape, |state| ≤ 2^31.
         factor: decay constant(s) in [0, 4096], broadcast against `state`.
     """
     product = np.abs(state.astype(np.int64)) * (DECAY_UNITY - np.asarray(factor, dtype=np.int64))
@@ -42,7 +49,10 @@ def decay(state: IntArray, factor: IntArray | int) -> npt.NDArray[np.int64]:
 
 
 def wrap_current(current: IntArray) -> npt.NDArray[np.int64]:
-    """Subtract or add 2^24 *once* where the current left (-2^23, 2^23]; +2^23 itself stays, -2^23 does not."""
+    """Subtract or add 2^24 *once* where the current left (-2^23, 2^23].
+
+    +2^23 itself stays, -2^23 becomes +2^23. A current beyond ±3·2^23 stays outside 24 bits.
+    """
     out = current.astype(np.int64)
     high, low = out > STATE_LIMIT, out <= -STATE_LIMIT
     out[high] -= 2 * STATE_LIMIT
@@ -75,49 +85,56 @@ def lif_step(
         v <- clip(decay(v, vDecay) + u + (bias << 6))
         s <- v > (vth << 6);  v <- 0 where s
 
+    The two sums are int32 and wrap there before `wrap` and `clip` see them.
+
     Args:
-        current, voltage: u and v before the step, one entry a neuron.
-        activation: the synapses' sum a.
+        current: u before the step, one entry a neuron.
+        voltage: v before the step.
+        activation: the synapses' sum a, int32.
         bias: bias_mant after `cast_bias`.
-        current_decay, voltage_decay: in [0, 4096].
+        current_decay: iDecay in [0, 4096].
+        voltage_decay: vDecay in [0, 4096].
         threshold: vThMant.
 
     Returns:
         spikes, u and v after the step (v already reset).
     """
-    u = wrap_current(decay(current, current_decay) + (activation.astype(np.int64) << STATE_SHIFT))
-    v = clip_voltage(
-        decay(voltage, voltage_decay) + u + (np.asarray(bias, dtype=np.int64) << STATE_SHIFT)
-    )
+    aligned = activation.astype(np.int64) << STATE_SHIFT
+    u = wrap_current(wrap_int32(decay(current, current_decay) + aligned))
+    lifted = np.asarray(bias, dtype=np.int64) << STATE_SHIFT
+    v = clip_voltage(wrap_int32(decay(voltage, voltage_decay) + u + lifted))
     spikes = v > (np.asarray(threshold, dtype=np.int64) << STATE_SHIFT)
     return spikes, u, np.where(spikes, 0, v)
 
 
 def wrap_signed_24(total: IntArray) -> npt.NDArray[np.int64]:
-    """Conv sums keep their low 24 bits, sign-extended (lava `utils/weightutils`/conv models)."""
+    """Conv sums keep their low 24 bits, sign-extended (`lava/proc/conv/utils.py: signed_clamp`)."""
     return ((total.astype(np.int64) + STATE_LIMIT) & (2 * STATE_LIMIT - 1)) - STATE_LIMIT
 
 
 @dataclass(frozen=True)
 class PackedWeights:
-    """Dense weights as Lava's synapse holds them: the sum of `weights` is shifted right by `shift`."""
+    """Dense weights as Lava's synapse holds them; the *sum* of `weights` is shifted right."""
 
     weights: npt.NDArray[np.int64]
     shift: int
 
 
 def pack_dense_weights(weights: IntArray) -> PackedWeights:
-    """What becomes of a dense matrix between the file and the synapse: scaled up, clipped, truncated.
+    """What becomes of a dense matrix between file and synapse: scaled up, clipped, truncated.
 
-    NetX scales the matrix up by a power of two to use all 8 bits (`netx/utils.py: optimize_weight_bits`), the Dense
-    model then finds the sign mode again with another rule (`max <= 0` instead of `max < 0`), clips and truncates.
-    An inhibitory-only matrix can lose its most negative weight there (-128 becomes -127): that is computed, not mended.
+    NetX scales the matrix up by a power of two to use all 8 bits (`netx/utils.py:
+    optimize_weight_bits`). Its sign mode never reaches the Dense model, which finds one again by
+    another rule (`max <= 0` for inhibitory instead of `max < 0`), clips and truncates. A matrix
+    without positive weights can lose weights there (-128 becomes -127, some are cleared whole):
+    that is computed, not mended.
 
     Args:
         weights: integers `[out, in]` as stored, in [-256, 254] (255 when no weight is negative).
 
     Raises:
-        ModelFileError: an all-zero matrix (Lava divides by zero) or a weight out of range (Lava would lose it).
+        ModelFileError: an all-zero matrix (Lava divides by zero) or a weight out of range (Lava
+            would lose it).
     """
     low, high = int(weights.min()), int(weights.max())
     if low == high == 0:
@@ -141,9 +158,11 @@ def pack_dense_weights(weights: IntArray) -> PackedWeights:
 
 def _clip_and_truncate(scaled: npt.NDArray[np.int64], weight_bits: int) -> npt.NDArray[np.int64]:
     """The Dense model's own pass over the scaled weights (`lava/utils/weightutils.py`)."""
-    excitatory, inhibitory = bool(scaled.min() >= 0), bool(scaled.max() <= 0)
-    mixed = not (excitatory or inhibitory)
-    sign = -1 if inhibitory and not excitatory else 1
+    inhibitory = bool(scaled.min() < 0) and bool(scaled.max() <= 0)
+    mixed = bool(scaled.min() < 0 < scaled.max())
+    sign = -1 if inhibitory else 1
     clipped = np.clip(sign * scaled, -256 if mixed else 0, 255)
     dropped = MAX_REAL_WEIGHT_BITS - weight_bits + mixed
+    if dropped < 0:  # C shifts by a negative count: numpy answers 0, and nothing is left
+        return np.zeros_like(clipped)
     return sign * ((clipped >> dropped) << dropped)

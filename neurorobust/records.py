@@ -108,7 +108,7 @@ class Comparison(_Strict):
     clean_deployed: Rate
     flips: int  # clean labels that quantisation alone changed
     cells: tuple[Cell, ...]
-    mcnemar_p: float  # exact; robust outcomes, float and deployed each attacked white-box
+    mcnemar_p: float  # exact, on robust outcomes
     discordant: tuple[int, int]  # (robust on float only, robust on deployed only)
 
 
@@ -136,7 +136,7 @@ class Provenance(_Strict):
 
 
 class Record(_Strict):
-    """One evaluation, as data. Arrays per sample are in `samples.npz` beside it (see evaluation.py)."""
+    """One evaluation, as data. Arrays per sample lie beside it in `samples.npz` (evaluation.py)."""
 
     version: Literal[1] = 1
     model: str

@@ -1,1 +1,72 @@
-"""Labelled data: what `--dataset` names. (Being written: see base.py for the interface.)"""
+"""Labelled data: what `--dataset` names.
+
+digits            8x8 grey digits bundled with scikit-learn; the offline default (digits.py)
+mnist             28x28 grey digits          } through torchvision, in `--data-dir` (images.py)
+fashion-mnist     28x28 grey clothes         }
+cifar10           32x32 colour pictures      }
+npz:FILE          anyone's own arrays: images, spikes or events (npz.py)
+module:factory    anyone's own Python: `factory(split)` (factory.py)
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+from neurorobust.datasets import digits, factory, images, npz
+from neurorobust.datasets.base import Dataset, Request
+from neurorobust.errors import DatasetError
+
+__all__ = ["NAMED", "Dataset", "load"]
+
+NAMED: dict[str, Callable[[Request], Dataset]] = {
+    "digits": digits.load,
+    "mnist": images.load,
+    "fashion-mnist": images.load,
+    "cifar10": images.load,
+}
+SPLITS = ("train", "test")
+
+
+def load(
+    name: str,
+    split: str = "test",
+    data_dir: Path | None = None,
+    download: bool = False,
+    limit: int | None = None,
+    steps: int | None = None,
+    bin_us: int | None = None,
+) -> Dataset:
+    """Load one split of a set, whole and checked: values, shapes and labels are sound or nothing is
+    returned.
+
+    Args:
+        name: as in the table above.
+        split: `train` or `test`.
+        data_dir: folder of the torchvision sets.
+        download: let torchvision fetch a missing set into `data_dir`.
+        limit: keep the first `limit` samples, in the set's own order.
+        steps: time steps that events are binned into (event files only).
+        bin_us: width of such a bin in microseconds (event files only).
+
+    Raises:
+        DatasetError: unknown, missing or unsound data.
+        UnavailableError: torchvision is needed and cannot be imported.
+    """
+    if split not in SPLITS:
+        raise DatasetError(f"dataset {name}: split {split!r} unknown, known: {', '.join(SPLITS)}")
+    if limit is not None and limit < 1:
+        raise DatasetError(f"dataset {name}: limit {limit} below 1")
+    request = Request(name, split, data_dir, download, limit, steps, bin_us)
+    return _loader(name)(request).limited(limit)
+
+
+def _loader(name: str) -> Callable[[Request], Dataset]:
+    if name in NAMED:
+        return NAMED[name]
+    prefix, colon, rest = name.partition(":")
+    if colon and prefix and rest:
+        return npz.load if prefix == "npz" else factory.load
+    raise DatasetError(
+        f"dataset {name!r} unknown, known: {', '.join(NAMED)}, npz:FILE, module:factory"
+    )

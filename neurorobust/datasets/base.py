@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 
 import torch
 from torch import Tensor
@@ -16,8 +17,9 @@ class Dataset:
 
     Attributes:
         name: as typed (`digits`, `mnist`, `npz:FILE`, ...).
-        split: `train` or `test`.
-        x: images `[N, C, H, W]`, uint8 (0..255) or float32 in [0, 1]; or spikes uint8 `[N, C, H, W, T]`.
+        split: `train` or `test`; `all` where the source holds one split, which then serves as both.
+        x: images `[N, C, H, W]`, uint8 (0..255) or float32 in [0, 1]; or spikes uint8 `[N, C, H, W,
+        T]`.
         y: int64 `[N]`.
         classes: number of classes.
     """
@@ -48,3 +50,16 @@ class Dataset:
         if limit is None or limit >= len(self):
             return self
         return Dataset(self.name, self.split, self.x[:limit], self.y[:limit], self.classes)
+
+
+@dataclass(frozen=True)
+class Request:
+    """What a loader is asked for; the arguments of `neurorobust.datasets.load`."""
+
+    name: str
+    split: str
+    data_dir: Path | None = None
+    download: bool = False
+    limit: int | None = None
+    steps: int | None = None
+    bin_us: int | None = None

@@ -9,6 +9,8 @@ from typing import TypeAlias
 import numpy as np
 import numpy.typing as npt
 
+from neurorobust.fixedpoint import ACCUMULATOR_THRESHOLD, DECAY_UNITY
+
 IntArray: TypeAlias = npt.NDArray[np.int64]
 Shape: TypeAlias = tuple[int, int, int]
 Pair: TypeAlias = tuple[int, int]
@@ -27,6 +29,14 @@ class Neuron:
     current_decay: IntArray
     voltage_decay: IntArray
     threshold: IntArray
+
+
+# NetX's neuron for a dense layer without a neuron group: v = u = the running sum, hardly a spike.
+ACCUMULATOR = Neuron(
+    current_decay=np.array(0),
+    voltage_decay=np.array(DECAY_UNITY),
+    threshold=np.array(ACCUMULATOR_THRESHOLD),
+)
 
 
 @dataclass(frozen=True, eq=False)

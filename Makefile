@@ -1,0 +1,54 @@
+# `make demo` and `make test` are all a newcomer needs; both set up the environment first.
+VENV := .venv
+BIN := $(VENV)/bin
+NOLAVA := .venv-nolava
+
+.PHONY: install demo test test-slow test-nolava check hw-test bench clean
+
+install: $(VENV)/.installed
+
+$(VENV)/.installed: pyproject.toml constraints.txt
+	@if python3.10 -c 'import venv' 2>/dev/null; then python3.10 -m venv $(VENV); \
+	elif command -v uv >/dev/null 2>&1; then uv venv --seed --python 3.10 $(VENV); \
+	else echo "neurorobust needs Python 3.10 (Lava runs on no newer one), and there is no python3.10 here."; \
+	     echo "Install it (Debian/Ubuntu: apt install python3.10-venv; anywhere: pyenv or uv), then make again."; \
+	     exit 1; fi
+	$(BIN)/python -m pip install --quiet --upgrade pip
+	$(BIN)/python -m pip install --quiet -c constraints.txt -e '.[dev,events]'
+	@touch $@
+
+$(NOLAVA)/.installed: pyproject.toml constraints.txt
+	python3.11 -m venv $(NOLAVA)
+	$(NOLAVA)/bin/python -m pip install --quiet --upgrade pip
+	$(NOLAVA)/bin/python -m pip install --quiet -c constraints.txt torch
+	$(NOLAVA)/bin/python -m pip install --quiet -c constraints.txt -e '.[dev]'
+	@touch $@
+
+demo: install
+	$(BIN)/neurorobust demo --overwrite
+
+test: install
+	$(BIN)/python -m pytest -m "not slow"
+
+test-slow: install
+	$(BIN)/python -m pytest -m slow
+
+# The core must work where Lava cannot be installed (GPU machines run newer Pythons).
+test-nolava: $(NOLAVA)/.installed
+	$(NOLAVA)/bin/python -m pytest -m "not slow and not lava"
+
+check: install
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+hw-test: install
+	$(BIN)/python -m pytest hw_tests
+
+bench: install
+	@for script in benchmarks/*.py; do $(BIN)/python "$$script" || exit 1; done
+
+clean:
+	rm -rf $(VENV) $(NOLAVA) build dist runs .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +

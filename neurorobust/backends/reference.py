@@ -1,0 +1,269 @@
+"""The definition: what a network computes, one sample, one layer and one step at a time.
+
+Slow on purpose. Every integer rule comes from `fixedpoint`; nothing here is clever, so that it can
+be read beside Lava's process models (`proc/lif/models.py`, `proc/dense/models.py`,
+`proc/conv/models.py`) and believed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection
+from dataclasses import dataclass
+from typing import TypeAlias
+
+import numpy as np
+import torch
+
+from neurorobust.backends.base import check_inputs, check_record, neurons
+from neurorobust.errors import BadInput, ModelFileError
+from neurorobust.fixedpoint import (
+    CONV_PARAMETER_MAX,
+    cast_bias,
+    lif_step,
+    pack_dense_weights,
+    wrap_signed_24,
+)
+from neurorobust.netx.model import (
+    ACCUMULATOR,
+    ConvLayer,
+    DenseLayer,
+    FlattenLayer,
+    InputLayer,
+    IntArray,
+    Layer,
+    NetxModel,
+    Shape,
+    SpikingLayer,
+)
+from neurorobust.types import Drive, Inputs, LayerTrace, Run
+
+Synapse: TypeAlias = Callable[
+    [IntArray], IntArray
+]  # spikes [C, H, W, time] -> activation [C, H, W, time]
+
+
+@dataclass(frozen=True)
+class _States:
+    """One layer and one sample: spikes 0/1, u and v after every step, each `[C, H, W, time]`."""
+
+    spikes: IntArray
+    u: IntArray
+    v: IntArray
+
+
+class ReferenceBackend:
+    """Runs a network by its definition, on the aligned clock.
+
+    Args:
+        model: the network.
+
+    Raises:
+        ModelFileError: a layer that Lava does not run, or would compute wrong without a word.
+    """
+
+    name = "reference"
+
+    def __init__(self, model: NetxModel) -> None:
+        self.model = model
+        self._synapses: dict[int, Synapse] = {}
+        self._neurons: dict[int, _Neurons] = {}
+        shape = model.input_shape
+        for layer in model.layers:
+            if isinstance(layer, DenseLayer):
+                self._synapses[layer.number] = _dense_synapse(layer, shape)
+            elif isinstance(layer, ConvLayer):
+                self._synapses[layer.number] = _conv_synapse(layer, shape)
+            shape = (neurons(shape), 1, 1) if isinstance(layer, FlattenLayer) else layer.shape
+        for spiking in model.spiking_layers:
+            self._neurons[spiking.number] = _Neurons(spiking)
+
+    def run(self, inputs: Inputs, record: Collection[int] = ()) -> Run:
+        """See `Backend.run`."""
+        check_inputs(self.model, inputs)
+        check_record(self.model, record)
+        skipped = None if isinstance(inputs, Drive) else self.model.input_layer
+        if skipped is not None and skipped.number in record:
+            raise BadInput(
+                f"record: layer {skipped.number} (input) is skipped when spikes are given"
+            )
+
+        steps = inputs.steps if isinstance(inputs, Drive) else int(inputs.shape[4])
+        samples = [self._run_sample(inputs, index, steps) for index in range(len(inputs))]
+        last = _collect(self.model.output_layer, samples, steps)
+        return Run(
+            spikes=last.spikes,
+            membrane=last.v[:, :, -1].clone(),
+            layers={
+                layer.number: _collect(layer, samples, steps)
+                for layer in self.model.spiking_layers
+                if layer.number in record
+            },
+        )
+
+    def _run_sample(self, inputs: Inputs, index: int, steps: int) -> dict[int, _States]:
+        """Every layer's answer to one sample, from zero state, by layer number."""
+        answers: dict[int, _States] = {}
+        drive = None
+        if isinstance(inputs, Drive):
+            drive = cast_bias(inputs.bias_mant[index].numpy())
+            signal = np.zeros((*self.model.input_shape, steps), dtype=np.int64)  # no synapse
+        else:
+            signal = inputs[index].numpy().astype(np.int64)
+        for layer in self.model.layers:
+            if isinstance(layer, FlattenLayer):
+                signal = signal.reshape(-1, 1, 1, steps)
+                continue
+            if isinstance(layer, InputLayer):
+                if layer.neuron is None or drive is None:  # a shape only, or skipped
+                    continue
+                states = self._neurons[layer.number].integrate(signal, drive)
+            elif isinstance(layer, DenseLayer | ConvLayer):
+                activation = self._synapses[layer.number](signal)
+                states = self._neurons[layer.number].integrate(activation)
+            else:  # average: the readout's business
+                continue
+            answers[layer.number] = states
+            signal = states.spikes
+        return answers
+
+
+class _Neurons:
+    """A layer's neurons with every parameter spread over `[C, H, W]`."""
+
+    def __init__(self, layer: SpikingLayer) -> None:
+        neuron = layer.neuron or ACCUMULATOR
+        bias = np.zeros(1, dtype=np.int64)
+        if not isinstance(layer, InputLayer) and layer.bias is not None:
+            bias = layer.bias
+        self.current_decay = _per_neuron(layer, "iDecay", neuron.current_decay)
+        self.voltage_decay = _per_neuron(layer, "vDecay", neuron.voltage_decay)
+        self.threshold = _per_neuron(layer, "vThMant", neuron.threshold)
+        self.bias = cast_bias(_per_neuron(layer, "bias", bias))
+
+    def integrate(self, activation: IntArray, drive: IntArray | None = None) -> _States:
+        """Step from u = v = 0 through `activation` `[C, H, W, time]`; `drive` replaces the bias."""
+        bias = self.bias if drive is None else drive
+        states = _States(*(np.zeros_like(activation) for _ in range(3)))
+        u = v = np.zeros(activation.shape[:-1], dtype=np.int64)
+        for step in range(activation.shape[-1]):
+            spikes, u, v = lif_step(
+                u,
+                v,
+                activation[..., step],
+                bias,
+                self.current_decay,
+                self.voltage_decay,
+                self.threshold,
+            )
+            states.spikes[..., step], states.u[..., step], states.v[..., step] = spikes, u, v
+        return states
+
+
+def _dense_synapse(layer: DenseLayer, incoming: Shape) -> Synapse:
+    """Packed weights; each delay's sum is shifted on its own, as Lava's DelayDense does."""
+    if layer.weight.shape != (neurons(layer.shape), neurons(incoming)):
+        raise _misfit(layer, f"weight {layer.weight.shape}", incoming)
+    if incoming[1:] != (1, 1):
+        raise _misfit(layer, "without a flatten layer before it", incoming)
+    try:
+        packed = pack_dense_weights(layer.weight)
+    except ModelFileError as error:
+        raise ModelFileError(f"layer {layer.number} (dense): {error}") from None
+    delays = np.zeros_like(layer.weight) if layer.delay is None else layer.delay
+    buckets = [
+        (int(delay), np.where(delays == delay, packed.weights, 0)) for delay in np.unique(delays)
+    ]
+
+    def activate(spikes: IntArray) -> IntArray:
+        activation = np.zeros((*layer.shape, spikes.shape[-1]), dtype=np.int64)
+        for step in range(spikes.shape[-1]):
+            for delay, weights in buckets:
+                if delay <= step:
+                    total = weights @ spikes[:, 0, 0, step - delay]
+                    activation[:, 0, 0, step] += total >> packed.shift
+        return activation
+
+    return activate
+
+
+def _conv_synapse(layer: ConvLayer, incoming: Shape) -> Synapse:
+    """Cross-correlation with the stored kernel, position by position; sums wrap to 24 bits."""
+    channels_out, per_group, *kernel = layer.weight.shape
+    numbers = (*layer.stride, *layer.padding, *layer.dilation, *kernel, layer.groups)
+    if max(numbers) > CONV_PARAMETER_MAX:
+        raise ModelFileError(
+            f"layer {layer.number} (conv): stride, padding, dilation, kernel or groups"
+            f" {max(numbers)} above {CONV_PARAMETER_MAX} (int8 in Lava)"
+        )
+    if channels_out % layer.groups or per_group * layer.groups != incoming[0]:
+        raise _misfit(layer, f"weight {layer.weight.shape}, groups {layer.groups}", incoming)
+    expected = (channels_out, *(_conv_length(layer, incoming, axis) for axis in (0, 1)))
+    if layer.shape != expected:
+        raise _misfit(layer, f"shape {layer.shape}, should be {expected}", incoming)
+    outputs = channels_out // layer.groups
+
+    def correlate(frame: IntArray) -> IntArray:
+        padded = np.pad(frame, ((0, 0), *((pad, pad) for pad in layer.padding)))
+        total = np.zeros(layer.shape, dtype=np.int64)
+        for group in range(layer.groups):
+            of = slice(group * outputs, (group + 1) * outputs)
+            source = padded[group * per_group : (group + 1) * per_group]
+            for row in range(kernel[0]):
+                for column in range(kernel[1]):
+                    seen = source[_window(layer, row, column)]
+                    total[of] += np.tensordot(layer.weight[of, :, row, column], seen, axes=1)
+        return wrap_signed_24(total)
+
+    def activate(spikes: IntArray) -> IntArray:
+        frames = [correlate(spikes[..., step]) for step in range(spikes.shape[-1])]
+        return np.stack(frames, axis=-1)
+
+    return activate
+
+
+def _window(layer: ConvLayer, row: int, column: int) -> tuple[slice, slice, slice]:
+    """The padded inputs that kernel position (row, column) meets, one for each output position."""
+    spans = []
+    for axis, position in enumerate((row, column)):
+        start = position * layer.dilation[axis]
+        last = start + (layer.shape[1 + axis] - 1) * layer.stride[axis]
+        spans.append(slice(start, last + 1, layer.stride[axis]))
+    return slice(None), spans[0], spans[1]
+
+
+def _conv_length(layer: ConvLayer, incoming: Shape, axis: int) -> int:
+    """Output length along H (axis 0) or W (axis 1)."""
+    reach = layer.dilation[axis] * (layer.weight.shape[2 + axis] - 1) + 1
+    free = incoming[1 + axis] + 2 * layer.padding[axis] - reach
+    return free // layer.stride[axis] + 1
+
+
+def _per_neuron(layer: SpikingLayer, name: str, values: IntArray) -> IntArray:
+    """One value for the layer or one a channel, spread over `[C, H, W]` as Lava broadcasts them."""
+    channels = layer.shape[0]
+    flat = np.asarray(values, dtype=np.int64).reshape(-1)
+    if flat.size not in (1, channels):
+        raise ModelFileError(
+            f"layer {layer.number} ({layer.kind}): {name} has {flat.size} entries,"
+            f" need 1 or {channels} (one a channel)"
+        )
+    return np.broadcast_to(flat.reshape(-1, 1, 1), layer.shape)
+
+
+def _misfit(layer: Layer, what: str, incoming: Shape) -> ModelFileError:
+    return ModelFileError(
+        f"layer {layer.number} ({layer.kind}): {what} does not fit its input {incoming} (C, H, W)"
+    )
+
+
+def _collect(layer: SpikingLayer, samples: list[dict[int, _States]], steps: int) -> LayerTrace:
+    """Samples stacked, neurons flattened in C, H, W order."""
+    shape = (len(samples), neurons(layer.shape), steps)
+
+    def stack(name: str, dtype: torch.dtype) -> torch.Tensor:
+        values = [getattr(answers[layer.number], name) for answers in samples]
+        return torch.tensor(np.array(values, dtype=np.int64).reshape(shape), dtype=dtype)
+
+    return LayerTrace(
+        spikes=stack("spikes", torch.uint8), u=stack("u", torch.int32), v=stack("v", torch.int32)
+    )

@@ -1,0 +1,44 @@
+"""`neurorobust models` and `neurorobust info`."""
+
+from __future__ import annotations
+
+from rich.table import Table
+
+from neurorobust import netx
+from neurorobust.cli import options
+from neurorobust.cli.output import session
+from neurorobust.models import catalogue
+from neurorobust.provenance import machine, versions
+
+
+def models(as_json: options.Json = False) -> None:
+    """List the networks that have a name here: shipped ones, and those in the lava-dl wheel."""
+    with session(as_json) as output:
+        table = Table("name", "origin", "network", "input", "about")
+        rows = []
+        for entry in catalogue().values():
+            model = netx.read(entry.path)
+            sizes = "-".join(str(layer.shape[0]) for layer in model.spiking_layers)
+            shape = "x".join(str(size) for size in model.input_shape)
+            table.add_row(entry.name, entry.origin, sizes, shape, entry.about)
+            rows.append(
+                {
+                    "name": entry.name,
+                    "origin": entry.origin,
+                    "path": str(entry.path),
+                    "sha256": model.sha256,
+                    "about": entry.about,
+                }
+            )
+        output.result(models=rows)
+        output.console.print(table)
+
+
+def info(as_json: options.Json = False) -> None:
+    """Versions and machine, as records state them."""
+    with session(as_json) as output:
+        output.result(versions=versions(), machine=machine())
+        table = Table(show_header=False)
+        for name, value in {**versions(), **machine()}.items():
+            table.add_row(name, value)
+        output.console.print(table)

@@ -1,0 +1,81 @@
+"""Options that several commands share, defined once."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from pydantic import ValidationError
+
+from neurorobust.errors import BadInput, CardError
+from neurorobust.models import Network, read_card, resolve
+from neurorobust.records import Card
+
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON object and nothing else.")]
+Seed = Annotated[int, typer.Option(help="Seed of everything random.", min=0)]
+Backend = Annotated[str, typer.Option(help="Target: engine, reference or lava.")]
+Device = Annotated[str, typer.Option(help="Where torch computes: cpu or cuda.")]
+Out = Annotated[Path | None, typer.Option(help="Directory for record.json, samples.npz, report.")]
+Resume = Annotated[bool, typer.Option("--resume", help="Go on with what an earlier run left.")]
+Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace an existing result.")]
+
+DatasetName = Annotated[
+    str | None,
+    typer.Option(
+        "--dataset", help="digits, mnist, fashion-mnist, cifar10, npz:FILE, module:factory."
+    ),
+]
+DataDir = Annotated[Path | None, typer.Option(help="Where the data sets lie (torchvision layout).")]
+Download = Annotated[
+    bool, typer.Option("--download", help="Fetch a missing set through torchvision.")
+]
+Limit = Annotated[int | None, typer.Option(help="The first N samples, in the set's order.", min=1)]
+
+CardFile = Annotated[Path | None, typer.Option("--card", help="card.json for this network.")]
+Encoder = Annotated[str | None, typer.Option(help="drive, poisson or direct.")]
+Steps = Annotated[int | None, typer.Option(help="Time steps.")]
+Mean = Annotated[float | None, typer.Option(help="Drive: x = (pixel - mean) / std.")]
+Std = Annotated[float | None, typer.Option(help="Drive: x = (pixel - mean) / std.")]
+Gain = Annotated[float | None, typer.Option(help="Poisson: spike probability = gain * pixel.")]
+Readout = Annotated[str | None, typer.Option(help="count or membrane.")]
+LogitScale = Annotated[
+    float | None, typer.Option(help="What the readout's integers are divided by.")
+]
+
+
+def network(
+    reference: str,
+    card_file: Path | None = None,
+    encoder: str | None = None,
+    steps: int | None = None,
+    mean: float | None = None,
+    std: float | None = None,
+    gain: float | None = None,
+    readout: str | None = None,
+    logit_scale: float | None = None,
+) -> Network:
+    """The network a command names; card options on the command line go before its card's fields.
+
+    Raises:
+        BadInput, CardError, ModelFileError: see `models.resolve`.
+    """
+    top = {"steps": steps, "readout": readout, "logit_scale": logit_scale}
+    inner = {"kind": encoder, "mean": mean, "std": std, "gain": gain}
+    changes: dict[str, Any] = {key: value for key, value in top.items() if value is not None}
+    changes_inside = {key: value for key, value in inner.items() if value is not None}
+    card = None if card_file is None else read_card(card_file)
+    if not changes and not changes_inside:
+        return resolve(reference, card)
+    if card is None and encoder is None:
+        card = resolve(reference).card
+    if card is None and steps is None:
+        raise BadInput("--encoder: also needs --steps (how long the network runs)")
+    fields = {} if card is None else card.model_dump()
+    fields = {**fields, **changes, "encoder": {**fields.get("encoder", {}), **changes_inside}}
+    try:
+        return resolve(reference, Card.model_validate(fields))
+    except ValidationError as error:
+        first = error.errors()[0]
+        field = ".".join(str(part) for part in first["loc"])
+        raise CardError(f"card on the command line: {field}: {first['msg']}") from error

@@ -1,0 +1,85 @@
+"""`neurorobust run`: a network on a file of inputs."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import numpy as np
+import numpy.typing as npt
+import torch
+import typer
+
+from neurorobust import files
+from neurorobust.cli import options
+from neurorobust.cli.output import session
+from neurorobust.errors import BadInput, OutputError
+from neurorobust.models import locate_model, open_backend
+from neurorobust.types import Drive, Inputs, Run
+
+Arrays = dict[str, npt.NDArray[np.generic]]
+
+
+def run(
+    model: Annotated[str, typer.Argument(help="A .net file or a network's name.")],
+    source: Annotated[Path, typer.Option("--input", help="npz: spikes, or drive and steps.")],
+    out: Annotated[Path, typer.Option(help="npz: spikes, membrane and recorded layers.")],
+    backend: options.Backend = "engine",
+    device: options.Device = "cpu",
+    record: Annotated[
+        bool, typer.Option("--record", help="Every layer's spikes, u, v too.")
+    ] = False,
+    overwrite: options.Overwrite = False,
+    as_json: options.Json = False,
+) -> None:
+    """Run a network on inputs from a file, on any target."""
+    with session(as_json) as output:
+        if out.exists() and not overwrite:
+            raise OutputError(f"{out}: exists already; --overwrite replaces it")
+        network = locate_model(model)
+        inputs = read_inputs(source)
+        layers = [layer.number for layer in network.spiking_layers] if record else []
+        if record and not isinstance(inputs, Drive) and network.input_layer is not None:
+            layers = layers[1:]  # spikes go to the first synapse: the input layer does not run
+        with open_backend(backend, network, device) as target:
+            result = target.run(inputs, record=layers)
+        files.write_npz(out, arrays(result))
+        samples, neurons, steps = result.spikes.shape
+        output.result(samples=samples, neurons=neurons, steps=steps, backend=backend, out=str(out))
+        output.console.print(
+            f"{samples} samples, {steps} steps, {int(result.spikes.sum())} output spikes → {out}"
+        )
+
+
+def read_inputs(path: Path) -> Inputs:
+    """`spikes` uint8 [N,C,H,W,T], or `drive` int32 [N,C,H,W] with `steps`.
+
+    Raises:
+        BadInput: a missing or superfluous array, or a wrong type; names the array.
+    """
+    found = files.read_npz(path)
+    if set(found) == {"spikes"}:
+        spikes = found["spikes"]
+        if spikes.dtype not in (np.dtype(np.uint8), np.dtype(np.bool_)):
+            raise BadInput(f"{path}: spikes is {spikes.dtype}, need uint8")
+        return torch.from_numpy(spikes.astype(np.uint8))
+    if set(found) == {"drive", "steps"}:
+        drive, steps = found["drive"], found["steps"]
+        if not np.issubdtype(drive.dtype, np.integer):
+            raise BadInput(f"{path}: drive is {drive.dtype}, need int32")
+        if steps.size != 1 or not np.issubdtype(steps.dtype, np.integer):
+            raise BadInput(f"{path}: steps must be one integer")
+        if drive.ndim != 4:
+            raise BadInput(f"{path}: drive has {drive.ndim} axes, need 4 (N, C, H, W)")
+        return Drive(torch.from_numpy(drive.astype(np.int64)), int(steps.item()))
+    raise BadInput(f"{path}: holds {sorted(found)}, need spikes, or drive and steps")
+
+
+def arrays(run: Run) -> Arrays:
+    """The arrays of `out.npz`."""
+    out: Arrays = {"spikes": run.spikes.numpy(), "membrane": run.membrane.numpy()}
+    for number, trace in run.layers.items():
+        out[f"layer{number}/spikes"] = trace.spikes.numpy()
+        out[f"layer{number}/u"] = trace.u.numpy()
+        out[f"layer{number}/v"] = trace.v.numpy()
+    return out

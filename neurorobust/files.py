@@ -1,0 +1,78 @@
+"""Files, whole or not at all: atomic writing, and reading arrays from files nobody vouches for."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+import zipfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from neurorobust.errors import BadInput, OutputError
+
+MAX_ARRAY_BYTES = 8 << 30  # one array of an npz file, as its header declares it
+
+
+@contextmanager
+def atomic(path: Path) -> Iterator[Path]:
+    """Yield a temporary path in the same folder; it becomes `path` when the block ends well.
+
+    Raises:
+        OutputError: the folder cannot be made or written.
+    """
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    except OSError as error:
+        raise OutputError(f"{path}: cannot be written: {error.strerror}") from error
+    os.close(handle)
+    temporary = Path(name)
+    try:
+        yield temporary
+        temporary.chmod(0o644)
+        temporary.replace(path)
+    except OSError as error:
+        raise OutputError(f"{path}: cannot be written: {error.strerror}") from error
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a text file atomically."""
+    with atomic(path) as temporary:
+        temporary.write_text(text, encoding="utf-8")
+
+
+def write_npz(path: Path, arrays: Mapping[str, npt.NDArray[np.generic]]) -> None:
+    """Write a compressed npz atomically."""
+    with atomic(path) as temporary, temporary.open("wb") as stream:
+        np.savez_compressed(stream, **arrays)  # type: ignore[arg-type]
+
+
+def read_npz(path: Path) -> dict[str, npt.NDArray[np.generic]]:
+    """Read every array of an npz file. No pickles, no array larger than its file could hold.
+
+    Raises:
+        BadInput: missing, not an npz, pickled objects, or a declared size beyond the limit.
+    """
+    try:
+        with zipfile.ZipFile(path) as archive:
+            for entry in archive.infolist():
+                if entry.file_size > MAX_ARRAY_BYTES:
+                    raise BadInput(
+                        f"{path}: array {entry.filename} declares {entry.file_size} bytes, "
+                        f"limit {MAX_ARRAY_BYTES}"
+                    )
+        with np.load(path, allow_pickle=False) as archive:
+            return {name: archive[name] for name in archive.files}
+    except FileNotFoundError as error:
+        raise BadInput(f"{path}: no such file") from error
+    except (OSError, ValueError, EOFError, zipfile.BadZipFile, MemoryError) as error:
+        if isinstance(error, BadInput):
+            raise
+        reason = " ".join(str(error).split())
+        raise BadInput(f"{path}: not a readable npz file: {reason}") from error

@@ -1,0 +1,269 @@
+"""Where networks come from: shipped ones, those in the installed lava-dl wheel, anyone's own file.
+
+A network is a `.net` file and its card. Nothing runs without a card: it is read from beside the
+file (`card.json`), from `--card`, or put together from the command line.
+"""
+
+from __future__ import annotations
+
+import importlib.metadata
+import importlib.resources
+import json
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+
+from neurorobust import netx
+from neurorobust.backends.base import Backend
+from neurorobust.classifier import Classifier
+from neurorobust.encoders import DirectEncoder, DriveEncoder, Encoder, PoissonEncoder
+from neurorobust.errors import BadInput, CardError, UnavailableError
+from neurorobust.netx.model import NetxModel
+from neurorobust.readout import Readout, default_scale
+from neurorobust.records import Card, EncoderCard
+
+CARD_FILE = "card.json"
+
+
+@dataclass(frozen=True)
+class Network:
+    """A deployed network: its name, its file as data, its card."""
+
+    name: str
+    model: NetxModel
+    card: Card
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One network that has a name.
+
+    Attributes:
+        path: the `.net` file (it may be absent: see `find`).
+        card: None where `card.json` lies beside the file.
+        origin: `shipped` or `lava-dl wheel`.
+        about: one line.
+    """
+
+    name: str
+    path: Path
+    card: Card | None
+    origin: str
+    about: str
+
+
+LAVA_MNIST = Card(
+    name="lava-mnist",
+    dataset="mnist",
+    encoder=EncoderCard(kind="drive", mean=0.5, std=0.5),
+    steps=16,
+    readout="membrane",
+    notes="784-512-512-10 from the lava-dl wheel; x = pixel / 127.5 - 1",
+)
+WHEEL_NETWORKS = {
+    "lava-mnist": ("mnist.net", LAVA_MNIST, "784-512-512-10 MLP on MNIST, drive, 16 steps"),
+}
+WHEEL_FOLDER = "tests/lava/lib/dl/netx"  # the wheel installs its tests beside its package
+
+
+def catalogue() -> dict[str, Entry]:
+    """Every network with a name that is present here: shipped ones first."""
+    entries = {}
+    for folder in sorted(shipped_folder().glob("*/model.net")):
+        card = read_card(folder.parent / CARD_FILE)
+        name = folder.parent.name
+        entries[name] = Entry(name, folder, None, "shipped", card.notes or f"for {card.dataset}")
+    for name, (file, card, about) in WHEEL_NETWORKS.items():
+        path = wheel_file(file)
+        if path is not None:
+            entries[name] = Entry(name, path, card, "lava-dl wheel", about)
+    return entries
+
+
+def shipped_folder() -> Path:
+    """`netx_models`: inside the installed package, or beside it in a checkout."""
+    inside = Path(str(importlib.resources.files("neurorobust"))) / "_netx_models"
+    return inside if inside.is_dir() else Path(__file__).resolve().parents[1] / "netx_models"
+
+
+def wheel_file(name: str) -> Path | None:
+    """A file of the lava-dl wheel's own test networks, or None where the wheel is not installed."""
+    try:
+        wheel = importlib.metadata.distribution("lava-dl")
+    except importlib.metadata.PackageNotFoundError:
+        return None
+    path = Path(str(wheel.locate_file(f"{WHEEL_FOLDER}/{name}")))
+    return path if path.is_file() else None
+
+
+def resolve(reference: str, card: Card | None = None) -> Network:
+    """A name of the catalogue or the path of a `.net` file, with its card.
+
+    Args:
+        reference: `lava-mnist`, `digits-mlp`, `path/to/model.net`, ...
+        card: what the command line says; it overrides the card beside the file.
+
+    Raises:
+        BadInput: neither a known name nor a file.
+        CardError: no card, or one that does not fit the network.
+        ModelFileError: the file cannot be read.
+    """
+    path, known, name = _locate(reference)
+    model = netx.read(path)
+    beside = path.parent / CARD_FILE
+    if card is None:
+        card = known
+    if card is None and beside.is_file():
+        card = read_card(beside)
+    if card is None:
+        raise CardError(
+            f"{path}: no card: nothing says how to feed and read this network; put card.json "
+            "beside it, or give --card FILE or --encoder, --steps and --readout"
+        )
+    _check_card(card, model, path)
+    return Network(name, model, card)
+
+
+def locate_model(reference: str) -> NetxModel:
+    """The network a name or path stands for, without its card.
+
+    Raises:
+        BadInput: neither a known name nor a file.
+        ModelFileError: the file cannot be read.
+    """
+    return netx.read(_locate(reference)[0])
+
+
+def _locate(reference: str) -> tuple[Path, Card | None, str]:
+    entries = catalogue()
+    if reference in entries:
+        entry = entries[reference]
+        return entry.path, entry.card, reference
+    path = Path(reference)
+    if path.is_dir() and (path / "model.net").is_file():
+        path = path / "model.net"
+    if path.suffix == ".net" or path.exists():
+        return path, None, path.stem
+    if reference in WHEEL_NETWORKS:
+        raise UnavailableError(
+            f"model {reference}: comes with lava-dl, which is not installed; "
+            'pip install "lava-dl==0.6.0" on Python 3.10'
+        )
+    raise BadInput(f"model {reference!r}: no such file or network, known: {', '.join(entries)}")
+
+
+def read_card(path: Path) -> Card:
+    """Read `card.json`.
+
+    Raises:
+        CardError: missing, not JSON, or not a card; names the field.
+    """
+    try:
+        return Card.model_validate(json.loads(path.read_text(encoding="utf-8")))
+    except OSError as error:
+        raise CardError(f"card {path}: cannot be read: {error.strerror}") from error
+    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        raise CardError(f"card {path}: not JSON: {error}") from error
+    except ValidationError as error:
+        first = error.errors()[0]
+        field = ".".join(str(part) for part in first["loc"]) or "card"
+        raise CardError(f"card {path}: {field}: {first['msg']}") from error
+
+
+def _check_card(card: Card, model: NetxModel, path: Path) -> None:
+    if card.sha256 is not None and card.sha256 != model.sha256:
+        raise CardError(
+            f"card of {path}: made for sha256 {card.sha256[:12]}, not {model.sha256[:12]}"
+        )
+    if card.encoder.kind == "drive" and model.input_layer is None:
+        raise CardError(f"card of {path}: encoder drive needs an on-chip input layer")
+    if card.encoder.kind == "poisson" and model.input_layer is not None:
+        raise CardError(
+            f"card of {path}: encoder poisson, but the network starts with an on-chip input layer "
+            "(drive or direct)"
+        )
+
+
+def encoder(card: Card, model: NetxModel) -> Encoder:
+    """The encoder a card describes, for this network."""
+    if card.encoder.kind == "drive":
+        layer = model.input_layer
+        if layer is None:
+            raise CardError("encoder drive: the network has no on-chip input layer")
+        return DriveEncoder(
+            input_shape=model.input_shape,
+            weight=layer.weight,
+            bias=layer.bias,
+            mean=card.encoder.mean,
+            std=card.encoder.std,
+            steps=card.steps,
+        )
+    if card.encoder.kind == "poisson":
+        return PoissonEncoder(
+            input_shape=model.input_shape, steps=card.steps, gain=card.encoder.gain
+        )
+    return DirectEncoder(input_shape=model.input_shape)
+
+
+def readout(card: Card) -> Readout:
+    """The readout a card describes."""
+    return Readout(card.readout, card.logit_scale or default_scale(card.readout, card.steps))
+
+
+def classifier(network: Network, backend: Backend) -> Classifier:
+    """Encoder + backend + readout."""
+    return Classifier(encoder(network.card, network.model), backend, readout(network.card))
+
+
+def _reference(model: NetxModel, **_: Any) -> Backend:
+    from neurorobust.backends.reference import ReferenceBackend
+
+    return ReferenceBackend(model)
+
+
+def _engine(model: NetxModel, device: str = "cpu", **_: Any) -> Backend:
+    from neurorobust.backends.engine import EngineBackend
+
+    return EngineBackend(model, device=device)
+
+
+def _lava(model: NetxModel, **_: Any) -> Backend:
+    from neurorobust.backends.lava import LavaBackend
+
+    return LavaBackend(model)
+
+
+BACKENDS: dict[str, Callable[..., Backend]] = {
+    "engine": _engine,
+    "reference": _reference,
+    "lava": _lava,
+}
+TARGETS = {
+    "engine": "Lava's fixed-point integers, computed by neurorobust's engine",
+    "reference": "Lava's fixed-point integers, computed by neurorobust's reference",
+    "lava": "Lava's fixed-point simulation on this CPU",
+    "slayer": "SLAYER (lava-dl) on this CPU, before export",
+}
+
+
+@contextmanager
+def open_backend(name: str, model: NetxModel, device: str = "cpu") -> Iterator[Backend]:
+    """A target by name; closed (worker processes ended) when the block ends.
+
+    Raises:
+        BadInput: unknown name.
+        UnavailableError: it needs something that is not installed.
+    """
+    if name not in BACKENDS:
+        raise BadInput(f"backend {name!r}: unknown, known: {', '.join(BACKENDS)}")
+    backend = BACKENDS[name](model, device=device)
+    try:
+        yield backend
+    finally:
+        close = getattr(backend, "close", None)
+        if close is not None:
+            close()

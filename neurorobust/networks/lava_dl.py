@@ -1,0 +1,27 @@
+"""Importing lava-dl without its chatter: it prints to stdout, which belongs to `--json`."""
+
+from __future__ import annotations
+
+import contextlib
+import importlib
+import io
+import warnings
+from types import ModuleType
+
+from neurorobust.errors import UnavailableError
+
+INSTALL_LINE = 'lava-dl needs Python 3.10: pip install "lava-nc==0.10.0" "lava-dl==0.6.0"'
+
+
+def import_slayer() -> ModuleType:
+    """`lava.lib.dl.slayer`, imported with stdout held shut.
+
+    Raises:
+        UnavailableError: lava-dl is not installed, or a module it needs is not.
+    """
+    with contextlib.redirect_stdout(io.StringIO()), warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        try:
+            return importlib.import_module("lava.lib.dl.slayer")
+        except ImportError as error:
+            raise UnavailableError(f"lava-dl: {error}; {INSTALL_LINE}") from error

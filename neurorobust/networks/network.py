@@ -1,0 +1,100 @@
+"""A SLAYER network: lava-dl's blocks in order, fed spikes or drive."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from neurorobust.errors import BadInput
+from neurorobust.networks.blocks import cnn, mlp
+from neurorobust.networks.input import InputBlock
+from neurorobust.networks.spec import NetworkSpec
+from neurorobust.types import Drive, Inputs
+
+KINDS = {"mlp": mlp, "cnn": cnn}
+
+
+class SlayerNetwork(nn.Module):
+    """Trains with SLAYER's surrogate gradients and computes, before any export, the chip's integers.
+
+    Attributes:
+        spec: what it was built from.
+        blocks: one module a layer of the `.net` file; a block's index is its layer's number.
+    """
+
+    def __init__(self, spec: NetworkSpec) -> None:
+        super().__init__()
+        self.spec = spec
+        self.blocks = nn.ModuleList(KINDS[spec.kind](spec))
+
+    def forward(self, inputs: Inputs) -> Tensor:
+        """Output spikes float `[batch, classes, time]`.
+
+        Args:
+            inputs: spikes `[batch, C, H, W, time]` holding 0 and 1 (an on-chip input layer before them is skipped),
+                or `Drive`; float tensors carry gradients.
+
+        Raises:
+            BadInput: drive for a network without an on-chip input layer, or a shape that is not its input's.
+        """
+        *_, spikes = self.layers(inputs).values()
+        return spikes
+
+    def layers(self, inputs: Inputs) -> dict[int, Tensor]:
+        """Every spiking layer's output `[batch, neurons, time]`, by the layer's number, neurons in C, H, W order."""
+        found: dict[int, Tensor] = {}
+        x = self.start(inputs)
+        if isinstance(inputs, Drive):
+            found[0] = x.flatten(1, -2)
+        for number, block in self.after_input():
+            x = block(x)
+            if hasattr(block, "neuron"):
+                found[number] = x.flatten(1, -2)
+        return found
+
+    def start(self, inputs: Inputs) -> Tensor:
+        """What the first synapse is given, float `[batch, C, H, W, time]`."""
+        first: Any = self.blocks[0]
+        given = inputs.bias_mant if isinstance(inputs, Drive) else inputs
+        wanted_axes = 4 if isinstance(inputs, Drive) else 5
+        if given.dim() != wanted_axes or tuple(given.shape[1:4]) != self.spec.input_shape:
+            raise BadInput(
+                f"network: input shape {tuple(given.shape[1:])} does not match {self.spec.input_shape} (C, H, W)"
+            )
+        if not isinstance(inputs, Drive):
+            return inputs.to(torch.get_default_dtype())
+        if not isinstance(first, InputBlock):
+            raise BadInput(
+                "drive: the network has no on-chip input layer "
+                f"(encoder {self.spec.encoder}), give it spikes"
+            )
+        spikes: Tensor = first(inputs.bias_mant, inputs.steps)
+        return spikes
+
+    def after_input(self) -> list[tuple[int, Any]]:
+        """Every block behind the first, with its layer's number."""
+        return list(enumerate(self.blocks))[1:]
+
+    def settle(self) -> None:
+        """Run one blank frame without recording a graph: lava-dl's blocks learn their shapes only then."""
+        device = next(self.parameters()).device
+        with torch.no_grad():
+            self(torch.zeros((1, *self.spec.input_shape, 1), device=device))
+
+
+def build(spec: NetworkSpec) -> SlayerNetwork:
+    """A network with fresh weights (from torch's global generator), its shapes already known.
+
+    Example:
+        >>> from neurorobust.networks import NetworkSpec, build
+        >>> spec = NetworkSpec(kind="mlp", input_shape=(1, 8, 8), classes=10, steps=16)
+        >>> network = build(spec)  # doctest: +SKIP
+
+    Raises:
+        UnavailableError: lava-dl is not installed.
+    """
+    network = SlayerNetwork(spec)
+    network.settle()
+    return network
