@@ -54,15 +54,15 @@ class Encoder(Protocol):
 
 @dataclass
 class DriveEncoder:
-    """`bias_mant = trunc(weight * ((x - mean) / std) + bias)`, in float64, for an input layer on
-    the chip.
+    """Drive for an input layer on the chip: `trunc(weight * ((x - mean) / std) + bias)` in float64.
 
     Source: lava-dl 0.6.0 `block/cuba.py: Input` and `netx/blocks/process.py: Input` (`transform`),
-    which Lava itself never applies. x is taken as the number it is: a float32 pixel k/255 is not
-    snapped to the grey level k, so where the exact expression is an integer the float32 rounding of
-    x (3e-8 relative) may decide the truncation. With weight 76, bias 64, mean = std = 0.5 (the
-    published MNIST network) that happens at no grey level: 152 k / 255 is an integer at k = 0 and
-    255 only, where x is exact.
+    which Lava itself never applies.
+
+    x is taken as the number it is; a float32 pixel is not snapped to a grey level. float32(k / 255)
+    is never below k / 255 and at most 2^-25 above, so the drive of grey level k is the one of exact
+    arithmetic, except where that is a negative integer and x is inexact: there it is 1 nearer to 0.
+    The published MNIST network (76 * x + 64, mean = std = 0.5) has no such level.
 
     Attributes:
         input_shape: (C, H, W) of the input layer.
@@ -97,33 +97,33 @@ class DriveEncoder:
 
     def forward(self, x: Tensor, generator: torch.Generator | None = None) -> Drive:
         """The same integers as float32 (exact: int16 fits); d bias_mant / d x = weight / std."""
-        slope = self.weight / self.std * _zero_with_gradient(x).reshape(-1, *self.input_shape)
+        slope = self.weight / self.std * _zero_with_gradient(x).reshape(len(x), *self.input_shape)
         return Drive(self._integers(x).to(torch.float32) + slope, self.steps)
 
     def _integers(self, x: Tensor) -> Tensor:
         """float64 `[batch, *input_shape]` with integral values in int16's range."""
         _check_images(self.name, x, self.input_shape)
         normalised = (x.detach().to(torch.float64) - self.mean) / self.std
-        drive = torch.trunc(self.weight * normalised + self.bias).reshape(-1, *self.input_shape)
+        drive = torch.trunc(self.weight * normalised + self.bias).reshape(len(x), *self.input_shape)
         outside = (drive < BIAS_MIN) | (drive > BIAS_MAX)
         if bool(outside.any()):
             sample = int(outside.flatten(1).any(1).nonzero()[0])
             value = float(drive[outside][0])
             raise BadInput(
-                f"drive: sample {sample} needs bias_mant {value:.0f}, outside [{BIAS_MIN}, {BIAS_MAX}]"
+                f"drive: sample {sample} needs bias_mant {value:.0f}, "
+                f"outside [{BIAS_MIN}, {BIAS_MAX}] (int16 in Lava)"
             )
         return drive
 
 
 @dataclass
 class PoissonEncoder:
-    """Rate code: `P(spike) = gain * x`, independently for every sample, pixel and step, drawn
-    afresh at every call.
+    """Rate code: `P(spike) = gain * x`, drawn afresh at every call.
 
-    Ours is unsigned: pixels are in [0, 1] and a spike is a 1. (Sharmin et al., ECCV 2020,
-    arXiv:2003.10399, draw signed spikes with P = |x| for x in [-1, 1], which binary inputs cannot
-    hold.) Rate codes: Adrian, J. Physiology 61 (1926); for networks Diehl & Cook, Frontiers in
-    Computational Neuroscience 9 (2015).
+    One independent coin a sample, pixel and step. Ours is unsigned: pixels are in [0, 1] and a
+    spike is a 1. (Sharmin et al., ECCV 2020, arXiv:2003.10399, draw signed spikes with P = |x| for
+    x in [-1, 1], which binary inputs cannot hold.) Rate codes: Adrian, J. Physiology 61 (1926); for
+    networks Diehl & Cook, Frontiers in Computational Neuroscience 9 (2015).
 
     The coins are drawn on the CPU in the order batch, channel, height, width, step, so that one
     generator state gives the same spikes on every device, and the first samples of a batch do not
@@ -161,7 +161,7 @@ class PoissonEncoder:
         Source: Bengio et al., arXiv:1308.3432 (straight-through estimator; unbiased for the
         expected spike).
         """
-        slope = self.gain * _zero_with_gradient(x).reshape(-1, *self.input_shape, 1)
+        slope = self.gain * _zero_with_gradient(x).reshape(len(x), *self.input_shape, 1)
         return self._draw(x, generator).to(torch.float32) + slope
 
     def _draw(self, x: Tensor, generator: torch.Generator | None) -> Tensor:
@@ -169,7 +169,7 @@ class PoissonEncoder:
         if generator is None or generator.device.type != "cpu":
             given = "none" if generator is None else str(generator.device)
             raise BadInput(f"poisson: needs a generator on the CPU, given: {given}")
-        rate = self.gain * x.detach().to(torch.float32).reshape(-1, *self.input_shape, 1)
+        rate = self.gain * x.detach().to(torch.float32).reshape(len(x), *self.input_shape, 1)
         coins = torch.rand((*rate.shape[:-1], self.steps), generator=generator)
         return coins.to(x.device) < rate  # coins are in [0, 1): 0 never spikes, 1 always does
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import tempfile
 import zipfile
+import zlib
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -14,6 +15,16 @@ import numpy.typing as npt
 
 from neurorobust.errors import BadInput, OutputError
 
+UNREADABLE = (
+    OSError,
+    ValueError,
+    EOFError,
+    zipfile.BadZipFile,
+    zlib.error,
+    NotImplementedError,  # a compression no zip reader here knows
+    RuntimeError,  # an encrypted member
+    MemoryError,
+)
 MAX_ARRAY_BYTES = 8 << 30  # one array of an npz file, as its header declares it
 
 
@@ -53,8 +64,8 @@ def write_npz(path: Path, arrays: Mapping[str, npt.NDArray[np.generic]]) -> None
         np.savez_compressed(stream, **arrays)  # type: ignore[arg-type]
 
 
-def read_npz(path: Path) -> dict[str, npt.NDArray[np.generic]]:
-    """Read every array of an npz file. No pickles, no array larger than its file could hold.
+def read_npz(path: Path, prefix: str = "") -> dict[str, npt.NDArray[np.generic]]:
+    """Read the arrays of an npz file whose names start with `prefix`. No pickles, sizes limited.
 
     Raises:
         BadInput: missing, not an npz, pickled objects, or a declared size beyond the limit.
@@ -68,10 +79,10 @@ def read_npz(path: Path) -> dict[str, npt.NDArray[np.generic]]:
                         f"limit {MAX_ARRAY_BYTES}"
                     )
         with np.load(path, allow_pickle=False) as archive:
-            return {name: archive[name] for name in archive.files}
+            return {name: archive[name] for name in archive.files if name.startswith(prefix)}
     except FileNotFoundError as error:
         raise BadInput(f"{path}: no such file") from error
-    except (OSError, ValueError, EOFError, zipfile.BadZipFile, MemoryError) as error:
+    except UNREADABLE as error:
         if isinstance(error, BadInput):
             raise
         reason = " ".join(str(error).split())

@@ -17,7 +17,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from neurorobust import netx
+from neurorobust import files, netx
 from neurorobust.backends.base import Backend
 from neurorobust.classifier import Classifier
 from neurorobust.encoders import DirectEncoder, DriveEncoder, Encoder, PoissonEncoder
@@ -172,6 +172,15 @@ def read_card(path: Path) -> Card:
         first = error.errors()[0]
         field = ".".join(str(part) for part in first["loc"]) or "card"
         raise CardError(f"card {path}: {field}: {first['msg']}") from error
+
+
+def write_card(card: Card, path: Path) -> None:
+    """Write `card.json` atomically.
+
+    Raises:
+        OutputError: it cannot be written.
+    """
+    files.write_text(path, card.model_dump_json(indent=2) + "\n")
 
 
 def _check_card(card: Card, model: NetxModel, path: Path) -> None:

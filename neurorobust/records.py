@@ -69,6 +69,8 @@ class AttackRate(_Strict):
         None  # share of samples whose gradient is all zero at the start point
     )
     seconds: float
+    failed: int = 0  # proposals not finite, not binary or of a wrong shape: counted as no success
+    projected: int = 0  # proposals outside the budget, projected back by the evaluation
 
 
 class RobustRate(_Strict):

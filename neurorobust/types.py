@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TypeAlias
 
-from jaxtyping import Float, Int32, Int64, Num, UInt8
+from jaxtyping import Float, Int64, Num, UInt8
 from torch import Tensor
 
 from neurorobust.errors import BadInput
@@ -49,12 +49,13 @@ Inputs: TypeAlias = "Spikes | Drive"
 class LayerTrace:
     """One layer's spikes and Lava's variables after every step, each `[batch, neurons, time]`.
 
-    `v` is 0 where the neuron spiked: Lava resets before the step ends.
+    `v` is 0 where the neuron spiked: Lava resets before the step ends. u and v are int32; float32
+    from SLAYER before rounding, which has no integers.
     """
 
     spikes: UInt8[Tensor, "batch neurons time"]
-    u: Int32[Tensor, "batch neurons time"]
-    v: Int32[Tensor, "batch neurons time"]
+    u: Num[Tensor, "batch neurons time"]
+    v: Num[Tensor, "batch neurons time"]
 
 
 @dataclass(frozen=True)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Protocol
+import dataclasses
+from typing import Any, Protocol, runtime_checkable
 
 import torch
 from torch import Tensor
@@ -34,7 +35,28 @@ class Attack(Protocol):
     ) -> Tensor:
         """Propose `[batch, ...]` of x's shape and dtype; x is not changed in place.
 
-        All randomness comes from `generator`; a zero budget returns x. The evaluation projects
-        and scores the proposal.
+        All randomness comes from `generator`; a zero budget returns x. The evaluation projects and
+        scores it.
         """
         ...
+
+
+@runtime_checkable
+class GradientAttack(Attack, Protocol):
+    """An attack that follows a gradient, and shows the one it starts with."""
+
+    def gradient(
+        self, classifier: Classifier, x: Tensor, labels: Labels, generator: torch.Generator
+    ) -> Tensor:
+        """The gradient of the attack's objective at x, of x's shape, float32; x is not changed."""
+        ...
+
+
+def settings(attack: Attack) -> dict[str, Any]:
+    """What a record says of an attack: its domain, its access and its parameters."""
+    parameters: dict[str, Any] = (
+        dataclasses.asdict(attack)
+        if dataclasses.is_dataclass(attack) and not isinstance(attack, type)
+        else {}
+    )
+    return {"domain": attack.domain, "white_box": attack.white_box, **parameters}

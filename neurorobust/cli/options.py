@@ -8,7 +8,9 @@ from typing import Annotated, Any
 import typer
 from pydantic import ValidationError
 
-from neurorobust.errors import BadInput, CardError
+from neurorobust import datasets
+from neurorobust.datasets import Dataset
+from neurorobust.errors import BadInput, CardError, DatasetError
 from neurorobust.models import Network, read_card, resolve
 from neurorobust.records import Card
 
@@ -42,6 +44,29 @@ Readout = Annotated[str | None, typer.Option(help="count or membrane.")]
 LogitScale = Annotated[
     float | None, typer.Option(help="What the readout's integers are divided by.")
 ]
+
+
+def names(text: str) -> tuple[str, ...]:
+    """What stands between the commas."""
+    return tuple(part.strip() for part in text.split(",") if part.strip())
+
+
+def load(
+    network: Network,
+    name: str | None,
+    data_dir: Path | None,
+    download: bool,
+    limit: int | None,
+) -> Dataset:
+    """The test split of the set that is named, or else of the one on the network's card.
+
+    Raises:
+        DatasetError: none named, or it cannot be loaded.
+    """
+    chosen = name or network.card.dataset
+    if chosen is None:
+        raise DatasetError("--dataset: not given, and the card names none")
+    return datasets.load(chosen, "test", data_dir, download, limit, steps=network.card.steps)
 
 
 def network(

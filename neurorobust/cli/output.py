@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -53,6 +54,21 @@ class Output:
             console=Console(stderr=True),
         ) as display:
             yield display
+
+
+def shown(display: Progress) -> Callable[[int, int, str], None]:
+    """A callback (done, total, what) that moves one bar of the display."""
+    bar = display.add_task("starting", total=None)
+
+    def move(done: int, total: int, what: str) -> None:
+        display.update(bar, completed=done, total=total, description=what)
+
+    return move
+
+
+def command_line() -> str:
+    """The command as it was typed, for records."""
+    return shlex.join(["neurorobust", *sys.argv[1:]])
 
 
 @contextmanager

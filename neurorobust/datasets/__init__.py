@@ -37,8 +37,7 @@ def load(
     steps: int | None = None,
     bin_us: int | None = None,
 ) -> Dataset:
-    """Load one split of a set, whole and checked: values, shapes and labels are sound or nothing is
-    returned.
+    """Load one split of a set, whole and checked: it is sound or it is refused.
 
     Args:
         name: as in the table above.

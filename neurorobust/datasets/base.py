@@ -18,8 +18,8 @@ class Dataset:
     Attributes:
         name: as typed (`digits`, `mnist`, `npz:FILE`, ...).
         split: `train` or `test`; `all` where the source holds one split, which then serves as both.
-        x: images `[N, C, H, W]`, uint8 (0..255) or float32 in [0, 1]; or spikes uint8 `[N, C, H, W,
-        T]`.
+        x: images `[N, C, H, W]`, uint8 (0..255) or float32 in [0, 1]; or spikes uint8
+            `[N, C, H, W, T]`.
         y: int64 `[N]`.
         classes: number of classes.
     """

@@ -1,4 +1,4 @@
-"""Arrays from anywhere -> a sound `Dataset`, or one line that says what is wrong with which sample."""
+"""Arrays from anywhere -> a sound `Dataset`, or one line that says what is wrong where."""
 
 from __future__ import annotations
 
@@ -9,13 +9,17 @@ import torch
 
 from neurorobust.datasets.base import Dataset
 from neurorobust.errors import DatasetError
+from neurorobust.types import Labels
+
+MAX_CLASSES = 1 << 20
 
 
 def checked(name: str, split: str, x: Any, y: Any, classes: int | None = None) -> Dataset:
     """Check values, shapes and labels.
 
     Args:
-        name, split: as in `Dataset`; every message starts with the name.
+        name: as in `Dataset`; every message starts with it.
+        split: as in `Dataset`.
         x: array or tensor: images `[N, C, H, W]`, uint8 or floats in [0, 1] (kept as float32), or
             spikes `[N, C, H, W, T]` of any dtype that hold 0 and 1 (kept as uint8).
         y: integers `[N]`, 0 or more.
@@ -29,26 +33,34 @@ def checked(name: str, split: str, x: Any, y: Any, classes: int | None = None) -
         raise DatasetError(
             f"{name}: x has shape {x.shape}, need [N, C, H, W] (images) or [N, C, H, W, T] (spikes)"
         )
-    if y.ndim != 1 or not np.issubdtype(y.dtype, np.integer):
-        raise DatasetError(
-            f"{name}: labels are {y.dtype} of shape {y.shape}, need integers of shape [N]"
-        )
+    labels = check_labels(name, y, classes or MAX_CLASSES)
     if len(x) != len(y):
         raise DatasetError(f"{name}: {len(x)} samples in x but {len(y)} labels in y")
     if x.size == 0:
         raise DatasetError(f"{name}: x is empty, shape {x.shape}")
-    if int(y.min()) < 0:
-        sample = int(np.argmax(y < 0))
-        raise DatasetError(f"{name}: sample {sample} has label {int(y[sample])}, below 0")
-    largest = int(y.max())
-    if classes is not None and largest >= classes:
-        sample = int(np.argmax(y >= classes))
-        raise DatasetError(
-            f"{name}: sample {sample} has label {int(y[sample])}, need less than {classes}"
-        )
     x = _spikes(name, x) if x.ndim == 5 else _images(name, x)
-    labels = torch.from_numpy(y.astype(np.int64))
-    return Dataset(name, split, torch.from_numpy(x), labels, classes or largest + 1)
+    return Dataset(name, split, torch.from_numpy(x), labels, classes or int(labels.max()) + 1)
+
+
+def check_labels(name: str, y: Any, classes: int = MAX_CLASSES) -> Labels:
+    """int64 labels `[N]`, each in [0, classes).
+
+    Raises:
+        DatasetError: none, no integers, more or less than one axis, or out of range.
+    """
+    if y.ndim != 1 or y.dtype.kind not in "ui":
+        raise DatasetError(
+            f"{name}: labels are {y.dtype} of shape {y.shape}, need integers of shape [N]"
+        )
+    if len(y) == 0:
+        raise DatasetError(f"{name}: no labels")
+    bad = (y < 0) | (y >= classes)
+    if bad.any():
+        sample = int(np.argmax(bad))
+        raise DatasetError(
+            f"{name}: sample {sample} has label {int(y[sample])}, outside [0, {classes - 1}]"
+        )
+    return torch.from_numpy(y.astype(np.int64))
 
 
 def _array(name: str, what: str, values: Any) -> Any:

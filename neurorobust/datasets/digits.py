@@ -20,7 +20,7 @@ TEST_EVERY = 5  # of each class, in the set's own order, every fifth sample is h
 def load(request: Request) -> Dataset:
     """float32 `[N, 1, 8, 8]` = pixel / 16, exact in float32; 1442 for training, 355 held out.
 
-    The split is stratified and needs no random numbers: every fifth sample of each class is held
+    The split is stratified and needs no random numbers: of each class every fifth sample is held
     out.
     """
     bunch = load_digits()

@@ -10,27 +10,28 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+import torch
 
 from neurorobust.datasets.base import Dataset, Request
-from neurorobust.datasets.check import checked
+from neurorobust.datasets.check import check_labels
 from neurorobust.errors import DatasetError
 
 KEYS = ("x", "y", "p", "t", "offset", "label", "height", "width")
 MAX_PIXELS = 1 << 16  # height or width
+MAX_TIME = 1 << 62  # µs
 MAX_BYTES = 8 << 30  # of the binned spikes
 
 
 def binned(request: Request, arrays: dict[str, Any]) -> Dataset:
-    """Spikes uint8 `[N, 2, H, W, steps]`: 1 where at least one event fell into the bin, channel =
-    polarity.
+    """Spikes uint8 `[N, 2, H, W, steps]`: 1 where one event or more fell into the bin.
 
-    Bin k holds the events with k * bin_us <= t < (k + 1) * bin_us; later events are outside the
-    window. A sample without events stays empty; a sample whose events all lie outside the window is
-    refused. With a limit only the first samples are binned.
+    The channel is the polarity. Bin k holds the events with k * bin_us <= t < (k + 1) * bin_us;
+    later events are outside the window. A sample without events stays empty; a sample whose events
+    all lie outside the window is refused. With a limit only the first samples are binned.
 
     Raises:
         DatasetError: steps or bin_us missing or below 1, arrays that contradict each other, values
-        out of range.
+            out of range.
     """
     name = request.name
     if request.steps is None or request.bin_us is None:
@@ -39,9 +40,9 @@ def binned(request: Request, arrays: dict[str, Any]) -> Dataset:
         raise DatasetError(
             f"{name}: steps {request.steps} and bin_us {request.bin_us} must be 1 or more"
         )
-    offset = _check(name, arrays)
+    offset, labels = _check(name, arrays), check_labels(name, arrays["label"])
     height, width = (_side(name, key, arrays[key]) for key in ("height", "width"))
-    for key, limit in (("x", width), ("y", height), ("p", 2), ("t", None)):
+    for key, limit in (("x", width), ("y", height), ("p", 2), ("t", MAX_TIME)):
         _range(name, key, arrays[key], limit)
     count = len(offset) - 1 if request.limit is None else min(request.limit, len(offset) - 1)
     shape = (count, 2, height, width, request.steps)
@@ -56,9 +57,7 @@ def binned(request: Request, arrays: dict[str, Any]) -> Dataset:
     spikes = np.zeros(shape, dtype=np.uint8)
     places = (sample, polarity, row, column, step)
     spikes[tuple(index[inside] for index in places)] = 1
-    labels = arrays["label"]
-    whole = checked(name, "all", spikes, labels[:count])
-    return Dataset(name, "all", whole.x, whole.y, max(whole.classes, int(labels.max()) + 1))
+    return Dataset(name, "all", torch.from_numpy(spikes), labels[:count], int(labels.max()) + 1)
 
 
 def _check(name: str, arrays: dict[str, Any]) -> Any:
@@ -88,12 +87,13 @@ def _side(name: str, key: str, value: Any) -> int:
     return side
 
 
-def _range(name: str, key: str, values: Any, limit: int | None) -> None:
-    bad = values < 0 if limit is None else (values < 0) | (values >= limit)
+def _range(name: str, key: str, values: Any, limit: int) -> None:
+    bad = (values < 0) | (values >= limit)
     if bad.any():
         event = int(np.argmax(bad))
-        allowed = "0 or more" if limit is None else f"[0, {limit - 1}]"
-        raise DatasetError(f"{name}: event {event} has {key} {int(values[event])}, need {allowed}")
+        raise DatasetError(
+            f"{name}: event {event} has {key} {int(values[event])}, outside [0, {limit - 1}]"
+        )
 
 
 def _check_window(name: str, sample: Any, inside: Any, count: int, window: int) -> None:

@@ -16,8 +16,7 @@ from neurorobust.errors import DatasetError
 def load(request: Request) -> Dataset:
     """Import `module` (the current folder is searched too) and call `factory(split)`.
 
-    The factory returns `(x, y)` as `check.checked` takes them, or a `Dataset`; both are checked
-    alike.
+    The factory returns `(x, y)` as `check.checked` takes them, or a `Dataset`; both are checked.
 
     Raises:
         DatasetError: no such module or factory, it raises, or what it returns is unsound.
@@ -33,7 +32,8 @@ def load(request: Request) -> Dataset:
     if isinstance(made, tuple) and len(made) == 2:
         return checked(request.name, request.split, made[0], made[1])
     raise DatasetError(
-        f"dataset {request.name}: the factory returned {type(made).__name__}, need (x, y) or Dataset"
+        f"dataset {request.name}: the factory returned {type(made).__name__}, "
+        "need (x, y) or Dataset"
     )
 
 

@@ -1,10 +1,9 @@
 """`npz:FILE`: anyone's own arrays, from a file that may be damaged or hostile.
 
-Images or spikes: `x` ([N, C, H, W] uint8 or floats in [0, 1], or spikes [N, C, H, W, T] of 0 and 1)
-    and `y` ([N]).
-They serve as both splits, unless `x_train` and `y_train` are there too, which then are the training
-split.
-Events: see events.py; a file with `offset` holds events. They too serve as both splits.
+Images or spikes: `x` ([N, C, H, W], uint8 or floats in [0, 1]; or spikes [N, C, H, W, T] of 0 and
+1) and `y` ([N]). They serve as both splits, unless `x_train` and `y_train` are there too: then
+these are the training split, and `x` and `y` the test split.
+Events: a file with `offset` holds events, see events.py. They serve as both splits.
 """
 
 from __future__ import annotations
@@ -20,7 +19,7 @@ import numpy as np
 
 from neurorobust.datasets import events
 from neurorobust.datasets.base import Dataset, Request
-from neurorobust.datasets.check import checked
+from neurorobust.datasets.check import check_labels, checked
 from neurorobust.errors import DatasetError
 
 MAX_BYTES = 8 << 30  # of all arrays that are read from one file, as their headers declare them
@@ -44,12 +43,13 @@ def load(request: Request) -> Dataset:
     if "offset" in names:
         arrays = read_arrays(request.name, path, events.KEYS)
         return events.binned(request, arrays)
-    if {"x_train", "y_train"} <= names and request.split == "train":
-        arrays = read_arrays(request.name, path, ("x_train", "y_train"))
-        return checked(request.name, "train", arrays["x_train"], arrays["y_train"])
-    arrays = read_arrays(request.name, path, ("x", "y"))
-    split = "test" if {"x_train", "y_train"} <= names else "all"
-    return checked(request.name, split, arrays["x"], arrays["y"])
+    if not {"x_train", "y_train"} & names:
+        arrays = read_arrays(request.name, path, ("x", "y"))
+        return checked(request.name, "all", arrays["x"], arrays["y"])
+    x, y, other = ("x", "y", "y_train") if request.split == "test" else ("x_train", "y_train", "y")
+    arrays = read_arrays(request.name, path, (x, y, other))
+    classes = 1 + max(int(check_labels(request.name, arrays[key]).max()) for key in (y, other))
+    return checked(request.name, request.split, arrays[x], arrays[y], classes)
 
 
 def read_arrays(name: str, path: Path, keys: tuple[str, ...]) -> dict[str, Any]:
@@ -59,9 +59,9 @@ def read_arrays(name: str, path: Path, keys: tuple[str, ...]) -> dict[str, Any]:
         if dtype.hasobject:
             raise DatasetError(f"{name}: {key} holds Python objects, which are never loaded")
         declared += math.prod(shape) * dtype.itemsize
-        if declared > MAX_BYTES:
+        if declared > MAX_BYTES or min(shape, default=0) < 0:
             raise DatasetError(
-                f"{name}: {key} declares shape {shape} of {dtype}, beyond the limit of {MAX_BYTES} bytes"
+                f"{name}: {key} declares shape {shape} of {dtype}, the limit is {MAX_BYTES} bytes"
             )
     try:
         with np.load(path, allow_pickle=False) as file:
@@ -85,16 +85,18 @@ def _headers(
     missing = [key for key in keys if key not in names]
     if missing:
         raise DatasetError(
-            f"{name}: no array {missing[0]!r}, need {', '.join(keys)}; it holds {', '.join(sorted(names))}"
+            f"{name}: no array {missing[0]!r}, need {', '.join(keys)}; "
+            f"it holds {', '.join(sorted(names)) or 'nothing'}"
         )
     headers = {}
+    numpy_format: Any = np.lib.format
     for key in keys:
         try:
             with zipfile.ZipFile(path) as archive, archive.open(f"{key}.npy") as member:
-                version = np.lib.format.read_magic(member)
+                version = numpy_format.read_magic(member)
                 read = {
-                    (1, 0): np.lib.format.read_array_header_1_0,
-                    (2, 0): np.lib.format.read_array_header_2_0,
+                    (1, 0): numpy_format.read_array_header_1_0,
+                    (2, 0): numpy_format.read_array_header_2_0,
                 }[version]
                 shape, _, dtype = read(member)
         except (*_BROKEN, KeyError) as error:

@@ -1,4 +1,4 @@
-"""SLAYER networks, described as data and built from lava-dl's blocks (imported only when one is built)."""
+"""SLAYER networks: described as data, built from lava-dl's blocks (imported only then)."""
 
 from neurorobust.networks.network import SlayerNetwork, build
 from neurorobust.networks.spec import NetworkSpec

@@ -23,6 +23,7 @@ class SpikeInput(nn.Module):
         self.shape = shape
 
     def forward(self, spikes: Tensor) -> Tensor:
+        """The same spikes."""
         return spikes
 
 
@@ -47,7 +48,10 @@ def mlp(spec: NetworkSpec) -> list[nn.Module]:
 
 
 def cnn(spec: NetworkSpec) -> list[nn.Module]:
-    """input, one convolution a channel count (each may stride; there is no pooling on the chip), then as `mlp`."""
+    """input, one convolution a channel count, then as `mlp`.
+
+    Convolutions stride instead of pooling: NetX loads no pooling layer.
+    """
     cuba = import_slayer().block.cuba
     blocks = [input_block(spec)]
     features = spec.input_shape[0]
@@ -90,7 +94,7 @@ def _head(spec: NetworkSpec, features: int) -> list[nn.Module]:
 
 
 def _neuron(spec: NetworkSpec) -> dict[str, Any]:
-    """lava-dl's neuron parameters; a fresh dictionary, its blocks keep and change what they are given."""
+    """lava-dl's neuron parameters; a fresh dictionary, its blocks keep what they are given."""
     return {
         "threshold": spec.threshold,
         "current_decay": spec.current_decay,

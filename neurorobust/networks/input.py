@@ -1,11 +1,12 @@
 """The on-chip input layer: an integer bias straight into v, exactly the chip's rule.
 
-lava-dl's stock `cuba.Input` rounds x to 8 bits and puts it into u; the chip adds bias_mant << 6 to v. The encoder
-computes bias_mant = trunc(weight * x + bias); nothing is rounded here.
+lava-dl's stock `cuba.Input` rounds x to 8 bits and puts it into u; the chip adds bias_mant << 6 to
+v. The encoder computes bias_mant = trunc(weight * x + bias); nothing is rounded here.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -19,15 +20,16 @@ class InputBlock(nn.Module):
 
         v <- clip(decay(v, vDecay) + (bias_mant << 6));  s <- v > (vth << 6);  v <- 0 where s
 
-    The forward pass is `fixedpoint.lif_step` with activation 0. The backward pass is SLAYER's: a symmetric
-    exponential around the threshold, and the leak's linear adjoint without the reset.
+    The forward pass is `fixedpoint.lif_step` with activation 0. The backward pass is SLAYER's: a
+    symmetric exponential around the threshold, and the leak's linear adjoint without the reset.
 
     Args:
         shape: C, H, W.
-        steps: how long the drive is held when the caller does not say.
-        threshold, voltage_decay: in SLAYER's units; stored as int(threshold * 64) and round(decay * 4096).
+        threshold, voltage_decay: in SLAYER's units; held as int(threshold * 64) and
+            round(decay * 4096).
         weight, bias: how the encoder makes drive of x; only carried into the file.
-        tau_grad, scale_grad: relaxation (times 100 thresholds, as in lava-dl's `neuron/cuba.py`) and scale (times 0.1).
+        tau_grad, scale_grad: relaxation (times 100 thresholds) and scale (times 0.1), as in
+            lava-dl's `neuron/cuba.py`.
     """
 
     kind = "input"
@@ -50,8 +52,9 @@ class InputBlock(nn.Module):
         self.tau_grad, self.scale_grad = tau_grad, scale_grad
 
     def forward(self, bias_mant: Tensor, steps: int) -> Tensor:
-        """Spikes float `[batch, C, H, W, steps]` for drive `[batch, C, H, W]` that holds int16 integers."""
-        spikes: Tensor = _Drive.apply(
+        """Spikes float `[batch, C, H, W, steps]` for int16 integers `[batch, C, H, W]`."""
+        fire: Callable[..., Tensor] = _Drive.apply
+        return fire(
             bias_mant.to(torch.get_default_dtype()),
             steps,
             self.threshold,
@@ -59,7 +62,6 @@ class InputBlock(nn.Module):
             self.tau_grad,
             self.scale_grad,
         )
-        return spikes
 
 
 def integrate(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from typing import Any
 
 import torch
@@ -17,7 +18,7 @@ KINDS = {"mlp": mlp, "cnn": cnn}
 
 
 class SlayerNetwork(nn.Module):
-    """Trains with SLAYER's surrogate gradients and computes, before any export, the chip's integers.
+    """Trains with SLAYER's surrogate gradients and computes the chip's integers before export.
 
     Attributes:
         spec: what it was built from.
@@ -33,17 +34,21 @@ class SlayerNetwork(nn.Module):
         """Output spikes float `[batch, classes, time]`.
 
         Args:
-            inputs: spikes `[batch, C, H, W, time]` holding 0 and 1 (an on-chip input layer before them is skipped),
-                or `Drive`; float tensors carry gradients.
+            inputs: spikes `[batch, C, H, W, time]` holding 0 and 1 (an on-chip input layer before
+                them is skipped), or `Drive`; float tensors carry gradients.
 
         Raises:
-            BadInput: drive for a network without an on-chip input layer, or a shape that is not its input's.
+            BadInput: drive for a network without an on-chip input layer, or another shape than
+                its input's.
         """
         *_, spikes = self.layers(inputs).values()
         return spikes
 
     def layers(self, inputs: Inputs) -> dict[int, Tensor]:
-        """Every spiking layer's output `[batch, neurons, time]`, by the layer's number, neurons in C, H, W order."""
+        """Every spiking layer's output `[batch, neurons, time]`, by the layer's number.
+
+        Neurons are in C, H, W order. Arguments and errors as for `forward`.
+        """
         found: dict[int, Tensor] = {}
         x = self.start(inputs)
         if isinstance(inputs, Drive):
@@ -61,7 +66,8 @@ class SlayerNetwork(nn.Module):
         wanted_axes = 4 if isinstance(inputs, Drive) else 5
         if given.dim() != wanted_axes or tuple(given.shape[1:4]) != self.spec.input_shape:
             raise BadInput(
-                f"network: input shape {tuple(given.shape[1:])} does not match {self.spec.input_shape} (C, H, W)"
+                f"network: input shape {tuple(given.shape[1:])} does not match "
+                f"{self.spec.input_shape} (C, H, W)"
             )
         if not isinstance(inputs, Drive):
             return inputs.to(torch.get_default_dtype())
@@ -78,10 +84,25 @@ class SlayerNetwork(nn.Module):
         return list(enumerate(self.blocks))[1:]
 
     def settle(self) -> None:
-        """Run one blank frame without recording a graph: lava-dl's blocks learn their shapes only then."""
+        """Run one blank frame without a graph: lava-dl's blocks learn their shapes from it."""
         device = next(self.parameters()).device
         with torch.no_grad():
             self(torch.zeros((1, *self.spec.input_shape, 1), device=device))
+
+    def frozen_copy(self) -> SlayerNetwork:
+        """A deep copy that shares nothing and takes no gradients; this network stays as it was.
+
+        Weight norm leaves a tensor with a graph in the module, which torch cannot copy: the copy
+        gets its values.
+        """
+        memo: dict[int, Any] = {}
+        for module in self.modules():
+            for value in vars(module).values():
+                if isinstance(value, Tensor) and not value.is_leaf:
+                    memo[id(value)] = value.detach().clone()
+        twin = copy.deepcopy(self, memo).requires_grad_(False).eval()
+        twin.settle()
+        return twin
 
 
 def build(spec: NetworkSpec) -> SlayerNetwork:

@@ -9,31 +9,32 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 from neurorobust.errors import BadInput
 
 Size = Annotated[int, Field(ge=1)]
-# SLAYER spikes on v >= threshold + 0.01/4096, meant as the chip's v > threshold. In float32 that epsilon
-# vanishes from 64 on (measured at 64, 100 and 127), so exactness ends there.
+# SLAYER spikes on v >= threshold + 0.01/4096, meant as the chip's v > threshold. In float32 that
+# epsilon vanishes from 64 on (measured at 64, 100 and 127), so exactness ends there.
 THRESHOLD_LIMIT = 64.0
 
 
 class NetworkSpec(BaseModel):
     """A CUBA network made of lava-dl's blocks.
 
-    Thresholds and weights are in SLAYER's units: 1.0 is 64 in the `.net` file. Decays are fractions forgotten in
-    one step: 1.0 is 4096 in the file.
+    Thresholds and weights are in SLAYER's units: 1.0 is 64 in the `.net` file. Decays are fractions
+    forgotten in one step: 1.0 is 4096 in the file.
 
     Attributes:
         kind: `mlp` (flatten, dense …) or `cnn` (conv …, flatten, dense …).
         input_shape: C, H, W of one image or of one frame of spikes.
         classes: neurons of the last dense layer, one a class.
         steps: time steps of one sample.
-        encoder: `drive` starts the network with an on-chip input layer that takes an integer bias; `poisson` and
-            `direct` feed spikes to the first synapse.
+        encoder: `drive` starts the network with an on-chip input layer that takes an integer bias;
+            `poisson` and `direct` feed spikes to the first synapse.
         hidden: sizes of the dense layers before the last.
         channels, kernel, stride, padding: the convolutions of a `cnn`, square, one a channel count.
         threshold, current_decay, voltage_decay: of every layer but the input's.
         weight_scale: multiplies torch's initial weights.
         weight_norm: train direction and length of the weights apart (folded on export).
         tau_grad, scale_grad: relaxation and scale of SLAYER's surrogate gradient.
-        input_weight, input_bias: drive = trunc(input_weight * (pixel - mean) / std + input_bias), `drive` only.
+        input_weight, input_bias: drive = trunc(input_weight * (pixel - mean) / std + input_bias),
+            `drive` only.
         input_threshold, input_voltage_decay: of the on-chip input layer.
         mean, std: normalisation of pixels in [0, 1] before the drive.
         gain: spike probability of a white pixel in one step, `poisson` only.
@@ -61,7 +62,7 @@ class NetworkSpec(BaseModel):
     scale_grad: float = Field(default=1.0, gt=0, allow_inf_nan=False)
     input_weight: int = 64
     input_bias: int = 0
-    input_threshold: float = Field(default=2.0, ge=1 / 64, lt=THRESHOLD_LIMIT)
+    input_threshold: float = Field(default=3.0, ge=1 / 64, lt=THRESHOLD_LIMIT)
     input_voltage_decay: float = Field(default=0.0, ge=0, le=1)
     mean: float = Field(default=0.0, allow_inf_nan=False)
     std: float = Field(default=1.0, gt=0, allow_inf_nan=False)

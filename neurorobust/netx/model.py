@@ -31,7 +31,7 @@ class Neuron:
     threshold: IntArray
 
 
-# NetX's neuron for a dense layer without a neuron group: v = u = the running sum, hardly a spike.
+# NetX's neuron for a dense layer without a neuron group: v = u = the running sum, never a spike.
 ACCUMULATOR = Neuron(
     current_decay=np.array(0),
     voltage_decay=np.array(DECAY_UNITY),

@@ -1,4 +1,4 @@
-"""Records -> a terminal table, figures and one self-contained HTML page. It shows; it computes nothing."""
+"""Records -> a terminal table, figures and one self-contained HTML page. It computes nothing."""
 
 from neurorobust.report.html import REPORT_FILE, write_report
 from neurorobust.report.table import print_record

@@ -1,0 +1,149 @@
+"""One deployed network, start to end: score, attack, compare, confirm, flag, write, report."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from neurorobust.checks import flags
+from neurorobust.classifier import Classifier
+from neurorobust.comparison import compare
+from neurorobust.confirmation import confirm
+from neurorobust.datasets import Dataset
+from neurorobust.errors import BadInput
+from neurorobust.evaluation import Progress, evaluate, load_samples, write_record
+from neurorobust.models import Network, classifier, open_backend
+from neurorobust.records import ParityResult, Record
+from neurorobust.report import write_report
+
+
+@dataclass(frozen=True)
+class Confirm:
+    """`lava:32`: replay so many samples, over all budgets, on that target."""
+
+    backend: str
+    samples: int
+
+
+@dataclass(frozen=True)
+class Question:
+    """What is asked of a network.
+
+    Attributes:
+        attacks, epsilons, flips: names and budgets as typed; see `evaluation.evaluate`.
+        backend, device: the target that is attacked.
+        confirm: the second target that replays samples, if any.
+        against: the float network for the 2x2, if any.
+        parity: results of earlier parity checks, to stand in the record.
+        command: the command line, for the record.
+    """
+
+    attacks: Sequence[str] = ()
+    epsilons: Sequence[str] = ()
+    flips: Sequence[str] = ()
+    seed: int = 0
+    backend: str = "engine"
+    device: str = "cpu"
+    confirm: Confirm | None = None
+    against: Classifier | None = None
+    parity: tuple[ParityResult, ...] = ()
+    command: str = ""
+
+
+def assess(
+    network: Network,
+    data: Dataset,
+    question: Question,
+    out: Path | None,
+    resume: bool = False,
+    overwrite: bool = False,
+    progress: Progress | None = None,
+) -> Record:
+    """Answer a question; with `out`, leave record.json, samples.npz and report.html there.
+
+    A confirmation that differs is *in* the record (`confirmation.require_identical` raises on it).
+
+    Raises:
+        BadInput: see `evaluation.evaluate`; nothing was written then.
+        BackendError: a target failed; finished shards stay for `resume`.
+    """
+    with (
+        _stored(out, question) as directory,
+        open_backend(question.backend, network.model, question.device) as target,
+    ):
+        attacked = classifier(network, target)
+        record = evaluate(
+            attacked,
+            data,
+            card=network.card,
+            model=network.name,
+            epsilons=question.epsilons,
+            flips=question.flips,
+            attacks=question.attacks,
+            seed=question.seed,
+            out=directory,
+            resume=resume,
+            overwrite=overwrite,
+            progress=progress,
+            command=question.command,
+        )
+        if question.confirm is not None and directory is not None:
+            if progress is not None:
+                progress(0, 1, f"replaying in {question.confirm.backend}")
+            with open_backend(question.confirm.backend, network.model) as second:
+                confirmed = confirm(
+                    record, load_samples(directory), attacked, second, question.confirm.samples
+                )
+            record = record.model_copy(update={"confirmed": confirmed})
+        if question.against is not None:
+            compared = compare(
+                question.against,
+                attacked,
+                data,
+                epsilons=question.epsilons,
+                seed=question.seed,
+                progress=progress,
+            )
+            record = record.model_copy(update={"comparison": compared})
+    record = record.model_copy(update={"parity": question.parity})
+    record = record.model_copy(update={"flags": tuple(flags(record))})
+    if out is not None:
+        write_record(out, record)
+        write_report(out)
+    return record
+
+
+def float_classifier(run: Path, network: Network) -> Classifier:
+    """The network of a training run before rounding, fed and read as the deployed one is.
+
+    Raises:
+        BadInput: not a finished run, or a run of another architecture.
+    """
+    from neurorobust.backends.slayer import SlayerBackend
+    from neurorobust.training import load_run
+
+    backend = SlayerBackend(load_run(run)[0], precision="float")
+    given, wanted = backend.model.input_shape, network.model.input_shape
+    if given != wanted or backend.model.outputs != network.model.outputs:
+        raise BadInput(
+            f"{run}: takes {given} and has {backend.model.outputs} classes, the .net file takes "
+            f"{wanted} and has {network.model.outputs}"
+        )
+    return classifier(network, backend)
+
+
+@contextmanager
+def _stored(out: Path | None, question: Question) -> Iterator[Path | None]:
+    """A confirmation replays stored samples: without `out` they are stored for the moment."""
+    if out is not None or question.confirm is None:
+        yield out
+        return
+    folder = Path(tempfile.mkdtemp(prefix="neurorobust-"))
+    try:
+        yield folder / "record"
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)

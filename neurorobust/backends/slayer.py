@@ -1,0 +1,146 @@
+"""The network before export: SLAYER's own quantised forward, or the float network.
+
+`quantised` is lava-dl's CPU code: what training saw. `float` is SLAYER before rounding: weights,
+decays and thresholds as trained, dynamics in float32. Both run on the CPU and start from zero state
+at every call.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from neurorobust.backends.base import check_inputs, check_record
+from neurorobust.backends.slayer_dynamics import (
+    Neurons,
+    differentiable,
+    float_input,
+    float_neurons,
+    quantised_input,
+    quantised_neurons,
+)
+from neurorobust.errors import BadInput
+from neurorobust.export import export
+from neurorobust.networks import SlayerNetwork
+from neurorobust.networks.spec import THRESHOLD_LIMIT
+from neurorobust.surrogates import Surrogate
+from neurorobust.types import Drive, Inputs, LayerTrace, Run
+
+PRECISIONS = ("float", "quantised")
+
+
+class SlayerBackend:
+    """A snapshot of a SLAYER network; training it further does not change the backend.
+
+    In `quantised` precision every layer's spikes, u and v are Lava's variables (lava-dl computes
+    them in int64 and hands them out as float32, exact below 2^24; it neither wraps u nor clips v).
+    In `float` precision spikes are 0 and 1 as ever, u, v and the membrane are float32 in the same
+    units, and only the spikes can be compared with another backend.
+
+    Args:
+        network: a network of our own blocks and lava-dl's; it is copied.
+        precision: `float` or `quantised`.
+
+    Raises:
+        BadInput: an unknown precision, a block that cannot be exported, or a threshold at which
+            lava-dl's spike rule is not the chip's.
+    """
+
+    name = "slayer"
+
+    def __init__(self, network: SlayerNetwork, precision: str = "quantised") -> None:
+        if precision not in PRECISIONS:
+            raise BadInput(
+                f"slayer: precision {precision!r} unknown, known: {', '.join(PRECISIONS)}"
+            )
+        self.precision = precision
+        self.model = export(network)
+        self._network = network.frozen_copy().cpu()
+        self._neurons = self._make_neurons()
+
+    def run(self, inputs: Inputs, record: Collection[int] = ()) -> Run:
+        """See `Backend.run`."""
+        check_inputs(self.model, inputs)
+        check_record(self.model, record)
+        if 0 in record and not isinstance(inputs, Drive):
+            raise BadInput("record: layer 0 (input) is skipped when spikes are given")
+        traces: dict[int, LayerTrace] = {}
+        x, steps = self._start(inputs), None
+        with torch.no_grad():
+            for number, block in self._path(inputs):
+                if number not in self._neurons:
+                    x = block(x)
+                    continue
+                steps = self._neurons[number].fire(_sums(block, x))
+                x = steps.spikes
+                if number in record:
+                    voltage = steps.voltage * (1 - steps.spikes)
+                    traces[number] = LayerTrace(
+                        x.flatten(1, -2).to(torch.uint8),
+                        self._state(steps.current).flatten(1, -2),
+                        self._state(voltage).flatten(1, -2),
+                    )
+        assert steps is not None  # a network has at least its classes' layer
+        return Run(x.flatten(1, -2).to(torch.uint8), self._state(steps.membrane).flatten(1), traces)
+
+    def forward(self, inputs: Inputs, surrogate: Surrogate) -> Run:
+        """See `DifferentiableBackend.forward`; the surrogate replaces SLAYER's own."""
+        check_inputs(self.model, inputs)
+        x, membrane = self._start(inputs), torch.empty(0)
+        for number, block in self._path(inputs):
+            if number not in self._neurons:
+                x = block(x)
+                continue
+            x, membrane = differentiable(self._neurons[number], _sums(block, x), surrogate)
+        return Run(x.flatten(1, -2), membrane.flatten(1), {})
+
+    def _make_neurons(self) -> dict[int, Neurons]:
+        spec, quantised = self._network.spec, self.precision == "quantised"
+        found: dict[int, Neurons] = {}
+        if self.model.input_layer is not None:
+            block: Any = self._network.blocks[0]
+            found[0] = (
+                quantised_input(block)
+                if quantised
+                else float_input(spec.input_threshold, spec.input_voltage_decay)
+            )
+        for number, block in self._network.after_input():
+            if not hasattr(block, "neuron"):
+                continue
+            if quantised:
+                if block.neuron.threshold >= THRESHOLD_LIMIT:
+                    raise BadInput(
+                        f"layer {number}: threshold {block.neuron.threshold:g} not below "
+                        f"{THRESHOLD_LIMIT:g}, where lava-dl's spike rule leaves the chip's"
+                    )
+                found[number] = quantised_neurons(block)
+            else:
+                block.synapse.pre_hook_fx = None  # the hook is what rounds
+                found[number] = float_neurons(block, spec.threshold)
+        return found
+
+    def _start(self, inputs: Inputs) -> Tensor:
+        """Drive held over time, or the spikes, float32 `[batch, C, H, W, time]`."""
+        if isinstance(inputs, Drive):
+            drive = inputs.bias_mant.to(torch.float32)
+            return drive[..., None].expand(*drive.shape, inputs.steps)
+        return inputs.to(torch.float32)
+
+    def _path(self, inputs: Inputs) -> list[tuple[int, Any]]:
+        rest = self._network.after_input()
+        return [(0, None), *rest] if isinstance(inputs, Drive) else rest
+
+    def _state(self, values: Tensor) -> Tensor:
+        """Integers where SLAYER's are, floats as they are otherwise."""
+        return values if self.precision == "float" else values.round().to(torch.int32)
+
+
+def _sums(block: Any, x: Tensor) -> Tensor:
+    """What the neurons are given: the synapses' sums, or the drive itself (no block)."""
+    if block is None:
+        return x
+    sums: Tensor = block.synapse(x)
+    return sums

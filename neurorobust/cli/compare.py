@@ -1,0 +1,54 @@
+"""`neurorobust compare`: the float network that was trained against the integers that are deployed."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from neurorobust.assessment import Question, assess, float_classifier
+from neurorobust.cli import options
+from neurorobust.cli.evaluate import summary
+from neurorobust.cli.output import command_line, session, shown
+from neurorobust.errors import BadInput
+from neurorobust.report import REPORT_FILE, print_record
+
+ATTACKS = ("random", "pgd-linf")
+
+
+def compare(
+    run: Annotated[Path, typer.Argument(help="Directory of the training run (the float network).")],
+    model: Annotated[str, typer.Argument(help="The .net file exported from it.")],
+    eps: Annotated[str, typer.Option(help="Pixel budgets: 0.05,0.1 or 8/255.")],
+    dataset: options.DatasetName = None,
+    data_dir: options.DataDir = None,
+    download: options.Download = False,
+    limit: options.Limit = None,
+    out: options.Out = None,
+    seed: options.Seed = 0,
+    backend: options.Backend = "engine",
+    device: options.Device = "cpu",
+    resume: options.Resume = False,
+    overwrite: options.Overwrite = False,
+    as_json: options.Json = False,
+) -> None:
+    """The 2×2 that quantisation hides: attacks crafted on float / deployed, scored on both."""
+    with session(as_json) as output:
+        if not options.names(eps):
+            raise BadInput("--eps: no budget given")
+        network = options.network(model)
+        question = Question(
+            attacks=ATTACKS,
+            epsilons=options.names(eps),
+            seed=seed,
+            backend=backend,
+            device=device,
+            against=float_classifier(run, network),
+            command=command_line(),
+        )
+        data = options.load(network, dataset, data_dir, download, limit)
+        with output.progress() as display:
+            record = assess(network, data, question, out, resume, overwrite, shown(display))
+        output.result(**summary(record, out))
+        print_record(record, output.console, None if out is None else out / REPORT_FILE)

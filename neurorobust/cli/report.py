@@ -1,0 +1,25 @@
+"""`neurorobust report`: the page of a record, made again."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from neurorobust.cli import options
+from neurorobust.cli.output import session
+from neurorobust.evaluation import read_record
+from neurorobust.report import print_record, write_report
+
+
+def report(
+    directory: Annotated[Path, typer.Argument(help="Directory of a finished evaluation.")],
+    as_json: options.Json = False,
+) -> None:
+    """Write report.html again from record.json and samples.npz, and print the table."""
+    with session(as_json) as output:
+        record = read_record(directory)
+        page = write_report(directory)
+        output.result(report=str(page))
+        print_record(record, output.console, page)

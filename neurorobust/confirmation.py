@@ -1,0 +1,170 @@
+"""Adversarial samples replayed on another target: the same inputs, compared spike for spike."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from neurorobust.backends.base import Backend
+from neurorobust.classifier import Classifier
+from neurorobust.errors import BadInput, CheckFailed
+from neurorobust.evaluation.shard import SHARD, unpack
+from neurorobust.records import Confirmation, Record
+from neurorobust.types import Inputs, Run
+
+
+@dataclass(frozen=True)
+class Case:
+    """One scored query: sample `index` under `attack` at the budget `key` (as `eps=0.1`)."""
+
+    key: str
+    attack: str
+    index: int
+    broken: bool
+
+    def __str__(self) -> str:
+        return f"sample {self.index}, {self.attack} at {self.key}"
+
+
+def confirm(
+    record: Record,
+    samples: Mapping[str, Any],
+    classifier: Classifier,
+    other: Backend,
+    count: int,
+) -> Confirmation:
+    """Replay scored queries on another target.
+
+    The inputs are those that were scored, drawn spikes included. Every spike of the output layer
+    must agree, and its membrane after the last step where the readout uses it; and the classifier
+    must still give the label that was scored.
+
+    Args:
+        record: of the evaluation.
+        samples: its `samples.npz`.
+        classifier: the one evaluated.
+        other: the target that confirms.
+        count: how many queries in total, over all budgets: successful adversarials first, then
+            others, in turn over budgets and attacks; fewer where there are not so many.
+
+    Raises:
+        BadInput: count below 1, or a record without attacks.
+        BackendError: a target failed.
+    """
+    if count < 1:
+        raise BadInput(f"confirm: {count} samples, need at least 1")
+    cases = choose(record, samples, count)
+    if not cases:
+        raise BadInput("confirm: nothing to replay, the record holds no attack")
+    identical, first = 0, None
+    for batch in _batches(cases):
+        inputs = _inputs(classifier, samples, batch)
+        ours, theirs = classifier.backend.run(inputs), other.run(inputs)
+        labels = classifier.readout.labels(ours).tolist()
+        for row, case in enumerate(batch):
+            scored = int(samples[f"predicted/{case.key}/{case.attack}"][case.index])
+            names = (classifier.backend.name, other.name)
+            difference = _difference(ours, theirs, row, names, classifier.readout.kind)
+            if labels[row] != scored:
+                difference = f"{names[0]} now says {labels[row]}, scored as {scored}"
+            if difference is None:
+                identical += 1
+            elif first is None:
+                first = f"{case}: {difference}"
+    return Confirmation(
+        backend=other.name,
+        requested=count,
+        replayed=len(cases),
+        identical=identical,
+        adversarial=sum(case.broken for case in cases),
+        first_difference=first,
+    )
+
+
+def require_identical(confirmation: Confirmation) -> None:
+    """Raise where a confirmation failed.
+
+    Raises:
+        CheckFailed: a replayed query differed; says where first.
+    """
+    if confirmation.identical != confirmation.replayed:
+        raise CheckFailed(
+            f"confirm {confirmation.backend}: {confirmation.identical} of "
+            f"{confirmation.replayed} identical; first difference: {confirmation.first_difference}"
+        )
+
+
+def choose(record: Record, samples: Mapping[str, Any], count: int) -> list[Case]:
+    """Up to `count` queries; what an attack failed on is never replayed."""
+    right = samples["predicted/clean"] == samples["label"]
+    hits, others = [], []
+    for key, attack in _jobs(record):
+        name = f"{key}/{attack}"
+        scored = ~samples[f"failed/{name}"]
+        wrong = samples[f"predicted/{name}"] != samples["label"]
+        won = right & wrong & scored
+        hits.append([Case(key, attack, int(i), True) for i in np.flatnonzero(won)])
+        others.append([Case(key, attack, int(i), False) for i in np.flatnonzero(scored & ~won)])
+    return list(itertools.islice(itertools.chain(_in_turn(hits), _in_turn(others)), count))
+
+
+def _jobs(record: Record) -> Iterator[tuple[str, str]]:
+    for kind, rates in (("eps", record.robust), ("flips", record.robust_flips)):
+        for typed, robust in rates.items():
+            for attack in robust.by_attack:
+                yield f"{kind}={typed}", attack
+
+
+def _in_turn(groups: list[list[Case]]) -> Iterator[Case]:
+    for row in itertools.zip_longest(*groups):
+        yield from (case for case in row if case is not None)
+
+
+def _batches(cases: list[Case]) -> Iterator[list[Case]]:
+    """Runs of at most 64 queries of one kind of budget (images and spikes do not mix)."""
+    for kind in ("eps=", "flips="):
+        chosen = [case for case in cases if case.key.startswith(kind)]
+        for start in range(0, len(chosen), SHARD):
+            yield chosen[start : start + SHARD]
+
+
+def _inputs(classifier: Classifier, samples: Mapping[str, Any], batch: list[Case]) -> Inputs:
+    """The encoded inputs that were scored."""
+
+    def rows(group: str) -> Any:
+        return np.stack([samples[f"{group}/{c.key}/{c.attack}"][c.index] for c in batch])
+
+    if batch[0].key.startswith("flips="):
+        return torch.from_numpy(rows("adversarial"))
+    if classifier.encoder.random:
+        return unpack(rows("drawn"), tuple(samples["drawn_shape"].tolist()))
+    return classifier.encoder.encode(torch.from_numpy(rows("adversarial")))
+
+
+def _difference(
+    ours: Run, theirs: Run, row: int, names: tuple[str, str], readout: str
+) -> str | None:
+    """Where one sample differs first: by step, then by neuron, the membrane last."""
+    a, b = ours.spikes[row].long(), theirs.spikes[row].long()
+    if a.shape != b.shape:
+        return f"output shape {tuple(a.shape)} ({names[0]}), {tuple(b.shape)} ({names[1]})"
+    places = (a != b).T.nonzero()
+    if len(places):
+        step, neuron = places[0].tolist()
+        values = _pair(a[neuron, step], b[neuron, step], names)
+        return f"output neuron {neuron}, step {step}: {values}"
+    if readout == "membrane":
+        v, w = ours.membrane[row].long(), theirs.membrane[row].long()
+        for neuron in (v != w).nonzero().flatten().tolist():
+            return f"output neuron {neuron}, membrane: {_pair(v[neuron], w[neuron], names)}"
+    return None
+
+
+def _pair(ours: Tensor, theirs: Tensor, names: tuple[str, str]) -> str:
+    return f"{int(ours)} ({names[0]}), {int(theirs)} ({names[1]})"

@@ -1,0 +1,95 @@
+"""A handful of successful adversarials with the spikes they cause: what the report draws."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from neurorobust.attacks.spike_view import first_spikes, spike_view
+from neurorobust.classifier import Classifier
+from neurorobust.datasets.base import Dataset
+from neurorobust.evaluation.jobs import KINDS, Job
+from neurorobust.evaluation.seeds import fork
+from neurorobust.evaluation.shard import SHARD, Arrays, unpack
+from neurorobust.evaluation.store import Store
+from neurorobust.evaluation.summary import broken
+from neurorobust.types import Inputs
+
+MOST = 6
+
+
+def choose(arrays: dict[str, Any], jobs: tuple[Job, ...], kind: str) -> list[tuple[int, Job]]:
+    """Up to six broken samples: smallest budget first, white-box attacks before controls."""
+    chosen: dict[int, Job] = {}
+    ranked = sorted(
+        (job for job in jobs if job.kind == kind),
+        key=lambda job: (job.value, not job.attack.white_box),
+    )
+    for job in ranked:
+        for index in np.flatnonzero(broken(arrays, job)).tolist():
+            if len(chosen) == MOST:
+                break
+            chosen.setdefault(index, job)
+    return list(chosen.items())
+
+
+def examples(
+    classifier: Classifier,
+    dataset: Dataset,
+    jobs: tuple[Job, ...],
+    arrays: dict[str, Any],
+    store: Store,
+    seed: int,
+) -> Arrays:
+    """The `example/...` arrays of `samples.npz`; none for a kind where nothing was broken."""
+    found: Arrays = {}
+    for kind in KINDS:
+        columns: dict[str, list[Any]] = {}
+        for index, job in choose(arrays, jobs, kind):
+            for name, value in _one(classifier, dataset, index, job, store, seed).items():
+                columns.setdefault(name, []).append(value)
+        found |= {f"example/{kind}/{name}": np.stack(column) for name, column in columns.items()}
+    return found
+
+
+def _one(
+    classifier: Classifier, dataset: Dataset, index: int, job: Job, store: Store, seed: int
+) -> dict[str, Any]:
+    """All columns of one example."""
+    number, row = divmod(index, SHARD)
+    x, labels = dataset.batch(index, index + 1)
+    names = (f"adversarial/{job.name}", f"drawn/{job.name}", "drawn/clean", "predicted/")
+    shard = store.load(number, *names)
+    adversarial = torch.from_numpy(shard[f"adversarial/{job.name}"][row : row + 1])
+    columns: dict[str, Any] = {
+        "index": np.asarray(index),
+        "budget": np.asarray(job.typed),
+        "attack": np.asarray(job.attack.name),
+        "label": labels[0].numpy(),
+        "predicted/clean": shard["predicted/clean"][row],
+        "predicted/adversarial": shard[f"predicted/{job.name}"][row],
+    }
+    if dataset.domain == "images":
+        columns["image/clean"] = x[0].numpy()
+    if job.kind == "eps":
+        columns["image/adversarial"] = adversarial[0].numpy()
+    direct, _ = spike_view(classifier, x, fork(seed, "example"))
+    for side, images in (("clean", x), ("adversarial", adversarial)):
+        inputs: Inputs
+        name = "drawn/clean" if side == "clean" else f"drawn/{job.name}"
+        if name in shard:
+            shape = (*classifier.backend.model.input_shape, classifier.encoder.steps)
+            inputs = unpack(shard[name][row : row + 1], shape)
+        elif side == "adversarial" and job.kind == "flips":
+            inputs = images
+        else:
+            inputs = classifier.encoder.encode(images)
+        spikes: Tensor = first_spikes(classifier, inputs)
+        run = direct.run(spikes)
+        columns[f"input/{side}"] = spikes[0].numpy()
+        columns[f"output/{side}"] = run.spikes[0].to(torch.uint8).numpy()
+        columns[f"membrane/{side}"] = run.membrane[0].to(torch.int32).numpy()
+    return columns

@@ -1,0 +1,216 @@
+"""The directory of one evaluation: finished shards while it runs, the record and the samples after.
+
+settings.json      what was asked; a run with other settings is not resumed from it
+shards/00000.npz   one finished shard each, whole or absent; gone when the record is there
+samples.npz        the arrays of all samples
+record.json        written last
+"""
+
+from __future__ import annotations
+
+import itertools
+import json
+import shutil
+import tempfile
+import zipfile
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from pydantic import ValidationError
+
+from neurorobust import files
+from neurorobust.errors import BadInput, OutputError
+from neurorobust.evaluation.shard import Arrays
+from neurorobust.records import Record
+
+RECORD, SAMPLES, SETTINGS, SHARDS = "record.json", "samples.npz", "settings.json", "shards"
+EPOCH = (1980, 1, 1, 0, 0, 0)  # zip entries carry no time: the same samples are the same bytes
+
+
+def read_record(out: Path) -> Record:
+    """The record of a finished evaluation.
+
+    Raises:
+        BadInput: missing, not JSON or not a record.
+    """
+    path = out / RECORD
+    try:
+        return Record.model_validate_json(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise BadInput(f"{path}: cannot be read: {error.strerror}") from error
+    except (ValidationError, UnicodeDecodeError) as error:
+        raise BadInput(f"{path}: not a record of this version: {_one_line(error)}") from error
+
+
+def write_record(out: Path, record: Record) -> None:
+    """Write `record.json` atomically."""
+    files.write_text(out / RECORD, record.model_dump_json(indent=2) + "\n")
+
+
+def load_samples(out: Path) -> Arrays:
+    """Every array of `samples.npz`.
+
+    Raises:
+        BadInput: missing or damaged.
+    """
+    return files.read_npz(out / SAMPLES)
+
+
+class Store:
+    """One output directory, claimed before any work is done.
+
+    Args:
+        out: the directory; made if missing.
+        settings: what was asked, as JSON values.
+        resume: go on with what an earlier run with the same settings left.
+        overwrite: remove what an earlier run left.
+
+    Raises:
+        OutputError: cannot be written, holds a result (and neither flag is given), or holds one
+            with other settings.
+    """
+
+    def __init__(
+        self, out: Path, settings: Mapping[str, Any], resume: bool, overwrite: bool
+    ) -> None:
+        self.out = out
+        self.shards = out / SHARDS
+        settings = json.loads(json.dumps(settings))
+        if resume and overwrite:
+            raise OutputError(f"{out}: resume and overwrite exclude each other")
+        self._claim()
+        if overwrite:
+            self._clear()
+        if self._occupied():
+            if not resume:
+                raise OutputError(f"{out}: already holds a result; --resume or --overwrite")
+            self._compare(settings)
+        else:
+            files.write_text(out / SETTINGS, json.dumps(settings, indent=2) + "\n")
+        self.shards.mkdir(exist_ok=True)
+
+    @property
+    def finished(self) -> bool:
+        """Whether record and samples are there."""
+        return (self.out / RECORD).is_file() and (self.out / SAMPLES).is_file()
+
+    def has(self, number: int) -> bool:
+        """Whether a shard is there."""
+        return self._shard(number).is_file()
+
+    def save(self, number: int, arrays: Arrays) -> None:
+        """Write one shard, whole or not at all."""
+        with files.atomic(self._shard(number)) as temporary, temporary.open("wb") as stream:
+            np.savez(stream, **arrays)
+
+    def load(self, number: int, *prefixes: str) -> Arrays:
+        """The arrays of one shard whose names start with one of the prefixes (all without any).
+
+        Raises:
+            OutputError: the shard is damaged.
+        """
+        path = self._shard(number)
+        try:
+            with np.load(path, allow_pickle=False) as archive:
+                names = [name for name in archive.files if name.startswith(prefixes or ("",))]
+                return {name: archive[name] for name in names}
+        except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
+            raise OutputError(f"{path}: damaged ({_one_line(error)}); --overwrite") from error
+
+    def gather(self, count: int, *prefixes: str) -> Arrays:
+        """Small arrays of all shards, joined along the samples (seconds: stacked)."""
+        parts = [self.load(number, *prefixes) for number in range(count)]
+        join = {name: np.stack if parts[0][name].ndim == 0 else np.concatenate for name in parts[0]}
+        return {name: join[name]([part[name] for part in parts]) for name in parts[0]}
+
+    def finish(self, count: int, extra: Arrays, record: Record) -> None:
+        """Write `samples.npz` (one array of one shard in memory at a time), then the record."""
+        with (
+            files.atomic(self.out / SAMPLES) as temporary,
+            zipfile.ZipFile(temporary, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as archive,
+        ):
+            names = [name for name in self.load(0) if not name.startswith("seconds/")]
+            rows = sum(len(self.load(number, "label")["label"]) for number in range(count))
+            for name in names:
+                _write(archive, name, rows, self._parts(count, name))
+            for name, array in extra.items():
+                _write(archive, name, len(array), iter((array,)))
+        write_record(self.out, record)
+        self.clean_up()
+
+    def clean_up(self) -> None:
+        """Remove the shards, and what a killed run left half written."""
+        shutil.rmtree(self.shards, ignore_errors=True)
+        for name in (RECORD, SAMPLES, SETTINGS):
+            for half in self.out.glob(f".{name}.*"):
+                half.unlink()
+
+    def _parts(self, count: int, name: str) -> Iterator[Any]:
+        for number in range(count):
+            with np.load(self._shard(number), allow_pickle=False) as archive:
+                yield archive[name]
+
+    def _shard(self, number: int) -> Path:
+        return self.shards / f"{number:05d}.npz"
+
+    def _occupied(self) -> bool:
+        return any((self.out / name).exists() for name in (RECORD, SAMPLES, SETTINGS, SHARDS))
+
+    def _claim(self) -> None:
+        try:
+            self.out.mkdir(parents=True, exist_ok=True)
+            with tempfile.TemporaryFile(dir=self.out):
+                pass
+        except OSError as error:
+            raise OutputError(f"{self.out}: cannot be written: {error.strerror}") from error
+
+    def _clear(self) -> None:
+        for name in (RECORD, SAMPLES, SETTINGS):
+            (self.out / name).unlink(missing_ok=True)
+        self.clean_up()
+
+    def _compare(self, settings: Mapping[str, Any]) -> None:
+        path = self.out / SETTINGS
+        try:
+            found = dict(json.loads(path.read_text(encoding="utf-8")))
+        except (OSError, ValueError, TypeError) as error:
+            raise OutputError(f"{path}: cannot be read, cannot resume; --overwrite") from error
+        then, now = dict(_flat(found)), dict(_flat(settings))
+        for name in (*now, *then):
+            if then.get(name) != now.get(name):
+                raise OutputError(
+                    f"{self.out}: holds a run with other settings: {name} was "
+                    f"{json.dumps(then.get(name))}, now {json.dumps(now.get(name))}; --overwrite"
+                )
+
+
+def _write(archive: zipfile.ZipFile, name: str, rows: int, parts: Iterator[Any]) -> None:
+    """One npy entry of `rows` rows, written part by part."""
+    first = next(parts)
+    npy: Any = np.lib.format
+    header = {
+        "descr": npy.dtype_to_descr(first.dtype),
+        "fortran_order": False,
+        "shape": (rows, *first.shape[1:]),
+    }
+    entry = zipfile.ZipInfo(f"{name}.npy", EPOCH)
+    entry.compress_type = zipfile.ZIP_DEFLATED
+    with archive.open(entry, "w", force_zip64=True) as stream:
+        npy.write_array_header_1_0(stream, header)
+        for part in itertools.chain((first,), parts):
+            stream.write(np.ascontiguousarray(part).tobytes())
+
+
+def _flat(values: Mapping[str, Any], above: str = "") -> Iterator[tuple[str, Any]]:
+    """`{"card": {"steps": 16}}` -> `card.steps`, 16."""
+    for name, value in values.items():
+        if isinstance(value, dict) and value:
+            yield from _flat(value, f"{above}{name}.")
+        else:
+            yield f"{above}{name}", value
+
+
+def _one_line(error: Exception) -> str:
+    return " ".join(str(error).split())[:200]

@@ -1,0 +1,181 @@
+"""What a record says, in sentences made from its numbers."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from neurorobust.records import Card, Comparison, Confirmation, EncoderCard, Record, RobustRate
+from neurorobust.report.words import (
+    Counted,
+    backend,
+    by_strength,
+    count,
+    flips,
+    interval,
+    listed,
+    p_value,
+    percent,
+    plural,
+)
+
+SIGNIFICANT = 0.05
+
+
+def verdict(record: Record) -> str:
+    """One sentence: right unchanged, right under attack, where it ran, what was confirmed."""
+    parts = [
+        f"{record.model} answers {count(record.clean.correct)} of {count(record.clean.total)} "
+        f"unchanged inputs correctly ({percent(record.clean)}, 95 % interval "
+        f"{interval(record.clean)})"
+    ]
+    survivals = [f"{_survival(rate)} at ε = {typed}" for typed, rate in by_strength(record.robust)]
+    survivals += [
+        f"{_survival(rate)} with up to {flips(typed)} of input spikes"
+        for typed, rate in by_strength(record.robust_flips)
+    ]
+    if survivals:
+        parts.append(f"still right after the strongest attack tried on each: {listed(survivals)}")
+    parts.append(where(record))
+    if record.confirmed is not None:
+        parts.append(confirmation(record.confirmed))
+    return "; ".join(parts) + "."
+
+
+def _survival(rate: Counted) -> str:
+    return f"{percent(rate)} ({interval(rate)})"
+
+
+def where(record: Record) -> str:
+    """Where the answers come from."""
+    return f"where it ran: {record.target}"
+
+
+def confirmation(confirmed: Confirmation) -> str:
+    """`32 of 32 replayed inputs were confirmed in Lava's ..., spike for spike`."""
+    few = (
+        f" ({count(confirmed.requested)} were asked for)"
+        if confirmed.replayed != confirmed.requested
+        else ""
+    )
+    return (
+        f"{count(confirmed.identical)} of {count(confirmed.replayed)} replayed inputs{few} "
+        f"{'was' if confirmed.replayed == 1 else 'were'} confirmed in "
+        f"{backend(confirmed.backend)}, spike for spike"
+    )
+
+
+def is_confirmed(confirmed: Confirmation) -> bool:
+    """Whether everything asked for was replayed and came out equal."""
+    return (
+        confirmed.first_difference is None
+        and confirmed.identical == confirmed.replayed == confirmed.requested
+    )
+
+
+def refused(rows: list[tuple[str, RobustRate]], place: str) -> Iterator[str]:
+    """What the evaluation did to proposals that broke the rules, where there were any."""
+    for typed, rate in rows:
+        for name, outcome in rate.by_attack.items():
+            if outcome.failed:
+                yield (
+                    f"{name}, {place.format(typed)}: {plural(outcome.failed, 'proposal')} invalid "
+                    "and counted as no success."
+                )
+            if outcome.projected:
+                yield (
+                    f"{name}, {place.format(typed)}: {plural(outcome.projected, 'proposal')} "
+                    "beyond the budget and projected back into it before scoring."
+                )
+
+
+def explain(comparison: Comparison) -> Iterator[str]:
+    """What a 2x2 says, sentence by sentence."""
+    rates = {(cell.crafted, cell.scored): cell.success for cell in comparison.cells}
+    own, misled = rates.get(("float", "float")), rates.get(("float", "deployed"))
+    if own is not None and misled is not None:
+        yield (
+            f"Inputs crafted against the float network break it {percent(own)} of the time; "
+            f"given to the deployed network, the same inputs break that one {percent(misled)} of "
+            "the time."
+        )
+    direct = rates.get(("deployed", "deployed"))
+    if direct is not None and misled is not None:
+        yield (
+            f"An adversary who attacks the deployed network itself reaches {percent(direct)}: "
+            + _judged(misled, direct)
+        )
+    yield (
+        f"Rounding to the chip's integers alone, without any attack, changed the answer for "
+        f"{count(comparison.flips)} of {count(comparison.clean_deployed.total)} inputs."
+    )
+    only_float, only_deployed = comparison.discordant
+    yield (
+        f"{plural(only_float, 'input')} survived only on the float network and "
+        f"{count(only_deployed)} only on the deployed one (exact McNemar test, "
+        f"{p_value(comparison.mcnemar_p)}): {_tested(comparison)}"
+    )
+
+
+def _judged(misled: Counted, direct: Counted) -> str:
+    if misled.interval[1] < direct.interval[0]:
+        return "testing with inputs crafted on the float network would overstate its robustness."
+    if direct.interval[1] < misled.interval[0]:
+        return (
+            "less than what carries over, which a direct attack should not; its gradients may be "
+            "misleading."
+        )
+    return "the two intervals overlap, so the counts alone do not tell them apart."
+
+
+def _tested(comparison: Comparison) -> str:
+    only_float, only_deployed = comparison.discordant
+    if comparison.mcnemar_p >= SIGNIFICANT:
+        return "these counts do not show that one resists better than the other."
+    better, worse = ("float", "deployed") if only_float > only_deployed else ("deployed", "float")
+    return (
+        f"each attacked with full knowledge, the {better} network resists better than the {worse}."
+    )
+
+
+def encoder(card: EncoderCard) -> str:
+    """What the network is fed."""
+    if card.kind == "drive":
+        return (
+            "each pixel drives an on-chip input neuron with "
+            f"(pixel - {card.mean:g}) / {card.std:g}, in whole numbers"
+        )
+    if card.kind == "poisson":
+        return f"random spikes, one with probability {card.gain:g} times the pixel at every step"
+    return "the data are spikes already"
+
+
+def readout(card: Card) -> str:
+    """How an answer is read off."""
+    what = "most output spikes" if card.readout == "count" else "largest membrane at the end"
+    scale = "" if card.logit_scale is None else f" (logits divided by {card.logit_scale:g})"
+    return f"the class with the {what} is the answer{scale}"
+
+
+def adversary(record: Record) -> str:
+    """The threat model."""
+    if not record.attacks:
+        return "none: only unchanged inputs were tried"
+    may = []
+    if record.robust:
+        sizes = ", ".join(typed for typed, _ in by_strength(record.robust))
+        may.append(f"change every pixel by at most ε (L∞; pixels lie in 0 to 1), ε = {sizes}")
+    if record.robust_flips:
+        sizes = ", ".join(typed for typed, _ in by_strength(record.robust_flips))
+        may.append(f"add or remove up to {sizes} input spikes (L0)")
+    knows = any(settings.get("white_box") for settings in record.attacks.values())
+    access = (
+        "Knows the whole network and follows its gradients (white-box)"
+        if knows
+        else "Does not use the network's gradients"
+    )
+    return f"{access}. May {', or '.join(may)}." if may else f"{access}."
+
+
+def checks() -> list[str]:
+    """What the red flags look for."""
+    return []

@@ -1,0 +1,156 @@
+"""A record -> a terminal table that fits 80 columns."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from rich.box import SIMPLE_HEAD
+from rich.console import Console
+from rich.padding import Padding
+from rich.table import Table
+from rich.text import Text
+
+from neurorobust.records import Comparison, Record, RobustRate
+from neurorobust.report import sentences, words
+
+WIDE = 3  # attacks that fit beside the worst case; with more, each gets a line of its own
+PAIRS = (
+    ("float", "float"),
+    ("float", "deployed"),
+    ("deployed", "float"),
+    ("deployed", "deployed"),
+)
+
+
+def print_record(record: Record, console: Console, report: Path | None = None) -> None:
+    """Print what a record says, for somebody who sees such a table for the first time.
+
+    Args:
+        record: the result.
+        console: where to; text of the record is never read as markup.
+        report: path of the page, shown as the last line.
+    """
+    console.print()
+    console.print(Text.assemble((record.model, "bold"), " on ", (record.dataset, "bold")))
+    _line(console, "where it ran", record.target)
+    _line(
+        console,
+        "unchanged inputs",
+        f"{words.percent(record.clean)} answered correctly, {words.count(record.clean.correct)} of "
+        f"{words.count(record.clean.total)} (95 % interval {words.interval(record.clean)})",
+    )
+    for symbol, rates in (("ε", record.robust), ("flips", record.robust_flips)):
+        if rates:
+            console.print(_robust(symbol, rates))
+    if record.robust or record.robust_flips:
+        console.print(
+            Text(
+                "Still answered correctly under attack. Worst case: after every attack tried, with "
+                "its 95 % interval. ε: how far each pixel may change (black 0, white 1). "
+                "Control: blind noise.",
+                style="dim",
+            )
+        )
+        console.print()
+    if record.comparison:
+        console.print(_compared(record.comparison))
+        for line in _rounding(record.comparison):
+            _line(console, "rounding alone", line)
+    for parity in record.parity:
+        outcome = "identical" if parity.identical else f"different: {parity.first_difference}"
+        _line(
+            console,
+            "parity",
+            f"{parity.first} and {parity.second}, "
+            f"{words.plural(parity.samples, 'input')}: {outcome}",
+            None if parity.identical else "red",
+        )
+    if record.confirmed is not None:
+        good = sentences.is_confirmed(record.confirmed)
+        where = f"; first difference: {record.confirmed.first_difference}"
+        _line(
+            console,
+            "confirmed" if good else "NOT confirmed",
+            sentences.confirmation(record.confirmed)
+            + (where if record.confirmed.first_difference else ""),
+            "green" if good else "red",
+        )
+    for flag in record.flags:
+        _line(console, "RED FLAG", flag, "red")
+    if not record.flags:
+        _line(console, "red flags", "none raised", "green")
+    if report is not None:
+        console.print(Text.assemble(("report", "bold"), "  ", str(report)), soft_wrap=True)
+
+
+def _line(console: Console, name: str, text: str, style: str | None = None) -> None:
+    """A name and its text; the text hangs under itself where it wraps."""
+    grid = Table.grid(padding=(0, 2))
+    grid.add_column(no_wrap=True, width=16)
+    grid.add_column(overflow="fold")
+    grid.add_row(Text(name, style=style or "dim"), Text(text))
+    console.print(grid)
+
+
+def _robust(symbol: str, rates: dict[str, RobustRate]) -> Padding:
+    rows = words.by_strength(rates)
+    attacks = list(dict.fromkeys(name for _, rate in rows for name in rate.by_attack))
+    table = Table(box=SIMPLE_HEAD, pad_edge=False)
+    table.add_column(symbol, justify="right", no_wrap=True)
+    table.add_column("worst case", style="bold", no_wrap=True)
+    beside = len(attacks) <= WIDE
+    for name in attacks if beside else ("by attack",):
+        table.add_column(_named(name), justify="right" if beside else "left", overflow="fold")
+    for typed, rate in rows:
+        worst = f"{words.percent(rate)} ({words.interval(rate)})"
+        each = {
+            name: words.percent(rate.by_attack[name]) if name in rate.by_attack else words.NOTHING
+            for name in attacks
+        }
+        lines = "\n".join(f"{share:>7} {name}" for name, share in each.items())
+        cells = list(each.values()) if beside else [lines]
+        table.add_row(Text(typed), Text(worst), *(Text(cell) for cell in cells))
+    return Padding(table, (0, 0, 0, 2))
+
+
+def _named(attack: str) -> Text:
+    return Text(f"{attack} (control)" if words.is_control(attack) else attack)
+
+
+def _rounding(comparisons: tuple[Comparison, ...]) -> list[str]:
+    """What the export changed without any attack; once, where every comparison says the same."""
+    return list(
+        dict.fromkeys(
+            f"{words.percent(comparison.clean_float)} of unchanged inputs right on float, "
+            f"{words.percent(comparison.clean_deployed)} on deployed; "
+            f"{words.plural(comparison.flips, 'answer')} of "
+            f"{words.count(comparison.clean_deployed.total)} changed"
+            for comparison in comparisons
+        )
+    )
+
+
+def _compared(comparisons: tuple[Comparison, ...]) -> Padding:
+    table = Table(
+        box=SIMPLE_HEAD,
+        pad_edge=False,
+        title=Text("Inputs broken, crafted on → scored on", style="bold"),
+        title_justify="left",
+    )
+    table.add_column("ε", justify="right", no_wrap=True)
+    table.add_column("attack", overflow="fold")
+    for crafted, scored in PAIRS:
+        table.add_column(Text(f"{crafted} →\n{scored}"), justify="right")
+    table.add_column(Text("McNemar"), no_wrap=True)
+    for comparison in comparisons:
+        cells = {(cell.crafted, cell.scored): cell.success for cell in comparison.cells}
+        table.add_row(
+            Text(comparison.epsilon),
+            Text(comparison.attack),
+            *(
+                Text(words.percent(cells[pair]) if pair in cells else words.NOTHING)
+                for pair in PAIRS
+            ),
+            Text(words.p_value(comparison.mcnemar_p)),
+        )
+    return Padding(table, (0, 0, 0, 2))

@@ -1,0 +1,311 @@
+"""Lava's own process models, run without Lava's runtime: the truth that backends are held to.
+
+NetX builds the processes from a `.net` file; each process's fixed-point model class is then filled
+in as Lava's `py_builder.py` does it and stepped by hand, one layer after the other over all steps.
+"""
+
+from __future__ import annotations
+
+import math
+import warnings
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+import torch
+from hypothesis import strategies as st
+
+from neurorobust.netx import write
+from neurorobust.netx.model import (
+    ConvLayer,
+    DenseLayer,
+    FlattenLayer,
+    InputLayer,
+    Layer,
+    NetxModel,
+    Neuron,
+    Shape,
+)
+from neurorobust.types import Drive, Inputs, LayerTrace
+
+Array = npt.NDArray[np.integer[Any]]
+Oracle = Callable[[NetxModel, Inputs], dict[int, LayerTrace]]
+
+
+@pytest.fixture(scope="session")
+def lava_oracle(tmp_path_factory: pytest.TempPathFactory) -> Oracle:
+    """Every spiking layer's spikes, u and v as Lava's models compute them, on the aligned clock.
+
+    Keys are the layers' numbers in the file, without the input layer where spikes are given.
+    """
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        pytest.importorskip("lava.lib.dl.netx", reason="needs Lava")
+    path = tmp_path_factory.mktemp("oracle") / "model.net"
+    return lambda model, inputs: _run(model, inputs, path)
+
+
+@pytest.fixture(scope="session")
+def tiny_networks() -> st.SearchStrategy[tuple[NetxModel, Inputs]]:
+    """Random small networks with inputs that fit them, the rules' borders among them."""
+    return _networks()
+
+
+def _run(model: NetxModel, inputs: Inputs, path: Path) -> dict[int, LayerTrace]:
+    blocks = _build(model, inputs, path)
+    layers = [layer for layer in model.spiking_layers if layer.number in blocks]
+    traces: dict[int, list[LayerTrace]] = {layer.number: [] for layer in layers}
+    for sample in range(len(inputs)):
+        signal = None if isinstance(inputs, Drive) else inputs[sample].numpy()
+        for layer in layers:
+            block = blocks[layer.number]
+            if signal is None:
+                assert isinstance(inputs, Drive)
+                drive = inputs.bias_mant[sample].numpy()
+                states = _step_input(block, _to_lava(drive, block.neuron.a_in.shape), inputs.steps)
+            else:
+                states = _step(block, signal)
+            trace = [_from_lava(state, layer.shape) for state in states]
+            signal = trace[0].reshape(*layer.shape, -1)
+            traces[layer.number].append(_as_trace(trace))
+    return {number: _stack(samples) for number, samples in traces.items()}
+
+
+def _build(model: NetxModel, inputs: Inputs, path: Path) -> dict[int, Any]:
+    """NetX's blocks by the layer's number in the file."""
+    from lava.lib.dl.netx import hdf5
+
+    write(model, path)
+    skipped = model.input_layer is not None and not isinstance(inputs, Drive)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # 127 / 0 while it looks for a scale
+        network = hdf5.Network(
+            net_config=str(path),
+            skip_layers=1 if skipped else 0,
+            input_shape=model.input_shape[::-1],
+        )
+    network.net_config.f.close()
+    layers = model.spiking_layers[1:] if skipped else model.spiking_layers
+    assert len(layers) == len(network.layers)
+    return {layer.number: block for layer, block in zip(layers, network.layers, strict=True)}
+
+
+class _Port:
+    """A port with one peer: what was sent last is what is received."""
+
+    def __init__(self, shape: tuple[int, ...], dtype: Any) -> None:
+        self.dtype = dtype
+        self.data = np.zeros(shape, dtype)
+
+    def send(self, data: Array) -> None:
+        self.data = np.asarray(data).astype(self.dtype)
+
+    def recv(self) -> Array:
+        return self.data
+
+
+def _instantiate(process: Any) -> Any:
+    """The process's fixed-point model with its variables, as Lava's `PyProcessBuilder` fills it."""
+    from lava.proc.conv.models import PyConvModelFixed
+    from lava.proc.dense.models import PyDelayDenseModelBitAcc, PyDenseModelBitAcc
+    from lava.proc.lif.models import PyLifModelBitAcc
+
+    classes = {
+        "LIF": PyLifModelBitAcc,
+        "Dense": PyDenseModelBitAcc,
+        "DelayDense": PyDelayDenseModelBitAcc,
+        "Conv": PyConvModelFixed,
+    }
+    model_class = classes[type(process).__name__]
+    model = model_class(process.proc_params)
+    for variable in process.vars:
+        declared = getattr(model_class, variable.name)
+        value = variable.init
+        if issubclass(declared.cls, np.ndarray):
+            value = np.ndarray(variable.shape, declared.d_type)
+            value[:] = variable.init
+        setattr(model, variable.name, value)
+    for port in (*process.in_ports, *process.out_ports):
+        setattr(model, port.name, _Port(port.shape, getattr(model_class, port.name).d_type))
+    return model
+
+
+def _step_input(block: Any, drive: Array, steps: int) -> list[Array]:
+    """An on-chip input layer: no synapse, the drive is its bias."""
+    neuron = _instantiate(block.neuron)
+    neuron.bias_mant[:] = drive
+    states = []
+    for _ in range(steps):
+        neuron.run_spk()
+        states.append(_snapshot(neuron))
+    return _over_time(states)
+
+
+def _step(block: Any, spikes: Array) -> list[Array]:
+    """A synapse answers one step late: the neuron runs from the second step on, to one after."""
+    synapse, neuron = _instantiate(block.synapse), _instantiate(block.neuron)
+    silence = np.zeros(synapse.s_in.data.shape, dtype=bool)
+    states = []
+    for step in range(spikes.shape[-1] + 1):
+        arriving = step < spikes.shape[-1]
+        frame = _to_lava(spikes[..., step], silence.shape) if arriving else silence
+        synapse.s_in.send(frame)
+        synapse.run_spk()
+        if step > 0:
+            neuron.a_in.data = synapse.a_out.data  # a_in's int16 is declared, never applied
+            neuron.run_spk()
+            states.append(_snapshot(neuron))
+    return _over_time(states)
+
+
+def _snapshot(neuron: Any) -> tuple[Array, Array, Array]:
+    return neuron.s_out.data.copy(), neuron.u.copy(), neuron.v.copy()
+
+
+def _over_time(states: list[tuple[Array, Array, Array]]) -> list[Array]:
+    return [np.stack(values, axis=-1) for values in zip(*states, strict=True)]
+
+
+def _to_lava(values: Array, shape: tuple[int, ...]) -> Array:
+    """C, H, W to Lava's W, H, C, or to a flat vector in C, H, W order."""
+    return values.transpose(2, 1, 0) if len(shape) == 3 else values.reshape(shape)
+
+
+def _from_lava(values: Array, shape: tuple[int, int, int]) -> Array:
+    """[W, H, C, time] or [neurons, time] to [neurons in C, H, W order, time]."""
+    if values.ndim == 4:
+        assert values.shape[:3] == shape[::-1]
+        values = values.transpose(2, 1, 0, 3)
+    return values.reshape(-1, values.shape[-1])
+
+
+def _as_trace(states: list[Array]) -> LayerTrace:
+    spikes, u, v = (torch.from_numpy(state.astype(np.int32)) for state in states)
+    return LayerTrace(spikes=spikes.to(torch.uint8), u=u, v=v)
+
+
+def _stack(samples: list[LayerTrace]) -> LayerTrace:
+    return LayerTrace(
+        spikes=torch.stack([sample.spikes for sample in samples]),
+        u=torch.stack([sample.u for sample in samples]),
+        v=torch.stack([sample.v for sample in samples]),
+    )
+
+
+@st.composite
+def _neurons(draw: st.DrawFn, channels: int) -> Neuron:
+    """Decays at and near their ends, thresholds low and out of reach; per channel or not."""
+    decays = st.sampled_from([0, 1, 64, 1024, 4095, 4096]) | st.integers(0, 4096)
+    thresholds = st.sampled_from([1, 64, (1 << 17) - 1, 1 << 17]) | st.integers(1, 2000)
+    count = channels if draw(st.booleans()) else 1
+
+    def parameter(values: st.SearchStrategy[int]) -> npt.NDArray[np.int64]:
+        drawn = np.array([draw(values) for _ in range(count)], dtype=np.int64)
+        return drawn if count == channels else drawn.reshape(())
+
+    return Neuron(parameter(decays), parameter(decays), parameter(thresholds))
+
+
+@st.composite
+def _weights(draw: st.DrawFn, shape: tuple[int, ...]) -> npt.NDArray[np.int64]:
+    """Mixed, one-signed, odd, even and extreme; never all zero."""
+    low, high = draw(st.sampled_from([(-256, 254), (0, 255), (-256, -1), (-256, 0), (-3, 3)]))
+    step = draw(st.sampled_from([1, 2, 64]))
+    generator = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
+    weights = np.trunc(generator.integers(low, high, shape, endpoint=True) / step).astype(np.int64)
+    weights *= step
+    if not weights.any():
+        weights.flat[0] = high or low
+    return weights
+
+
+@st.composite
+def _biases(draw: st.DrawFn, count: int) -> npt.NDArray[np.int64] | None:
+    limit = draw(st.sampled_from([None, 30, 4096, 40000]))  # 40000 overflows Lava's int16
+    if limit is None:
+        return None
+    return np.array(draw(st.lists(st.integers(-limit, limit), min_size=count, max_size=count)))
+
+
+@st.composite
+def _dense(draw: st.DrawFn, number: int, incoming: int, last: bool) -> DenseLayer:
+    outgoing = draw(st.integers(1, 4))
+    reach = draw(st.sampled_from([None, 0, 2, 62]))
+    delay = None
+    if reach is not None:
+        generator = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
+        delay = generator.integers(0, reach, (outgoing, incoming), endpoint=True)
+    return DenseLayer(
+        number=number,
+        shape=(outgoing, 1, 1),
+        neuron=None if last and draw(st.booleans()) else draw(_neurons(outgoing)),
+        weight=draw(_weights((outgoing, incoming))),
+        bias=draw(_biases(outgoing)),
+        delay=delay,
+    )
+
+
+@st.composite
+def _conv(draw: st.DrawFn, number: int, incoming: Shape) -> ConvLayer:
+    groups = incoming[0] if draw(st.booleans()) else 1
+    channels = groups * draw(st.integers(1, 2))
+    sizes, strides, pads, dilations = [], [], [], []
+    for length in incoming[1:]:
+        pads.append(draw(st.integers(0, 2)))
+        dilations.append(draw(st.integers(1, 2)))
+        longest = (length + 2 * pads[-1] - 1) // dilations[-1] + 1
+        sizes.append(draw(st.integers(1, min(3, longest))))
+        strides.append(draw(st.integers(1, 3)))
+    reaches = [dilation * (size - 1) + 1 for size, dilation in zip(sizes, dilations, strict=True)]
+    outgoing = [
+        (length + 2 * pad - reach) // stride + 1
+        for length, pad, reach, stride in zip(incoming[1:], pads, reaches, strides, strict=True)
+    ]
+    weight = draw(_weights((channels, incoming[0] // groups, sizes[0], sizes[1])))
+    return ConvLayer(
+        number=number,
+        shape=(channels, outgoing[0], outgoing[1]),
+        neuron=draw(_neurons(channels)),
+        weight=weight,
+        bias=draw(_biases(channels)),
+        stride=(strides[0], strides[1]),
+        padding=(pads[0], pads[1]),
+        dilation=(dilations[0], dilations[1]),
+        groups=groups,
+    )
+
+
+@st.composite
+def _networks(draw: st.DrawFn) -> tuple[NetxModel, Inputs]:
+    """One to four layers with their input: spikes, or drive into an on-chip input layer."""
+    convs, denses = draw(st.sampled_from([(0, 1), (0, 3), (1, 0), (2, 0), (1, 1), (2, 1)]))
+    sides = (draw(st.integers(1, 5)), draw(st.integers(1, 5))) if convs else (1, 1)
+    input_shape = (draw(st.integers(1, 3)), *sides)
+    layers: list[Layer] = []
+    if draw(st.booleans()):
+        layers.append(InputLayer(0, input_shape, draw(_neurons(input_shape[0]))))
+    elif convs:
+        layers.append(InputLayer(0, input_shape, None))
+    shape: Shape = input_shape
+    for _ in range(convs):
+        layers.append(draw(_conv(len(layers), shape)))
+        shape = layers[-1].shape
+    if convs and denses:
+        shape = (math.prod(shape), 1, 1)
+        layers.append(FlattenLayer(len(layers), shape))
+    for index in range(denses):
+        layers.append(draw(_dense(len(layers), shape[0], index == denses - 1)))
+        shape = layers[-1].shape
+    model = NetxModel(input_shape, tuple(layers))
+    batch, steps = draw(st.integers(1, 2)), draw(st.sampled_from([1, 2, 5, 9]))
+    generator = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
+    if model.input_layer is not None and draw(st.booleans()):
+        limit = draw(st.sampled_from([100, 4095, 32767]))
+        drive = generator.integers(-limit, limit, (batch, *input_shape), endpoint=True)
+        return model, Drive(torch.from_numpy(drive.astype(np.int32)), steps)
+    density = draw(st.sampled_from([0.0, 0.3, 0.7, 1.0]))
+    spikes = generator.random((batch, *input_shape, steps)) < density
+    return model, torch.from_numpy(spikes.astype(np.uint8))

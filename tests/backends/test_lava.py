@@ -1,0 +1,449 @@
+"""The Lava runtime against the definition, and what it leaves behind (nothing)."""
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import textwrap
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import psutil
+import pytest
+import torch
+
+from neurorobust import netx
+from neurorobust.backends.base import Backend
+from neurorobust.backends.lava import LavaBackend, require_lava
+from neurorobust.backends.lava_worker import shared_memory_prefix
+from neurorobust.backends.reference import ReferenceBackend
+from neurorobust.errors import BackendError, BadInput, ModelFileError, UnavailableError
+from neurorobust.netx.model import (
+    AverageLayer,
+    ConvLayer,
+    DenseLayer,
+    FlattenLayer,
+    InputLayer,
+    NetxModel,
+    Neuron,
+)
+from neurorobust.types import Drive, Inputs, Run
+
+try:
+    require_lava()
+except UnavailableError as error:
+    pytest.skip(str(error), allow_module_level=True)
+pytestmark = pytest.mark.lava
+
+SHARED_MEMORY = Path("/dev/shm")
+
+
+def _neuron(threshold: int, current_decay: int = 1024, voltage_decay: int = 256) -> Neuron:
+    return Neuron(*(np.array([n]) for n in (current_decay, voltage_decay, threshold)))
+
+
+def _weights(rng: np.random.Generator, *shape: int) -> np.ndarray:
+    return rng.integers(-40, 60, shape) * 2
+
+
+def _conv_net() -> NetxModel:
+    """On-chip input, conv with bias, flatten, dense with bias and delays, dense, accumulator."""
+    rng = np.random.default_rng(1)
+    return NetxModel(
+        (2, 5, 4),
+        (
+            InputLayer(0, (2, 5, 4), _neuron(200)),
+            ConvLayer(
+                1,
+                (3, 3, 2),
+                _neuron(60),
+                _weights(rng, 3, 2, 3, 3),
+                bias=np.array([5, -3, 300]),
+                stride=(2, 2),
+                padding=(1, 1),
+            ),
+            FlattenLayer(2, (18, 1, 1)),
+            DenseLayer(
+                3,
+                (6, 1, 1),
+                _neuron(80),
+                _weights(rng, 6, 18),
+                bias=np.array([90, 0, -20, 5, 1, 30]),
+                delay=rng.integers(0, 7, (6, 18)),
+            ),
+            DenseLayer(4, (5, 1, 1), _neuron(50, 4096, 0), _weights(rng, 5, 6)),
+            DenseLayer(5, (4, 1, 1), None, _weights(rng, 4, 5)),
+            AverageLayer(6, (4, 1, 1)),
+        ),
+    )
+
+
+def _dense_net(seed: int) -> NetxModel:
+    """An input that only declares a shape, flatten, two layers with random decays and biases."""
+    rng = np.random.default_rng(seed)
+
+    def neuron() -> Neuron:
+        return _neuron(
+            int(rng.integers(5, 200)), *(int(n) for n in rng.choice([0, 1, 300, 4095, 4096], 2))
+        )
+
+    hidden = DenseLayer(
+        2,
+        (7, 1, 1),
+        neuron(),
+        rng.integers(-256, 255, (7, 12)),
+        bias=rng.integers(-500, 500, 7),
+        delay=rng.integers(0, 12, (7, 12)),
+    )
+    output = DenseLayer(3, (3, 1, 1), neuron(), _weights(rng, 3, 7), bias=rng.integers(0, 60, 3))
+    return NetxModel(
+        (2, 3, 2), (InputLayer(0, (2, 3, 2), None), FlattenLayer(1, (12, 1, 1)), hidden, output)
+    )
+
+
+def _spikes(model: NetxModel, batch: int, steps: int, seed: int = 0) -> torch.Tensor:
+    generator = torch.Generator().manual_seed(seed)
+    noise = torch.rand((batch, *model.input_shape, steps), generator=generator)
+    return (noise < 0.3).to(torch.uint8)
+
+
+def _drive(model: NetxModel, batch: int, steps: int, seed: int = 0) -> Drive:
+    generator = torch.Generator().manual_seed(seed)
+    shape = (batch, *model.input_shape)
+    return Drive(torch.randint(-100, 400, shape, generator=generator, dtype=torch.int32), steps)
+
+
+def _assert_same(run: Run, expected: Run) -> None:
+    pairs = [("spikes", run.spikes, expected.spikes), ("v", run.membrane, expected.membrane)]
+    assert run.layers.keys() == expected.layers.keys()
+    for number, trace in run.layers.items():
+        for name in ("spikes", "u", "v"):
+            mine, other = getattr(trace, name), getattr(expected.layers[number], name)
+            pairs.append((f"{number}/{name}", mine, other))
+    for name, mine, other in pairs:
+        assert mine.dtype == other.dtype, name
+        assert mine.shape == other.shape, name
+        assert torch.equal(mine, other), name
+
+
+def _assert_exact(backend: Backend, inputs: Inputs, record: tuple[int, ...]) -> Run:
+    expected = ReferenceBackend(backend.model).run(inputs, record)
+    run = backend.run(inputs, record)
+    _assert_same(run, expected)
+    return run
+
+
+def _group(leader: int) -> list[psutil.Process]:
+    """Running processes of a worker's session."""
+    members = []
+    for process in psutil.process_iter():
+        try:
+            if os.getsid(process.pid) == leader and process.status() != psutil.STATUS_ZOMBIE:
+                members.append(process)
+        except (psutil.NoSuchProcess, ProcessLookupError):
+            continue
+    return members
+
+
+def _segments(leader: int) -> list[Path]:
+    return list(SHARED_MEMORY.glob(f"{shared_memory_prefix(leader)}*"))
+
+
+@pytest.fixture(autouse=True)
+def temporary(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An own directory for temporary files, so that leftovers show."""
+    directory = tmp_path / "temporary"
+    directory.mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(directory))
+    monkeypatch.setenv("TMPDIR", str(directory))
+    return directory
+
+
+def _worker_of(backend: LavaBackend) -> int:
+    worker = backend._worker
+    assert worker is not None
+    assert len(_group(worker.pid)) > 3  # the check below looks at the right place
+    assert _segments(worker.pid)
+    return worker.pid
+
+
+def _assert_nothing_left(leader: int, temporary: Path, patience: float = 0.0) -> None:
+    deadline = time.monotonic() + patience
+    while time.monotonic() < deadline and (
+        _group(leader) or _segments(leader) or list(temporary.iterdir())
+    ):
+        time.sleep(0.05)
+    assert _group(leader) == []
+    assert _segments(leader) == []
+    assert list(temporary.iterdir()) == []
+
+
+def test_conv_network_with_bias_and_delays_is_exact(temporary: Path) -> None:
+    model = _conv_net()
+    told: list[tuple[int, int]] = []
+    with LavaBackend(model, timeout=120, on_sample=lambda *n: told.append(n)) as backend:
+        run = _assert_exact(backend, _drive(model, 4, 9), (0, 1, 3, 4, 5))
+        assert run.layers[3].spikes.sum() > 10
+        assert run.membrane.count_nonzero() > 10
+        assert told == [(n, 4) for n in range(1, 5)]
+        # the same network without its on-chip input layer; other steps, other records, one by one
+        run = _assert_exact(backend, _spikes(model, 3, 12), (1, 5))
+        assert run.layers[1].spikes.sum() > 10
+        several = backend.run(_spikes(model, 3, 12))
+        for index in range(3):
+            alone = backend.run(_spikes(model, 3, 12)[index : index + 1])
+            assert torch.equal(alone.spikes[0], several.spikes[index])
+            assert torch.equal(alone.membrane[0], several.membrane[index])
+        _assert_exact(backend, _drive(model, 2, 1, seed=1), ())
+        with pytest.raises(BadInput, match=r"^record: layer 0 \(input\) is skipped when spikes"):
+            backend.run(_spikes(model, 1, 2), record=(0,))
+        with pytest.raises(BadInput, match="record: layer 2 holds no neurons"):
+            backend.run(_drive(model, 1, 2), record=(2,))
+        leader = _worker_of(backend)
+        mapped = {
+            entry.path
+            for process in _group(leader)
+            for entry in process.memory_maps()
+            if entry.path.startswith("/dev/shm/") and Path(entry.path).exists()
+        }
+        assert mapped == {str(segment) for segment in _segments(leader)}
+    _assert_nothing_left(leader, temporary)
+
+
+@pytest.mark.parametrize("seed", [0, 1, 2])
+def test_random_dense_networks_are_exact(seed: int, temporary: Path) -> None:
+    model = _dense_net(seed)
+    with LavaBackend(model, timeout=120) as backend:
+        _assert_exact(backend, _spikes(model, 5, 14), (2, 3))
+
+
+def test_a_file_with_one_conv_layer_is_exact(tmp_path: Path, temporary: Path) -> None:
+    rng = np.random.default_rng(3)
+    layer = ConvLayer(
+        0, (4, 2, 3), _neuron(90), _weights(rng, 4, 2, 2, 1), bias=np.array([0, 70, -9, 3])
+    )
+    path = tmp_path / "model.net"
+    netx.write(NetxModel((2, 3, 3), (InputLayer(0, (2, 3, 3), None), _renumber(layer))), path)
+    model = netx.read(path)
+    with LavaBackend(model, timeout=120) as backend:
+        run = _assert_exact(backend, _spikes(model, 4, 6), (1,))
+        assert run.spikes.shape == (4, 24, 6)
+        assert run.spikes.sum() > 10
+        with path.open("ab") as file:
+            file.write(b"x")
+        backend.run(_spikes(model, 1, 2))  # the worker has its own copy
+        backend.close()
+        with pytest.raises(ModelFileError, match=r"model\.net: sha256 \w{12}\.\.\., the model was"):
+            backend.run(_spikes(model, 1, 2))
+    path.unlink()
+    with pytest.raises(ModelFileError, match=r"model\.net: No such file"):
+        LavaBackend(model)
+
+
+def _renumber(layer: ConvLayer) -> ConvLayer:
+    return ConvLayer(1, layer.shape, layer.neuron, layer.weight, layer.bias)
+
+
+STOCK = """
+import sys, numpy as np
+from lava.lib.dl.netx.hdf5 import Network
+from lava.magma.core.run_conditions import RunSteps
+from lava.magma.core.run_configs import Loihi2SimCfg
+from lava.proc.io.sink import RingBuffer as Sink
+from lava.proc.io.source import RingBuffer as Source
+
+network = Network(net_config=sys.argv[1])
+spikes = np.load(sys.argv[2])  # C, H, W, time
+late = len(network.layers)
+data = np.swapaxes(spikes, 0, 2) if len(network.inp.shape) == 3 else spikes.reshape(-1, spikes.shape[-1])
+data = np.concatenate([data, np.zeros((*data.shape[:-1], late))], axis=-1).astype(int)
+source, sink = Source(data=data), Sink(shape=network.out.shape, buffer=data.shape[-1])
+source.s_out.connect(network.inp)
+network.out.connect(sink.a_in)
+network.run(condition=RunSteps(num_steps=data.shape[-1]), run_cfg=Loihi2SimCfg(select_tag="fixed_pt"))
+np.savez(sys.argv[3], spikes=sink.data.get()[:, late:], v=network.out_layer.neuron.v.get())
+network.stop()
+"""
+
+
+def test_one_sample_equals_lava_as_it_comes(tmp_path: Path, temporary: Path) -> None:
+    """Fresh compile, Lava's own models, source and sink, no reset: without bias that is aligned."""
+    rng = np.random.default_rng(5)
+    path = tmp_path / "model.net"
+    conv = ConvLayer(1, (3, 2, 3), _neuron(90), _weights(rng, 3, 2, 2, 2))
+    delays = rng.integers(0, 5, (6, 18))
+    layers = (
+        InputLayer(0, (2, 3, 4), None),
+        conv,
+        FlattenLayer(2, (18, 1, 1)),
+        DenseLayer(3, (6, 1, 1), _neuron(60), _weights(rng, 6, 18), delay=delays),
+        DenseLayer(4, (4, 1, 1), _neuron(40), _weights(rng, 4, 6)),
+    )
+    netx.write(NetxModel((2, 3, 4), layers), path)
+    model = netx.read(path)
+    spikes = _spikes(model, 2, 20)
+    np.save(tmp_path / "in.npy", spikes[1].numpy())
+    arguments = [str(path), str(tmp_path / "in.npy"), str(tmp_path / "out.npz")]
+    subprocess.run(
+        [sys.executable, "-c", STOCK, *arguments],
+        check=True,
+        capture_output=True,
+        timeout=120,
+        cwd=tmp_path,
+    )
+    stock = np.load(tmp_path / "out.npz")
+    with LavaBackend(model, timeout=120) as backend:
+        run = backend.run(spikes)
+    assert run.spikes[1].sum() > 5
+    assert np.array_equal(run.spikes[1].numpy(), stock["spikes"])
+    assert np.array_equal(run.membrane[1].numpy(), stock["v"])
+
+
+def test_no_samples_need_no_worker() -> None:
+    model = _conv_net()
+    backend = LavaBackend(model)
+    run = backend.run(_drive(model, 0, 5), record=(1,))
+    _assert_same(run, ReferenceBackend(model).run(_drive(model, 0, 5), record=(1,)))
+    assert backend._worker is None
+
+
+def test_refuses_average_before_other_layers_and_a_bad_limit() -> None:
+    layers = (
+        DenseLayer(0, (2, 1, 1), _neuron(9), np.array([[2, 4], [6, 8]])),
+        AverageLayer(1, (2, 1, 1)),
+        DenseLayer(2, (2, 1, 1), _neuron(9), np.array([[2, 4], [6, 8]])),
+    )
+    with pytest.raises(ModelFileError, match=r"^layer 1 \(average\): Lava's NetX cannot load it"):
+        LavaBackend(NetxModel((2, 1, 1), layers))
+    with pytest.raises(BadInput, match="lava: time limit 0 s not above 0"):
+        LavaBackend(NetxModel((2, 1, 1), layers[:1]), timeout=0)
+
+
+def test_lava_missing_is_said_in_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    with pytest.raises(UnavailableError) as caught:
+        LavaBackend(_conv_net())
+    assert (
+        str(caught.value) == 'lava: not installed; pip install "lava-nc" "lava-dl" on Python 3.10'
+    )
+
+
+def test_errors_time_outs_and_crashes_leave_nothing_and_a_new_worker_serves(
+    temporary: Path,
+) -> None:
+    model = _dense_net(0)
+    spikes = _spikes(model, 2, 5)
+    backend = LavaBackend(model, timeout=120)
+    first = backend.run(spikes)
+    leader = _worker_of(backend)
+
+    # an error inside the worker: reported with the end of its log
+    assert backend._worker is not None
+    backend._worker.send(("run", False, np.zeros((2, 9, 1, 1, 5), np.uint8), 5, []))
+    with pytest.raises(BackendError, match=r"^lava: ValueError: could not .*; its log ends: .*"):
+        backend._worker.receive(time.monotonic() + 60, 60)
+    backend.close()
+    _assert_nothing_left(leader, temporary)
+
+    # one of Lava's processes is gone, Lava waits for it for ever
+    assert torch.equal(backend.run(spikes).spikes, first.spikes)
+    leader = _worker_of(backend)
+    for process in _group(leader):
+        if process.pid != leader and process.ppid() == leader and len(process.children()) == 0:
+            process.kill()
+    backend.timeout = 1.0
+    started = time.monotonic()
+    with pytest.raises(BackendError, match=r"^lava: no answer within 1 s"):
+        backend.run(spikes)
+    assert time.monotonic() - started < 20
+    assert backend._worker is None
+    _assert_nothing_left(leader, temporary)
+
+    # too little time to start at all
+    backend.timeout = 0.3
+    with pytest.raises(BackendError, match=r"^lava: no answer within 0\.3 s"):
+        backend.run(spikes)
+    assert list(temporary.iterdir()) == []
+
+    # the worker itself is killed
+    backend.timeout = 120.0
+    backend.run(spikes)
+    leader = _worker_of(backend)
+    os.kill(leader, signal.SIGKILL)
+    with pytest.raises(BackendError, match="lava: the worker ended"):
+        backend.run(spikes)
+    _assert_nothing_left(leader, temporary)
+
+
+def test_an_exception_in_the_callback_ends_the_worker(temporary: Path) -> None:
+    model = _dense_net(0)
+    leaders: list[int] = []
+
+    def interrupt(done: int, total: int) -> None:
+        leaders.append(_worker_of(backend))
+        raise KeyboardInterrupt
+
+    backend = LavaBackend(model, timeout=120, on_sample=interrupt)
+    with pytest.raises(KeyboardInterrupt):
+        backend.run(_spikes(model, 50, 10))
+    _assert_nothing_left(leaders[0], temporary)
+
+
+SCRIPT = """
+import sys, numpy as np, torch
+from neurorobust import netx
+from neurorobust.backends.lava import LavaBackend
+
+model = netx.read(sys.argv[1])
+backend = LavaBackend(model, timeout=120)
+backend.run(torch.ones((2, *model.input_shape, 3), dtype=torch.uint8))
+print(backend._worker.pid, flush=True)
+if len(sys.argv) > 2:
+    backend.run(torch.ones((2000, *model.input_shape, 100), dtype=torch.uint8))
+    print("not reached", flush=True)
+"""
+
+
+@pytest.fixture
+def script(tmp_path: Path) -> Iterator[list[str]]:
+    """A program that runs Lava once, says its worker, and ends without closing, or runs on."""
+    netx.write(_dense_net(0), tmp_path / "model.net")
+    (tmp_path / "script.py").write_text(textwrap.dedent(SCRIPT))
+    yield [sys.executable, str(tmp_path / "script.py"), str(tmp_path / "model.net")]
+    shutil.rmtree(tmp_path)
+
+
+def test_a_program_that_forgets_to_close_prints_its_own_lines_only(
+    script: list[str], temporary: Path
+) -> None:
+    result = subprocess.run(script, capture_output=True, text=True, timeout=120, check=False)
+    assert result.returncode == 0, result.stderr
+    assert result.stderr == ""
+    assert len(result.stdout.split()) == 1
+    _assert_nothing_left(int(result.stdout), temporary)
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
+def test_a_signal_to_the_parent_ends_everything(
+    script: list[str], number: signal.Signals, temporary: Path
+) -> None:
+    with subprocess.Popen(
+        [*script, "long"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as program:
+        assert program.stdout is not None
+        leader = int(program.stdout.readline())
+        time.sleep(0.3)
+        assert len(_group(leader)) > 3
+        program.send_signal(number)
+        output, errors = program.communicate(timeout=30)
+    assert output == ""
+    if number is signal.SIGINT:
+        assert errors.strip().endswith("KeyboardInterrupt")
+        _assert_nothing_left(leader, temporary)  # at once: the program waited for it
+    else:
+        assert program.returncode == -number
+        _assert_nothing_left(leader, temporary, patience=20)

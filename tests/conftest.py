@@ -1,0 +1,114 @@
+"""What several test folders share."""
+
+from __future__ import annotations
+
+import importlib.util
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from neurorobust.backends.engine import EngineBackend
+from neurorobust.classifier import Classifier
+from neurorobust.encoders import DirectEncoder, DriveEncoder, PoissonEncoder
+from neurorobust.netx.model import DenseLayer, InputLayer, NetxModel, Neuron
+from neurorobust.readout import Readout
+from neurorobust.types import Drive, Run
+
+WheelNet = Callable[[str], Path]
+
+
+@pytest.fixture(scope="session")
+def wheel_net() -> WheelNet:
+    """Where the installed lava-dl wheel keeps a published network, e.g. `mnist.net`."""
+
+    def find(name: str) -> Path:
+        spec = importlib.util.find_spec("lava")  # its tests are installed beside it
+        folders = list(spec.submodule_search_locations or ()) if spec is not None else []
+        for folder in folders:
+            path = Path(folder).parent / "tests/lava/lib/dl/netx" / name
+            if path.is_file():
+                return path
+        pytest.skip(f"needs the lava-dl wheel, which holds {name}")
+
+    return find
+
+
+class LinearBackend:
+    """membrane = weight @ x, in floats and with gradients: what can be solved on paper."""
+
+    name = "linear"
+
+    def __init__(self, weight: torch.Tensor, shape: tuple[int, int, int]) -> None:
+        self.weight = weight
+        layer = DenseLayer(0, (len(weight), 1, 1), None, weight.numpy().astype(np.int64))
+        self.model = NetxModel(shape, (layer,), sha256="0" * 64)
+
+    def run(self, inputs: Any, record: Any = ()) -> Run:
+        x = inputs.bias_mant if isinstance(inputs, Drive) else inputs
+        membrane = x.to(torch.float32).flatten(1) @ self.weight.T
+        return Run(torch.zeros(*membrane.shape, 1), membrane, {})
+
+    def forward(self, inputs: Any, surrogate: Any) -> Run:
+        return self.run(inputs)
+
+
+class PixelEncoder:
+    """The picture itself, as it is."""
+
+    name, domain, steps, random = "pixels", "images", 1, False
+
+    def encode(self, x: torch.Tensor, generator: Any = None) -> Drive:
+        return Drive(x, 1)
+
+    forward = encode
+
+
+@pytest.fixture(scope="session")
+def linear() -> Callable[..., Classifier]:
+    """`linear(weight [classes, features], domain)`: a classifier of x [batch, 1, 1, features(, 1)]."""
+
+    def make(weight: torch.Tensor, domain: str = "images", scale: float = 1.0) -> Classifier:
+        if domain == "images":
+            shape = (1, 1, weight.shape[1])
+            return Classifier(
+                PixelEncoder(), LinearBackend(weight, shape), Readout("membrane", scale)
+            )
+        shape = (weight.shape[1], 1, 1)
+        return Classifier(
+            DirectEncoder(shape), LinearBackend(weight, shape), Readout("membrane", scale)
+        )
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def spiking() -> Callable[..., Classifier]:
+    """`spiking(encoder, seed=…)`: a random network on the engine, 16 inputs, 24 hidden, 4 classes."""
+
+    def make(
+        encoder: str = "drive", seed: int = 0, steps: int = 12, readout: str = "count"
+    ) -> Classifier:
+        rng = np.random.default_rng(seed)
+        cuba = Neuron(*(np.array(value) for value in (1024, 256, 64)))
+        out = Neuron(*(np.array(value) for value in (1024, 128, 64)))
+        shape = (16, 1, 1)
+        layers: tuple[Any, ...] = (
+            DenseLayer(1, (24, 1, 1), cuba, 2 * rng.integers(-40, 50, (24, 16))),
+            DenseLayer(2, (4, 1, 1), out, 2 * rng.integers(-40, 50, (4, 24))),
+        )
+        if encoder == "drive":
+            own = Neuron(np.array(4096), np.array(0), np.array(64))
+            layers = (InputLayer(0, shape, own, weight=60.0, bias=4.0), *layers)
+        backend = EngineBackend(NetxModel(shape, layers, sha256=f"{seed:064x}"))
+        encoders = {
+            "drive": lambda: DriveEncoder(shape, 60.0, 4.0, 0.5, 0.5, steps),
+            "poisson": lambda: PoissonEncoder(shape, steps),
+            "direct": lambda: DirectEncoder(shape),
+        }
+        return Classifier(encoders[encoder](), backend, Readout(readout, 1.0))
+
+    return make
