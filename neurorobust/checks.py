@@ -32,6 +32,24 @@ def flags(record: Record) -> list[str]:
     return [*found, *_settings(record), *_confirmation(record)]
 
 
+def looked_for(record: Record) -> list[str]:
+    """What `flags` could look for on this record, in words; empty where nothing was attacked."""
+    access = {bool(settings["white_box"]) for settings in record.attacks.values()}
+    families = [rates for rates in (record.robust, record.robust_flips) if rates]
+    large = any(parse_epsilon(typed) >= LARGE_EPSILON for typed in record.robust)
+    questions = {
+        "a missing white-box attack": bool(access),
+        "inputs without any gradient": True in access,
+        "controls as strong as attacks": access == {True, False},
+        "accuracy that rises with the budget": any(len(rates) > 1 for rates in families),
+        "accuracy left where every picture can be erased": large,
+        "proposals that break the rules": bool(families),
+        "too few draws of a random encoder": bool(access) and record.card.encoder.kind == "poisson",
+        "a replay that differs": record.confirmed is not None,
+    }
+    return [name for name, asked in questions.items() if asked]
+
+
 Budgets = list[tuple[str, RobustRate]]
 
 

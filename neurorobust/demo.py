@@ -1,4 +1,4 @@
-"""The whole way on the digits bundled with scikit-learn: train, export, parity, attack, compare, report."""
+"""The whole way on digits: train, export, parity, attack, compare, confirm, report."""
 
 from __future__ import annotations
 
@@ -7,7 +7,8 @@ from pathlib import Path
 
 from neurorobust import datasets, models, netx
 from neurorobust.assessment import Confirm, Question, assess, float_classifier
-from neurorobust.backends.base import Backend
+from neurorobust.confirmation import require_identical
+from neurorobust.datasets import Dataset
 from neurorobust.errors import CheckFailed
 from neurorobust.evaluation import Progress
 from neurorobust.models import CARD_FILE, Network, open_backend, write_card
@@ -15,9 +16,115 @@ from neurorobust.parity import parity
 from neurorobust.records import ParityResult, Record
 
 EPSILONS = ("0.05", "0.1", "0.15", "0.2", "0.3")
-FLIPS = ("10", "20", "40")
+FLIPS = ("5", "10", "20")
 ATTACKS = ("random", "pgd-linf", "spike-random", "spike-topk")
 LAVA_SAMPLES = 16
 CONFIRM_SAMPLES = 16
 
 Say = Callable[[str], None]
+
+
+def demo(
+    out: Path,
+    seed: int,
+    resume: bool,
+    overwrite: bool,
+    say: Say,
+    progress: Progress,
+    command: str = "neurorobust demo",
+) -> Record:
+    """Run everything into `out`: `run/` (training), `model.net`, `card.json`, and the record.
+
+    Args:
+        out: directory of the result.
+        seed: of the initial weights, of batches and of attacks.
+        resume: go on with what is there.
+        overwrite: begin again over what is there.
+        say: called with one line as each step ends.
+        progress: called with (done, total, what).
+        command: for the record.
+
+    Raises:
+        CheckFailed: the forms of the network differ somewhere, or Lava does not confirm.
+        OutputError: `out` holds a result and neither `resume` nor `overwrite` was given.
+    """
+    run = train_digits(out / "run", seed, resume, overwrite, progress)
+    say(f"trained   {run}")
+    network = export_digits(run, out)
+    say(f"exported  {network.model.path}  sha256 {network.model.sha256[:12]}")
+    data = datasets.load("digits")
+    checked = check_parity(network, run, data, progress)
+    for result in checked:
+        say(f"parity    {result.first} = {result.second}: {result.samples} digits, every layer")
+    question = Question(
+        attacks=ATTACKS,
+        epsilons=EPSILONS,
+        flips=FLIPS,
+        seed=seed,
+        confirm=Confirm("lava", CONFIRM_SAMPLES),
+        against=float_classifier(run, network),
+        parity=checked,
+        command=command,
+    )
+    record = assess(network, data, question, out, resume, overwrite, progress)
+    if record.confirmed is not None:
+        require_identical(record.confirmed)
+    return record
+
+
+def train_digits(run: Path, seed: int, resume: bool, overwrite: bool, progress: Progress) -> Path:
+    """Train the MLP on the digits' training part."""
+    from dataclasses import replace
+
+    from neurorobust.training import recipe, train
+
+    spec, options = recipe("mlp", "digits")
+    return train(
+        spec,
+        "digits",
+        run,
+        replace(options, seed=seed),
+        resume=resume,
+        overwrite=overwrite,
+        progress=progress,
+        command=f"neurorobust train --network mlp --dataset digits --seed {seed} --out RUN",
+    )
+
+
+def export_digits(run: Path, out: Path) -> Network:
+    """Write `model.net` and its card beside the record."""
+    from neurorobust.export import export
+    from neurorobust.training import load_run
+
+    network, card, _ = load_run(run)
+    model = netx.write(export(network), out / "model.net")
+    card = card.model_copy(update={"sha256": model.sha256, "name": "digits-mlp"})
+    write_card(card, out / CARD_FILE)
+    return Network("digits-mlp", model, card)
+
+
+def check_parity(
+    network: Network, run: Path, data: Dataset, progress: Progress
+) -> tuple[ParityResult, ...]:
+    """SLAYER against reference, engine (every digit) and Lava (the first few), in every layer.
+
+    Raises:
+        CheckFailed: at the first place where two of them differ.
+    """
+    from neurorobust.backends.slayer import SlayerBackend
+    from neurorobust.training import load_run
+
+    encoder = models.encoder(network.card, network.model)
+    slayer = SlayerBackend(load_run(run)[0], precision="quantised")
+    targets = (("reference", len(data)), ("engine", len(data)), ("lava", LAVA_SAMPLES))
+    results = []
+    for place, (name, samples) in enumerate(targets):
+        progress(place, len(targets), f"parity: SLAYER against {name}")
+        inputs = encoder.encode(data.batch(0, samples)[0])
+        with open_backend(name, network.model) as target:
+            result = parity(slayer, target, inputs, variables=("spikes", "u", "v"))
+        if not result.identical:
+            raise CheckFailed(f"parity: {result.first_difference}")
+        results.append(result)
+    progress(len(targets), len(targets), "parity")
+    return tuple(results)

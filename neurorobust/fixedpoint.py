@@ -44,8 +44,10 @@ def decay(state: IntArray, factor: IntArray | int) -> npt.NDArray[np.int64]:
         state: integers of any shape, |state| ≤ 2^31.
         factor: decay constant(s) in [0, 4096], broadcast against `state`.
     """
-    product = np.abs(state.astype(np.int64)) * (DECAY_UNITY - np.asarray(factor, dtype=np.int64))
-    return np.sign(state).astype(np.int64) * (product >> DECAY_BITS)
+    x = state.astype(np.int64)
+    product = np.abs(x) * (DECAY_UNITY - np.asarray(factor, dtype=np.int64))
+    decayed: npt.NDArray[np.int64] = np.sign(x) * (product >> DECAY_BITS)
+    return decayed
 
 
 def wrap_current(current: IntArray) -> npt.NDArray[np.int64]:

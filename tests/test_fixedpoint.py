@@ -129,6 +129,25 @@ def test_weights_lava_would_lose_are_refused(weights, message):
         pack_dense_weights(np.array(weights))
 
 
+@st.composite
+def matrices(draw: st.DrawFn) -> np.ndarray[Any, np.dtype[np.int64]]:
+    low, high = draw(st.sampled_from([(-256, 254), (0, 255), (-256, -1), (-256, 0), (-5, 5)]))
+    shape = draw(st.tuples(st.integers(1, 4), st.integers(1, 4)))
+    step = draw(st.sampled_from([1, 2, 16, 64, 128]))
+    elements = st.sampled_from([low, high, 0 if low <= 0 <= high else low]) | st.integers(low, high)
+    weights = draw(hnp.arrays(np.int64, shape, elements=elements))
+    return np.trunc(weights / step).astype(np.int64) * step
+
+
+@quick
+@given(weights=matrices())
+def test_a_matrix_with_a_positive_weight_loses_nothing(weights):
+    assume(weights.max() > 0)
+    packed = pack_dense_weights(weights)
+    assert ((packed.weights >> packed.shift) << packed.shift).tolist() == packed.weights.tolist()
+    assert (packed.weights >> packed.shift).tolist() == weights.tolist()
+
+
 # ---- against Lava's code
 
 
@@ -187,16 +206,6 @@ def test_neuron_step_equals_lava(lava, u, v, a, bias, du, dv, vth):
     )
     expected = lava_lif_step(lava.lif, u, v, a, bias, du, dv, vth)
     assert (bool(spikes[0]), int(after_u[0]), int(after_v[0])) == expected
-
-
-@st.composite
-def matrices(draw: st.DrawFn) -> np.ndarray[Any, np.dtype[np.int64]]:
-    low, high = draw(st.sampled_from([(-256, 254), (0, 255), (-256, -1), (-256, 0), (-5, 5)]))
-    shape = draw(st.tuples(st.integers(1, 4), st.integers(1, 4)))
-    step = draw(st.sampled_from([1, 2, 16, 64, 128]))
-    elements = st.sampled_from([low, high, 0 if low <= 0 <= high else low]) | st.integers(low, high)
-    weights = draw(hnp.arrays(np.int64, shape, elements=elements))
-    return np.trunc(weights / step).astype(np.int64) * step
 
 
 @pytest.mark.lava

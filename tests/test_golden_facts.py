@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import importlib.metadata
 import os
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -99,6 +100,14 @@ def test_ntidigits_recording_with_axonal_delays(wheel: Path, make: Make) -> None
     assert recorded.sum() == total
     assert not recorded[:, :4].any()
     assert np.array_equal(spikes[:, :-4], recorded[:, 4:])
+
+
+def test_lava_cannot_load_an_average_layer(wheel: Path) -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        hdf5 = pytest.importorskip("lava.lib.dl.netx.hdf5", reason="needs Lava")
+        with pytest.raises(NotImplementedError, match="average is not implemented"):
+            hdf5.Network(net_config=str(wheel / "gts" / "ntidigits" / "ntidigits.net"))
 
 
 PILOTNET = {1: "conv-0", 2: "conv-1", 3: "conv-2", 4: "conv-3", 5: "conv-4"} | {

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import json
 import re
 from html.parser import HTMLParser
 from pathlib import Path
@@ -31,6 +30,7 @@ from neurorobust.records import (
 from neurorobust.report import print_record, write_report
 
 CLEAN, TOTAL = 973, 1000
+NO_EXAMPLES = {"label": np.arange(3)}
 
 
 def attacked(correct: int, zero_gradient: float | None = None) -> AttackRate:
@@ -205,3 +205,412 @@ def write_sample(
     (directory / "record.json").write_text(text, encoding="utf-8")
     write_npz(directory / "samples.npz", sample_arrays() if arrays is None else arrays)
     return directory
+
+
+class Page(HTMLParser):
+    """What a browser would make of it: text, elements, attributes."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.words: list[str] = []
+        self.elements: list[tuple[str, dict[str, str | None]]] = []
+        self.open: list[str] = []
+        self.feed(text)
+        self.close()
+        self.text = " ".join("".join(self.words).split())
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.elements.append((tag, dict(attrs)))
+        if tag not in ("meta", "br"):
+            self.open.append(tag)
+        if tag not in ("span", "b", "em", "code"):
+            self.words.append(" ")
+
+    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.elements.append((tag, dict(attrs)))
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open.pop() == tag
+
+    def handle_data(self, data: str) -> None:
+        if "style" not in self.open:
+            self.words.append(data)
+
+    def ids(self) -> list[str]:
+        return [attributes["id"] or "" for _, attributes in self.elements if "id" in attributes]
+
+
+def page_of(directory: Path) -> tuple[str, Page]:
+    text = write_report(directory).read_text(encoding="utf-8")
+    return text, Page(text)
+
+
+def printed(record: Record, report: Path | None = None) -> str:
+    console = Console(file=io.StringIO(), width=80)
+    print_record(record, console, report)
+    output = console.file
+    assert isinstance(output, io.StringIO)
+    return output.getvalue()
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory: pytest.TempPathFactory) -> tuple[str, Page]:
+    return page_of(write_sample(tmp_path_factory.mktemp("whole")))
+
+
+def test_nothing_comes_from_elsewhere(whole: tuple[str, Page]) -> None:
+    text, page = whole
+    assert not re.search(r"https?://|//[a-z]|\bsrc=|@import|<script|<link", text)
+    links = [value for _, named in page.elements for key, value in named.items() if key == "href"]
+    assert len(links) > 10
+    assert all(link is not None and link.startswith(("#", "data:image/png")) for link in links)
+    assert all(url.startswith("#") for url in re.findall(r"url\(([^)]*)\)", text))
+    assert len(text) < 1_500_000
+
+
+def test_the_page_is_well_formed(whole: tuple[str, Page]) -> None:
+    text, page = whole
+    assert page.open == []
+    assert len(page.ids()) == len(set(page.ids()))
+    referred = set(re.findall(r'(?:url\(#|href="#|aria-labelledby=")([\w-]+)', text))
+    assert len(referred) > 20
+    assert referred <= set(page.ids())
+
+
+def test_drawings_are_described_and_take_their_colours_from_the_page(whole: Any) -> None:
+    text, page = whole
+    drawings = [named for tag, named in page.elements if tag == "svg"]
+    described = [named for named in drawings if named.get("role") == "img"]
+    assert len(described) == 2 * 2 + 3 * 3 + 4 * 4  # curves, pictures, rasters
+    assert all(named["aria-label"] for named in described)
+    hidden = [named for named in drawings if named.get("aria-hidden") == "true"]
+    assert len(described) + len(hidden) == len(drawings)
+    assert "#0102" not in text
+    assert "prefers-color-scheme: dark" in text
+
+
+def test_the_same_record_gives_the_same_bytes(tmp_path: Path) -> None:
+    first = write_report(write_sample(tmp_path / "a")).read_bytes()
+    second = write_report(write_sample(tmp_path / "b")).read_bytes()
+    assert first == second
+
+
+def rates_of(value: Any) -> list[tuple[int, int, tuple[float, float]]]:
+    """Every count with its interval, anywhere in a record."""
+    if isinstance(value, dict):
+        own = (
+            [(value["correct"], value["total"], tuple(value["interval"]))]
+            if "interval" in value
+            else []
+        )
+        return own + [found for part in value.values() for found in rates_of(part)]
+    if isinstance(value, list):
+        return [found for part in value for found in rates_of(part)]
+    return []
+
+
+def test_every_number_of_the_record_appears(whole: tuple[str, Page]) -> None:
+    _, page = whole
+    record = sample_record()
+    rates = rates_of(record.model_dump(mode="json"))
+    assert len(rates) == 1 + 3 * (1 + 2 * 2) + 2 * (1 + 2 * 2) + 2 * (2 + 4)
+    for correct, total, (low, high) in rates:
+        assert f"{correct:,} of {total:,}" in page.text
+        assert f"{100 * correct / total:.1f} %" in page.text
+        assert f"{100 * low:.1f} to {100 * high:.1f} %" in page.text
+    for words in (
+        record.model_sha256,
+        record.target,
+        record.dataset,
+        record.provenance.command,
+        record.provenance.started,
+        "3 min 23 s",
+        "lava-nc 0.10.0",
+        "0.4 %",
+        "2.1 %",
+        "12.3 s",
+        "p = 0.00092",
+        "p = 0.21",
+        "61 inputs survived only on the float network and 29 only on the deployed one",
+        "17 of 1,000 inputs",
+        "32 of 32 replayed inputs were confirmed in Lava's fixed-point simulation",
+        "27 of them were successful adversarial inputs",
+        "layer 1, sample 4, neuron 20, step 3: v 812 and 813",
+    ):
+        assert words in page.text
+
+
+def test_the_verdict_is_one_sentence_of_numbers(whole: tuple[str, Page]) -> None:
+    _, page = whole
+    assert (
+        "digits-mlp answers 973 of 1,000 unchanged inputs correctly (97.3 %, 95 % interval "
+        "96.1 to 98.1 %); still right after the strongest attack tried on each: "
+        "86.1 % (83.8 to 88.1 %) at ε = 0.05, 51.7 % (48.6 to 54.8 %) at ε = 0.1, "
+        "1.1 % (0.6 to 2.0 %) at ε = 0.2, 80.0 % (77.4 to 82.4 %) with up to 4 flips of input "
+        "spikes and 23.2 % (20.7 to 25.9 %) with up to 16 flips of input spikes; where it ran: "
+        "Lava's integers, computed by neurorobust's engine; 32 of 32 replayed inputs were "
+        "confirmed in Lava's fixed-point simulation, spike for spike."
+    ) in page.text
+
+
+def test_a_simulation_is_never_called_a_chip(whole: tuple[str, Page], tmp_path: Path) -> None:
+    assert "Loihi 2" not in whole[1].text
+    assert "not a measurement on a neuromorphic chip" in whole[1].text
+    board = sample_record(backend="loihi2", target="a Loihi 2 board")
+    _, page = page_of(write_sample(tmp_path, board, NO_EXAMPLES))
+    assert "not a measurement" not in page.text
+    assert "where it ran: a Loihi 2 board" in page.text
+
+
+def test_budgets_stand_in_order_and_fractions_stay_as_typed(tmp_path: Path) -> None:
+    rates = {typed: worst(pgd_linf=attacked(900)) for typed in ("16/255", "0.01", "8/255")}
+    _, page = page_of(write_sample(tmp_path, sample_record(robust=rates), NO_EXAMPLES))
+    places = [page.text.index(f"ε = {typed}") for typed in ("0.01", "8/255", "16/255")]
+    assert places == sorted(places)
+
+
+def test_flags_come_before_the_results(whole: tuple[str, Page], tmp_path: Path) -> None:
+    assert (
+        "None of the checks raised a flag. They looked for: a missing white-box attack; inputs"
+        in whole[1].text
+    )
+    flagged = sample_record(flags=("accuracy rises with ε", "gradients are masked"))
+    _, page = page_of(write_sample(tmp_path, flagged, NO_EXAMPLES))
+    assert "2 red flags" in page.text
+    assert "None of the checks" not in page.text
+    flag, results = page.text.index("gradients are masked"), page.text.index("What was asked")
+    assert flag < results
+
+
+def test_sections_without_data_are_left_out(whole: tuple[str, Page], tmp_path: Path) -> None:
+    bare = sample_record(
+        robust={}, robust_flips={}, attacks={}, comparison=(), parity=(), confirmed=None
+    )
+    _, page = page_of(write_sample(tmp_path, bare, NO_EXAMPLES))
+    optional = {"pictures", "rasters", "comparison", "trust"}
+    assert optional <= set(whole[1].ids())
+    assert not optional & set(page.ids())
+    assert {"flags", "asked", "results", "provenance", "glossary"} <= set(page.ids())
+    assert "Unchanged inputs only, no attack was asked for" in page.text
+    assert "None of the checks raised a flag" not in page.text
+    assert "nothing is known about robustness" in page.text
+
+
+def test_unconfirmed_and_broken_proposals_are_said(tmp_path: Path) -> None:
+    broken = attacked(700).model_copy(update={"failed": 3, "projected": 1})
+    record = sample_record(confirmed=None, robust={"0.1": worst(pgd_linf=broken)})
+    _, page = page_of(write_sample(tmp_path, record, NO_EXAMPLES))
+    assert "nothing here is confirmed by a second implementation" in page.text
+    assert "pgd-linf, ε = 0.1: 3 proposals invalid and counted as no success." in page.text
+    assert "pgd-linf, ε = 0.1: 1 proposal beyond the budget and projected back" in page.text
+
+
+@pytest.mark.parametrize("replayed", [32, 30])
+def test_a_failed_confirmation_is_not_called_confirmed(tmp_path: Path, replayed: int) -> None:
+    confirmed = Confirmation(
+        backend="lava",
+        requested=32,
+        replayed=replayed,
+        identical=29,
+        adversarial=9,
+        first_difference="sample 3, neuron 4, step 11",
+    )
+    record = sample_record(confirmed=confirmed)
+    _, page = page_of(write_sample(tmp_path, record, NO_EXAMPLES))
+    asked = "" if replayed == 32 else " (32 were asked for)"
+    assert f"not confirmed 29 of {replayed} replayed inputs{asked} were" in page.text
+    assert "First difference: sample 3, neuron 4, step 11" in page.text
+    assert "NOT confirmed" in printed(record)
+
+
+@pytest.mark.parametrize(
+    ("broken", "p", "said"),
+    [
+        ((900, 300, 300, 600), 0.001, "would overstate its robustness"),
+        ((900, 600, 300, 300), 0.001, "its gradients may be misleading"),
+        ((900, 300, 300, 301), 0.6, "the two intervals overlap"),
+        ((900, 300, 300, 301), 0.6, "do not show that one resists better"),
+        ((900, 300, 300, 301), 0.001, "the float network resists better than the deployed"),
+    ],
+)
+def test_the_two_by_two_is_explained(
+    tmp_path: Path, broken: tuple[int, int, int, int], p: float, said: str
+) -> None:
+    record = sample_record(comparison=(comparison("0.1", broken, p),))
+    assert said in page_of(write_sample(tmp_path, record, NO_EXAMPLES))[1].text
+
+
+def test_membranes_are_drawn_where_they_are_read(tmp_path: Path) -> None:
+    card = Card(encoder=EncoderCard(kind="drive"), steps=16, readout="membrane")
+    _, page = page_of(write_sample(tmp_path, sample_record(card=card)))
+    assert "Membranes, attacked" in page.text
+    assert "Output, attacked" not in page.text
+
+
+def test_a_large_input_layer_says_how_many_neurons_are_drawn(tmp_path: Path) -> None:
+    arrays = sample_arrays()
+    generator = np.random.default_rng(1)
+    for side in ("clean", "adversarial"):
+        spikes = generator.random((3, 2, 64, 64, 40)) < 0.1
+        arrays[f"example/eps/input/{side}"] = spikes.astype(np.uint8)
+    text, page = page_of(write_sample(tmp_path, arrays=arrays))
+    assert "the 160 most changed of 8,192 neurons" in page.text
+    assert len(text) < 1_500_000
+
+
+def test_hostile_words_are_shown_not_run(tmp_path: Path) -> None:
+    hostile = "<script>alert('$x$')</script>\"><img onerror=alert(1)> [red]"
+    arrays = sample_arrays()
+    arrays["example/eps/attack"] = np.array([hostile] * 3)
+    record = sample_record(
+        model=hostile,
+        target=hostile,
+        dataset=hostile,
+        flags=(hostile,),
+        attacks={hostile: {hostile: hostile, "white_box": False}},
+        robust={
+            "0.1": worst(pgd_linf=attacked(900)).model_copy(
+                update={"by_attack": {hostile: attacked(900)}}
+            )
+        },
+    )
+    text, page = page_of(write_sample(tmp_path, record, arrays))
+    assert not {tag for tag, _ in page.elements} & {"script", "img"}
+    assert "onerror" not in {key for _, named in page.elements for key in named}
+    assert page.text.count(" ".join(hostile.split())) >= 8
+    assert text.count("&lt;script&gt;") >= 8
+    assert "[red]" in printed(record)
+
+
+def test_the_table_fits_a_terminal_and_says_it_all(tmp_path: Path) -> None:
+    record = sample_record(flags=("accuracy rises with ε",))
+    output = printed(record, tmp_path / "report.html")
+    lines = output.splitlines()
+    assert max(len(line.rstrip()) for line in lines if str(tmp_path) not in line) <= 80
+    flat = " ".join(output.split())
+    for words in (
+        "digits-mlp on digits (test)",
+        record.target,
+        "97.3 % answered correctly, 973 of 1,000 (95 % interval 96.1 to 98.1 %)",
+        "0.05 86.1 % (83.8 to 88.1 %) 86.2 % 96.9 %",
+        "0.1 51.7 % (48.6 to 54.8 %) 51.8 % 96.1 %",
+        "16 23.2 % (20.7 to 25.9 %) 23.3 % 91.7 %",
+        "random (control)",
+        "9.2 % 7.4 % 6.7 % 10.7 % p = 0.00092",
+        "17 answers of 1,000 changed",
+        "slayer and engine, 360 inputs: identical",
+        "engine and lava, 16 inputs: different: layer 1, sample 4,",
+        "32 of 32 replayed inputs were confirmed in Lava's fixed-point simulation",
+        "accuracy rises with ε",
+        f"report {tmp_path / 'report.html'}",
+    ):
+        assert words in flat
+    assert output.index("0.05") < output.index("0.2 ")
+
+
+def test_many_attacks_still_fit_a_terminal() -> None:
+    many = {f"attack-with-a-name-{number}": attacked(900 - number) for number in range(7)}
+    output = printed(sample_record(robust={"8/255": worst(**many)}))
+    assert max(len(line.rstrip()) for line in output.splitlines()) <= 80
+    assert "89.6 % attack-with-a-name-4" in output
+
+
+def test_a_record_that_counted_nothing_is_shown(tmp_path: Path) -> None:
+    empty = sample_record(clean=rate(0, 0))
+    assert "0 of 0 unchanged inputs" in page_of(write_sample(tmp_path, empty, NO_EXAMPLES))[1].text
+    assert "0 of 0" in printed(empty)
+
+
+def spoil_samples(directory: Path, **changes: np.ndarray) -> None:
+    named = {name.replace("__", "/"): array for name, array in changes.items()}
+    write_npz(directory / "samples.npz", sample_arrays() | named)
+
+
+SPOILED: list[tuple[str, Any, str]] = [
+    ("no record", lambda d: (d / "record.json").unlink(), r"record\.json: "),
+    ("no samples", lambda d: (d / "samples.npz").unlink(), r"samples\.npz: no such file"),
+    ("no JSON", lambda d: (d / "record.json").write_text("{"), r"record\.json: "),
+    ("binary", lambda d: (d / "record.json").write_bytes(b"\xff\xfe\x00"), r"record\.json: "),
+    ("no schema", lambda d: (d / "record.json").write_text('{"version": 1}'), r"record\.json: "),
+    (
+        "no npz",
+        lambda d: (d / "samples.npz").write_bytes(b"hello"),
+        r"samples\.npz: not a readable",
+    ),
+    (
+        "truncated",
+        lambda d: (d / "samples.npz").write_bytes((d / "samples.npz").read_bytes()[:900]),
+        r"samples\.npz: not a readable",
+    ),
+    (
+        "pickled",
+        lambda d: spoil_samples(d, example__eps__attack=np.array([{}, {}, {}], dtype=object)),
+        r"samples\.npz: not a readable",
+    ),
+    (
+        "wrong length",
+        lambda d: spoil_samples(d, example__eps__label=np.arange(2)),
+        r"example/eps/label has shape \(2,\) for 3 examples",
+    ),
+    (
+        "wrong kind",
+        lambda d: spoil_samples(d, example__eps__label=np.zeros(3)),
+        r"example/eps/label is float64 with 1 axes, need 1 axes of numpy kind i or u or b",
+    ),
+    (
+        "not finite",
+        lambda d: spoil_samples(
+            d, example__eps__image__clean=np.full((3, 1, 8, 8), np.nan, np.float32)
+        ),
+        r"example/eps/image/clean holds pixels that are not finite",
+    ),
+    (
+        "different shapes",
+        lambda d: spoil_samples(d, example__eps__output__clean=np.zeros((3, 10, 15), np.uint8)),
+        r"example/eps/output/adversarial has shape \(3, 10, 16\), clean \(3, 10, 15\)",
+    ),
+    (
+        "no spikes",
+        lambda d: spoil_samples(
+            d, example__flips__input__clean=np.full((2, 1, 8, 8, 16), 2, np.uint8)
+        ),
+        r"example/flips/input/clean holds spikes that are neither 0 nor 1",
+    ),
+]
+
+
+@pytest.mark.parametrize(
+    ("spoil", "message"), [case[1:] for case in SPOILED], ids=[c[0] for c in SPOILED]
+)
+def test_missing_and_damaged_files_are_refused_in_one_line(
+    tmp_path: Path, spoil: Any, message: str
+) -> None:
+    directory = write_sample(tmp_path / "run")
+    spoil(directory)
+    with pytest.raises(BadInput, match=message) as caught:
+        write_report(directory)
+    assert "\n" not in str(caught.value)
+    assert not (directory / "report.html").exists()
+
+
+def test_a_missing_array_is_named(tmp_path: Path) -> None:
+    arrays = sample_arrays()
+    del arrays["example/flips/budget"]
+    with pytest.raises(BadInput, match="array example/flips/budget is missing"):
+        write_report(write_sample(tmp_path, arrays=arrays))
+
+
+@pytest.mark.parametrize("typed", ["much", "1/0", "-0.1", "nan", "1e999", ""])
+def test_a_budget_that_is_no_number_is_refused(tmp_path: Path, typed: str) -> None:
+    record = sample_record(robust={typed: worst(pgd_linf=attacked(900))})
+    with pytest.raises(BadInput, match=re.escape(repr(typed)) + "|" + re.escape(f"eps {typed}")):
+        write_report(write_sample(tmp_path, record))
+
+
+def test_a_page_that_cannot_be_written_leaves_nothing_behind(tmp_path: Path) -> None:
+    directory = write_sample(tmp_path / "run", arrays=NO_EXAMPLES)
+    (directory / "report.html").mkdir()
+    with pytest.raises(OutputError, match=r"report\.html: cannot be written"):
+        write_report(directory)
+    names = {path.name for path in directory.iterdir()}
+    assert names == {"record.json", "samples.npz", "report.html"}

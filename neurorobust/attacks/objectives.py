@@ -15,7 +15,9 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
+from neurorobust.attacks.best import Standing
 from neurorobust.classifier import Classifier
+from neurorobust.readout import first_argmax
 from neurorobust.types import Labels, Logits
 
 
@@ -29,6 +31,11 @@ def margin(logits: Logits, labels: Labels) -> Tensor:
     own = torch.nn.functional.one_hot(labels, logits.shape[-1]).bool()
     other = logits.masked_fill(own, -torch.inf).amax(-1)
     return other - logits.gather(-1, labels[:, None]).squeeze(-1)
+
+
+def standing(logits: Logits, labels: Labels) -> Standing:
+    """Broken or not by the readout's own tie rule, and the margin."""
+    return Standing((first_argmax(logits) != labels).to(logits.dtype), margin(logits, labels))
 
 
 def normalised_margin(logits: Logits, labels: Labels) -> Tensor:
@@ -48,7 +55,7 @@ def margin_gradient(
     labels: Labels,
     generator: torch.Generator,
     draws: int = 1,
-) -> tuple[Tensor, Tensor]:
+) -> tuple[Tensor, Standing]:
     """The gradient of the normalised margin with respect to x, averaged over independent queries.
 
     Args:
@@ -59,33 +66,31 @@ def margin_gradient(
         draws: number of queries (expectation over transformation, Athalye et al., ICML 2018).
 
     Returns:
-        gradient (float32, x's shape; what is not finite is set to 0), mean margin `[batch]` in the
-        readout's integers.
+        gradient (float32, x's shape; what is not finite is set to 0), and how x stands.
     """
     classifier = unscaled(classifier)
-    gradient = torch.zeros_like(x, dtype=torch.float32)
-    margins = torch.zeros(len(x), device=x.device)
+    gradient, total = torch.zeros_like(x, dtype=torch.float32), Standing.nothing(x)
     for _ in range(draws):
         point = x.detach().to(torch.float32, copy=True).requires_grad_()
         with torch.set_grad_enabled(True):
             logits = classifier.logits(point, generator)
             (one,) = torch.autograd.grad(normalised_margin(logits, labels).sum(), point)
         gradient += torch.nan_to_num(one, nan=0.0, posinf=0.0, neginf=0.0) / draws
-        margins += margin(logits.detach(), labels) / draws
-    return gradient, margins
+        total += standing(logits.detach(), labels) / draws
+    return gradient, total
 
 
-def mean_margin(
+def mean_standing(
     classifier: Classifier,
     x: Tensor,
     labels: Labels,
     generator: torch.Generator,
     draws: int = 1,
-) -> Tensor:
+) -> Standing:
     """The second half of `margin_gradient` alone."""
     classifier = unscaled(classifier)
-    margins = torch.zeros(len(x), device=x.device)
+    total = Standing.nothing(x)
     with torch.no_grad():
         for _ in range(draws):
-            margins += margin(classifier.logits(x, generator), labels) / draws
-    return margins
+            total += standing(classifier.logits(x, generator), labels) / draws
+    return total

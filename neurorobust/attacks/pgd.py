@@ -14,6 +14,7 @@ from foolbox.models.pytorch import PyTorchModel
 from torch import Tensor
 
 from neurorobust.attacks import objectives
+from neurorobust.attacks.best import Best, Standing
 from neurorobust.classifier import Classifier
 from neurorobust.errors import BadInput
 from neurorobust.surrogates import DEFAULT, Surrogate
@@ -28,8 +29,8 @@ class PgdLinf:
 
     Paper: Madry et al., "Towards deep learning models resistant to adversarial attacks", ICLR 2018;
     code: Foolbox 3 (`LinfProjectedGradientDescentAttack`) on the classifier's module face. Foolbox
-    returns the last iterate; here the iterate with the largest margin is returned, each sample its
-    own: a success at any iterate is kept.
+    returns the last iterate; here the iterate that is misclassified (of several the one with the
+    largest margin) is returned, each sample its own: a success at any iterate is kept.
     Threat model: white-box, L-infinity eps in pixel units [0, 1].
 
     Attributes:
@@ -65,11 +66,13 @@ class PgdLinf:
             raise BadInput(f"{self.name}: needs a budget on images (eps), got {budget}")
         if budget.epsilon == 0:
             return x.clone()
-        descent = _Descent(self, self._prepared(classifier), generator)
-        model = PyTorchModel(descent.classifier.module(generator), bounds=PIXELS, device=x.device)
-        criterion = Misclassification(labels)
-        last = descent.run(model, x.detach(), criterion, epsilon=budget.epsilon)
-        return descent.best(last, labels).to(x.dtype)
+        prepared, draws = self._prepared(classifier), self.queries(classifier)
+        model = PyTorchModel(prepared.module(generator), bounds=PIXELS, device=x.device)
+        best = Best.start(x)
+        descent = _Descent(self, draws, best, generator)
+        last = descent.run(model, x.detach(), Misclassification(labels), epsilon=budget.epsilon)
+        best.show(last, objectives.mean_standing(prepared, last, labels, generator, draws))
+        return best.x
 
     def gradient(
         self, classifier: Classifier, x: Tensor, labels: Labels, generator: torch.Generator
@@ -91,16 +94,14 @@ class PgdLinf:
 class _Descent(LinfProjectedGradientDescentAttack):
     """Foolbox's loop with our randomness, loss, averaging and memory; made for one call."""
 
-    def __init__(self, attack: PgdLinf, classifier: Classifier, generator: torch.Generator) -> None:
+    def __init__(self, attack: PgdLinf, draws: int, best: Best, generator: torch.Generator) -> None:
         super().__init__(
             rel_stepsize=attack.reach / attack.steps, steps=attack.steps, random_start=True
         )
-        self.classifier = classifier
+        self.draws = draws
+        self.best = best
         self.generator = generator
-        self.draws = attack.queries(classifier)
-        self.kept: Tensor | None = None
-        self.kept_margin = torch.empty(0)
-        self.margin = torch.empty(0)  # of the latest query
+        self.latest = Standing.nothing(best.x)  # of the latest query
 
     def get_random_start(self, x0: eagerpy.Tensor, epsilon: float) -> eagerpy.Tensor:
         """Uniform in the ball, from the caller's generator instead of torch's global one."""
@@ -114,7 +115,7 @@ class _Descent(LinfProjectedGradientDescentAttack):
 
         def loss(inputs: eagerpy.Tensor) -> eagerpy.Tensor:
             logits = model(inputs).raw
-            self.margin = objectives.margin(logits, labels.raw).detach()
+            self.latest = objectives.standing(logits.detach(), labels.raw)
             return eagerpy.astensor(objectives.normalised_margin(logits, labels.raw).sum())
 
         return loss
@@ -122,28 +123,11 @@ class _Descent(LinfProjectedGradientDescentAttack):
     def value_and_grad(
         self, loss_fn: Callable[[eagerpy.Tensor], eagerpy.Tensor], x: eagerpy.Tensor
     ) -> tuple[eagerpy.Tensor, eagerpy.Tensor]:
-        """The mean over `draws` independent queries; remembers x where the margin is largest."""
-        gradient, margin = torch.zeros_like(x.raw), torch.zeros(len(x), device=x.raw.device)
+        """The mean over `draws` independent queries; shows x to the memory."""
+        gradient, standing = torch.zeros_like(x.raw), Standing.nothing(x.raw)
         for _ in range(self.draws):
             _, one = super().value_and_grad(loss_fn, x)
             gradient += torch.nan_to_num(one.raw, nan=0.0, posinf=0.0, neginf=0.0) / self.draws
-            margin += self.margin / self.draws
-        self._keep(x.raw, margin)
-        return eagerpy.astensor(margin.sum()), eagerpy.astensor(gradient)
-
-    def best(self, last: Tensor, labels: Labels) -> Tensor:
-        """The iterate with the largest margin, the last one included."""
-        self._keep(
-            last,
-            objectives.mean_margin(self.classifier, last, labels, self.generator, self.draws),
-        )
-        assert self.kept is not None
-        return self.kept
-
-    def _keep(self, x: Tensor, margin: Tensor) -> None:
-        if self.kept is None:
-            self.kept, self.kept_margin = x.clone(), margin.clone()
-            return
-        better = margin > self.kept_margin
-        self.kept[better] = x[better]
-        self.kept_margin = torch.where(better, margin, self.kept_margin)
+            standing += self.latest / self.draws
+        self.best.show(x.raw, standing)
+        return eagerpy.astensor(standing.margin.sum()), eagerpy.astensor(gradient)

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from neurorobust.attacks import objectives
+from neurorobust.attacks.best import Best
 from neurorobust.classifier import Classifier
 from neurorobust.errors import BadInput
 from neurorobust.surrogates import DEFAULT, Surrogate
@@ -21,8 +22,8 @@ class SpikeTopK:
     The only feasible change of a binary entry s is d = 1 - 2 s; its promise is d * g, exact to
     first order. The budget is spread over rounds, each with a fresh gradient. A flip that promises
     nothing (d * g <= 0) is never made: a sample whose gradient is zero everywhere stays as it is
-    and counts as not broken. Ties go to the lowest position. The round with the largest margin is
-    returned, each sample its own.
+    and counts as not broken. Ties go to the lowest position. The round that is misclassified (of
+    several the one with the largest margin) is returned, each sample its own.
     Paper: none; the greedy top-k of sparse attacks (Modas et al., SparseFool, CVPR 2019; on spikes
     Büchel et al., Frontiers in Neuroscience 16, 2022) without their line searches.
     Threat model: white-box, at most `flips` entries of the binary `[batch, C, H, W, time]`.
@@ -52,25 +53,21 @@ class SpikeTopK:
             BadInput: not a spike budget, or a backend without gradients.
         """
         total = _flips(self.name, budget)
-        current = x.clone().flatten(1)
-        if total == 0 or len(x) == 0:
-            return x.clone()
-        kept, kept_margin = current.clone(), torch.full((len(x),), -torch.inf, device=x.device)
-        flipped = torch.zeros_like(current, dtype=torch.bool)
+        current, best = x.clone(), Best.start(x)
+        flipped = torch.zeros_like(x, dtype=torch.bool).flatten(1)
         rounds = min(self.rounds, total)
         prepared = classifier.with_surrogate(self.surrogate)
         for done in range(rounds):
-            spikes = current.view(x.shape)
-            gradient, margin = objectives.margin_gradient(prepared, spikes, labels, generator)
-            kept, kept_margin = _better(current, margin, kept, kept_margin)
-            promise = (1 - 2 * current.to(torch.float32)) * gradient.flatten(1)
+            gradient, standing = objectives.margin_gradient(prepared, current, labels, generator)
+            best.show(current, standing)
+            promise = ((1 - 2 * current.to(torch.float32)) * gradient).flatten(1)
             promise.masked_fill_(flipped, 0)
             quota = total * (done + 1) // rounds - total * done // rounds
             chosen = _largest(promise, quota) & (promise > 0)
             flipped |= chosen
-            current = torch.where(chosen, 1 - current, current)
-        margin = objectives.mean_margin(prepared, current.view(x.shape), labels, generator)
-        return _better(current, margin, kept, kept_margin)[0].view(x.shape)
+            current = torch.where(chosen.view(x.shape), 1 - current, current)
+        best.show(current, objectives.mean_standing(prepared, current, labels, generator))
+        return best.x
 
     def gradient(
         self, classifier: Classifier, x: Tensor, labels: Labels, generator: torch.Generator
@@ -122,9 +119,3 @@ def _largest(values: Tensor, count: int) -> Tensor:
     """Mask of the `count` largest entries of each row; the lowest position wins a tie."""
     order = values.argsort(dim=1, descending=True, stable=True)[:, :count]
     return torch.zeros_like(values, dtype=torch.bool).scatter_(1, order, True)
-
-
-def _better(x: Tensor, margin: Tensor, kept: Tensor, kept_margin: Tensor) -> tuple[Tensor, Tensor]:
-    """Row by row the one with the larger margin; the earlier one of equals."""
-    better = margin > kept_margin
-    return torch.where(better[:, None], x, kept), torch.where(better, margin, kept_margin)

@@ -26,6 +26,7 @@ from neurorobust.errors import BackendError
 _PACKAGE_ROOT = Path(__file__).resolve().parents[2]
 _PATIENCE = 5.0  # seconds from SIGTERM to SIGKILL
 _LOG = "lava.log"
+_BASE_CHARACTERS = 108 - 1 - len("/neurorobust-lava-12345678/pymp-12345678/listener-12345678")
 _TAIL_LINES, _TAIL_CHARACTERS = 8, 1200
 
 
@@ -44,6 +45,8 @@ class WorkerProcess:
         environment["PYTHONPATH"] = os.pathsep.join(
             filter(None, (str(_PACKAGE_ROOT), environment.get("PYTHONPATH")))
         )
+        environment.pop("PYTHONWARNINGS", None)  # Lava warns as it is imported
+        environment["TMPDIR"] = str(directory)
         for variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
             environment[variable] = "1"  # one process a layer already
         with theirs, self._log.open("wb") as log:
@@ -136,5 +139,13 @@ def group_lives(group: int) -> bool:
 
 
 def new_directory() -> Path:
-    """A fresh directory for one worker."""
-    return Path(tempfile.mkdtemp(prefix="neurorobust-lava-"))
+    """A fresh directory for one worker and all its temporary files.
+
+    Lava's memory manager listens on a socket in it, and a socket's path must be short.
+    """
+    base = tempfile.gettempdir()
+    return Path(
+        tempfile.mkdtemp(
+            prefix="neurorobust-lava-", dir=base if len(base) <= _BASE_CHARACTERS else "/tmp"
+        )
+    )

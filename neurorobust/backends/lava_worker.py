@@ -103,6 +103,7 @@ def main() -> None:
     """Entry point; arguments: file descriptor, parent's pid, layers, skip, C, H, W."""
     fd, parent, layers, skip, *input_shape = (int(argument) for argument in sys.argv[1:])
     connection = Connection(fd)
+    os.register_at_fork(after_in_child=connection.close)  # else the parent misses this one's end
     directory = Path.cwd()
     threading.Thread(
         target=end_with_parent, args=(connection, parent, directory), daemon=True

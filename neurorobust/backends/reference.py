@@ -7,22 +7,16 @@ be read beside Lava's process models (`proc/lif/models.py`, `proc/dense/models.p
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection
+from collections.abc import Collection
 from dataclasses import dataclass
-from typing import TypeAlias
 
 import numpy as np
 import torch
 
 from neurorobust.backends.base import check_inputs, check_record, neurons
+from neurorobust.backends.reference_synapses import Synapse, conv_synapse, dense_synapse
 from neurorobust.errors import BadInput, ModelFileError
-from neurorobust.fixedpoint import (
-    CONV_PARAMETER_MAX,
-    cast_bias,
-    lif_step,
-    pack_dense_weights,
-    wrap_signed_24,
-)
+from neurorobust.fixedpoint import cast_bias, lif_step
 from neurorobust.netx.model import (
     ACCUMULATOR,
     ConvLayer,
@@ -30,16 +24,10 @@ from neurorobust.netx.model import (
     FlattenLayer,
     InputLayer,
     IntArray,
-    Layer,
     NetxModel,
-    Shape,
     SpikingLayer,
 )
 from neurorobust.types import Drive, Inputs, LayerTrace, Run
-
-Synapse: TypeAlias = Callable[
-    [IntArray], IntArray
-]  # spikes [C, H, W, time] -> activation [C, H, W, time]
 
 
 @dataclass(frozen=True)
@@ -70,9 +58,9 @@ class ReferenceBackend:
         shape = model.input_shape
         for layer in model.layers:
             if isinstance(layer, DenseLayer):
-                self._synapses[layer.number] = _dense_synapse(layer, shape)
+                self._synapses[layer.number] = dense_synapse(layer, shape)
             elif isinstance(layer, ConvLayer):
-                self._synapses[layer.number] = _conv_synapse(layer, shape)
+                self._synapses[layer.number] = conv_synapse(layer, shape)
             shape = (neurons(shape), 1, 1) if isinstance(layer, FlattenLayer) else layer.shape
         for spiking in model.spiking_layers:
             self._neurons[spiking.number] = _Neurons(spiking)
@@ -159,85 +147,6 @@ class _Neurons:
         return states
 
 
-def _dense_synapse(layer: DenseLayer, incoming: Shape) -> Synapse:
-    """Packed weights; each delay's sum is shifted on its own, as Lava's DelayDense does."""
-    if layer.weight.shape != (neurons(layer.shape), neurons(incoming)):
-        raise _misfit(layer, f"weight {layer.weight.shape}", incoming)
-    if incoming[1:] != (1, 1):
-        raise _misfit(layer, "without a flatten layer before it", incoming)
-    try:
-        packed = pack_dense_weights(layer.weight)
-    except ModelFileError as error:
-        raise ModelFileError(f"layer {layer.number} (dense): {error}") from None
-    delays = np.zeros_like(layer.weight) if layer.delay is None else layer.delay
-    buckets = [
-        (int(delay), np.where(delays == delay, packed.weights, 0)) for delay in np.unique(delays)
-    ]
-
-    def activate(spikes: IntArray) -> IntArray:
-        activation = np.zeros((*layer.shape, spikes.shape[-1]), dtype=np.int64)
-        for step in range(spikes.shape[-1]):
-            for delay, weights in buckets:
-                if delay <= step:
-                    total = weights @ spikes[:, 0, 0, step - delay]
-                    activation[:, 0, 0, step] += total >> packed.shift
-        return activation
-
-    return activate
-
-
-def _conv_synapse(layer: ConvLayer, incoming: Shape) -> Synapse:
-    """Cross-correlation with the stored kernel, position by position; sums wrap to 24 bits."""
-    channels_out, per_group, *kernel = layer.weight.shape
-    numbers = (*layer.stride, *layer.padding, *layer.dilation, *kernel, layer.groups)
-    if max(numbers) > CONV_PARAMETER_MAX:
-        raise ModelFileError(
-            f"layer {layer.number} (conv): stride, padding, dilation, kernel or groups"
-            f" {max(numbers)} above {CONV_PARAMETER_MAX} (int8 in Lava)"
-        )
-    if channels_out % layer.groups or per_group * layer.groups != incoming[0]:
-        raise _misfit(layer, f"weight {layer.weight.shape}, groups {layer.groups}", incoming)
-    expected = (channels_out, *(_conv_length(layer, incoming, axis) for axis in (0, 1)))
-    if layer.shape != expected:
-        raise _misfit(layer, f"shape {layer.shape}, should be {expected}", incoming)
-    outputs = channels_out // layer.groups
-
-    def correlate(frame: IntArray) -> IntArray:
-        padded = np.pad(frame, ((0, 0), *((pad, pad) for pad in layer.padding)))
-        total = np.zeros(layer.shape, dtype=np.int64)
-        for group in range(layer.groups):
-            of = slice(group * outputs, (group + 1) * outputs)
-            source = padded[group * per_group : (group + 1) * per_group]
-            for row in range(kernel[0]):
-                for column in range(kernel[1]):
-                    seen = source[_window(layer, row, column)]
-                    total[of] += np.tensordot(layer.weight[of, :, row, column], seen, axes=1)
-        return wrap_signed_24(total)
-
-    def activate(spikes: IntArray) -> IntArray:
-        frames = [correlate(spikes[..., step]) for step in range(spikes.shape[-1])]
-        return np.stack(frames, axis=-1)
-
-    return activate
-
-
-def _window(layer: ConvLayer, row: int, column: int) -> tuple[slice, slice, slice]:
-    """The padded inputs that kernel position (row, column) meets, one for each output position."""
-    spans = []
-    for axis, position in enumerate((row, column)):
-        start = position * layer.dilation[axis]
-        last = start + (layer.shape[1 + axis] - 1) * layer.stride[axis]
-        spans.append(slice(start, last + 1, layer.stride[axis]))
-    return slice(None), spans[0], spans[1]
-
-
-def _conv_length(layer: ConvLayer, incoming: Shape, axis: int) -> int:
-    """Output length along H (axis 0) or W (axis 1)."""
-    reach = layer.dilation[axis] * (layer.weight.shape[2 + axis] - 1) + 1
-    free = incoming[1 + axis] + 2 * layer.padding[axis] - reach
-    return free // layer.stride[axis] + 1
-
-
 def _per_neuron(layer: SpikingLayer, name: str, values: IntArray) -> IntArray:
     """One value for the layer or one a channel, spread over `[C, H, W]` as Lava broadcasts them."""
     channels = layer.shape[0]
@@ -248,12 +157,6 @@ def _per_neuron(layer: SpikingLayer, name: str, values: IntArray) -> IntArray:
             f" need 1 or {channels} (one a channel)"
         )
     return np.broadcast_to(flat.reshape(-1, 1, 1), layer.shape)
-
-
-def _misfit(layer: Layer, what: str, incoming: Shape) -> ModelFileError:
-    return ModelFileError(
-        f"layer {layer.number} ({layer.kind}): {what} does not fit its input {incoming} (C, H, W)"
-    )
 
 
 def _collect(layer: SpikingLayer, samples: list[dict[int, _States]], steps: int) -> LayerTrace:

@@ -58,7 +58,7 @@ class SlayerBackend:
             )
         self.precision = precision
         self.model = export(network)
-        self._network = network.frozen_copy().cpu()
+        self._network = network.frozen_copy()
         self._neurons = self._make_neurons()
 
     def run(self, inputs: Inputs, record: Collection[int] = ()) -> Run:

@@ -1,4 +1,4 @@
-"""`neurorobust compare`: the float network that was trained against the integers that are deployed."""
+"""`neurorobust compare`: the float network that was trained against its deployed integers."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def compare(
     overwrite: options.Overwrite = False,
     as_json: options.Json = False,
 ) -> None:
-    """The 2×2 that quantisation hides: attacks crafted on float / deployed, scored on both."""
+    """The 2x2 that quantisation hides: attacks crafted on float / deployed, scored on both."""
     with session(as_json) as output:
         if not options.names(eps):
             raise BadInput("--eps: no budget given")

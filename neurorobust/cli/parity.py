@@ -1,4 +1,4 @@
-"""`neurorobust parity`: two forms of a network, the same spikes everywhere or the first to differ."""
+"""`neurorobust parity`: two forms of a network, the same everywhere or the first to differ."""
 
 from __future__ import annotations
 

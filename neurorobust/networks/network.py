@@ -90,17 +90,17 @@ class SlayerNetwork(nn.Module):
             self(torch.zeros((1, *self.spec.input_shape, 1), device=device))
 
     def frozen_copy(self) -> SlayerNetwork:
-        """A deep copy that shares nothing and takes no gradients; this network stays as it was.
+        """A deep copy on the CPU that shares nothing and takes no gradients.
 
-        Weight norm leaves a tensor with a graph in the module, which torch cannot copy: the copy
-        gets its values.
+        This network stays as it was. Weight norm leaves a tensor with a graph in the module, which
+        torch cannot copy: the copy gets its values.
         """
         memo: dict[int, Any] = {}
         for module in self.modules():
             for value in vars(module).values():
                 if isinstance(value, Tensor) and not value.is_leaf:
                     memo[id(value)] = value.detach().clone()
-        twin = copy.deepcopy(self, memo).requires_grad_(False).eval()
+        twin = copy.deepcopy(self, memo).cpu().requires_grad_(False).eval()
         twin.settle()
         return twin
 

@@ -73,7 +73,7 @@ def _check_conv(name: str, layer: ConvLayer, shape: Shape | None, previous: Laye
     if shape is None:
         _fail(name, layer, "the input shape is unknown: no input layer before the first conv layer")
     if isinstance(previous, FlattenLayer | DenseLayer):
-        _fail(name, layer, f"follows a {previous.kind} layer, Lava cannot connect them")
+        _fail(name, layer, f"follows a {previous.kind} layer, which has no height and width")
     outputs, inputs = layer.weight.shape[:2]
     if inputs * layer.groups != shape[0]:
         _fail(

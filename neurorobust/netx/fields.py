@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from neurorobust.fixedpoint import WEIGHT_MAX, WEIGHT_MIN
-from neurorobust.netx.hdf5 import Group
+from neurorobust.netx.hdf5 import Group, quoted
 from neurorobust.netx.model import IntArray, Pair, Shape
 
 INT8_MAX = (1 << 7) - 1  # Lava holds stride, padding, dilation, groups and kernel size in int8
@@ -102,7 +102,8 @@ def known(group: Group, names: frozenset[str]) -> None:
     """Refuse members that neither SLAYER writes nor NetX reads."""
     for name in group.names():
         if name not in names:
-            group.fail(f"unknown field {group.prefix}{name!a}, known: {', '.join(sorted(names))}")
+            field = quoted(group.prefix + name)
+            group.fail(f"unknown field {field}, known: {', '.join(sorted(names))}")
 
 
 def _unfractional(group: Group, name: str) -> npt.NDArray[Any]:

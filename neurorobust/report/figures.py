@@ -48,7 +48,7 @@ def styles(lines: Sequence[Line]) -> list[tuple[str, str | tuple[int, tuple[int,
     return chosen
 
 
-def legend(lines: Sequence[Line]) -> list[tuple[str, Markup]]:
+def legend(lines: Sequence[Line], axis: str) -> list[tuple[str, Markup]]:
     """Names and small drawings of the lines, for a legend that wraps like text."""
     entries = []
     for line, (colour, dash, marker) in zip(lines, styles(lines), strict=True):
@@ -57,7 +57,7 @@ def legend(lines: Sequence[Line]) -> list[tuple[str, Markup]]:
         axes.axis("off")
         axes.plot([0, 1, 2], [0, 0, 0], color=colour, linestyle=dash, linewidth=_width(line))
         axes.plot([1], [0], color=colour, marker=marker, markersize=5)
-        entries.append((line.name, svg(figure, f"legend {line.name}", None)))
+        entries.append((line.name, svg(figure, f"legend {axis} {line.name}", None)))
     return entries
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup, escape
 
+from neurorobust.checks import looked_for
 from neurorobust.evaluation import read_record
 from neurorobust.files import write_text
 from neurorobust.records import Record, RobustRate
@@ -81,7 +82,7 @@ def render(record: Record, examples: Sequence[Example] = ()) -> str:
     return environment.get_template("template.html.j2").render(
         record=record,
         verdict=sentences.verdict(record),
-        checks=sentences.checks(),
+        checks=looked_for(record),
         families=families(record),
         on_a_simulator=record.backend != "loihi2",
         encoder=sentences.encoder(record.card.encoder),
@@ -147,7 +148,7 @@ def families(record: Record) -> list[Family]:
                 notes=list(sentences.refused(rows, place)),
                 curve_title=f"How accuracy falls as {grows} grows",
                 curve=_curves(lines, rows, symbol),
-                legend=figures.legend(lines),
+                legend=figures.legend(lines, symbol),
             )
         )
     return found

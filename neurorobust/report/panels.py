@@ -16,7 +16,7 @@ def picture(example: Example) -> dict[str, Any]:
     """An image before, after, and what was changed."""
     assert example.image is not None
     clean, attacked = example.image.clean, example.image.attacked
-    name = f"input {example.index}"
+    name = _name(example)
     return _facts(example) | {
         "clean": pixels.picture(clean, f"{name} unchanged, a {example.label}"),
         "change": pixels.difference(clean, attacked, f"what was changed in {name}"),
@@ -48,7 +48,7 @@ def _spikes(title: str, example: Example, pair: Pair[Integers]) -> list[dict[str
         spikes = pair.attacked if compare else pair.clean
         total = words.plural(int(spikes.sum()), "spike")
         label = (
-            f"{title} spikes of input {example.index}, {side}: {total} of "
+            f"{title} spikes of {_name(example)}, {side}: {total} of "
             f"{words.plural(len(spikes), 'neuron')} over {words.plural(spikes.shape[-1], 'step')}"
         )
         drawing = figures.raster(shown.clean, shown.attacked, label, compare=compare)
@@ -64,7 +64,7 @@ def _membranes(example: Example, pair: Pair[Integers]) -> list[dict[str, Any]]:
     for side, values in sides.items():
         winner = int(values.argmax())
         note = f"largest: neuron {winner}, {words.count(int(values[winner]))}"
-        label = f"Output membranes of input {example.index}, {side}; {note}"
+        label = f"Output membranes of {_name(example)}, {side}; {note}"
         drawing = figures.membrane(values, limit, label)
         panels.append({"title": f"Membranes, {side}", "drawing": drawing, "note": note})
     return panels
@@ -84,13 +84,21 @@ def _rows(pair: Pair[Integers]) -> tuple[Pair[Integers], str]:
     )
 
 
+def _name(example: Example) -> str:
+    """Which example, in the descriptions of its drawings."""
+    return f"input {example.index} ({example.attack}, {_budget(example)})"
+
+
+def _budget(example: Example) -> str:
+    return f"ε = {example.budget}" if example.group == "eps" else words.flips(example.budget)
+
+
 def _facts(example: Example) -> dict[str, Any]:
-    eps = example.group == "eps"
     return {
         "index": example.index,
         "label": example.label,
         "before": example.before,
         "after": example.after,
         "attack": example.attack,
-        "budget": f"ε = {example.budget}" if eps else words.flips(example.budget),
+        "budget": _budget(example),
     }

@@ -174,8 +174,3 @@ def adversary(record: Record) -> str:
         else "Does not use the network's gradients"
     )
     return f"{access}. May {', or '.join(may)}." if may else f"{access}."
-
-
-def checks() -> list[str]:
-    """What the red flags look for."""
-    return []

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from neurorobust.errors import BadInput
 from neurorobust.files import atomic
+from neurorobust.training.options import TrainOptions
 
 Tensors = dict[str, Tensor]
 
@@ -62,6 +63,13 @@ class State:
     def best_epoch(self) -> Epoch:
         """The first of the best."""
         return max(self.history, key=lambda epoch: epoch.merit)
+
+    def exhausted(self, options: TrainOptions) -> bool:
+        """Nothing is left to do: all epochs done, or no better one for `patience` epochs."""
+        done = len(self.history)
+        return done > 0 and (
+            done >= options.epochs or done - self.best_epoch.number >= options.patience
+        )
 
 
 _PARTS = ("network", "best", "optimiser")

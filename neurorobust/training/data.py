@@ -20,7 +20,7 @@ SPLIT, ORDER, TRAIN_DRAWS, VALIDATION_DRAWS = range(4)
 
 def stream(seed: int, *purpose: int) -> torch.Generator:
     """A generator of its own for every purpose (a name above, epoch, batch ...)."""
-    state = np.random.SeedSequence((seed, *purpose)).generate_state(1, np.uint64)[0]
+    state = np.random.SeedSequence(seed, spawn_key=purpose).generate_state(1, np.uint64)[0]
     return torch.Generator().manual_seed(int(state) >> 1)
 
 

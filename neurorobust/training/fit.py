@@ -107,15 +107,18 @@ def _run(
     settings: dict[str, Any],
     progress: Progress,
 ) -> State:
-    from neurorobust.training.loop import Learner, exhausted, fit  # Lightning takes seconds
-
     state = checkpoint.load(last, settings) if last.exists() else State()
-    if exhausted(state, options):
+    if state.exhausted(options):
         return state
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(options.seed)
         network = build(spec)
-    learner = Learner(
+    try:  # not before: Lightning takes seconds, and fails where torchvision does not fit torch
+        from neurorobust.training import loop
+    except (ImportError, RuntimeError) as error:
+        reason = str(error).splitlines()[0]
+        raise UnavailableError(f"train: Lightning cannot be imported here ({reason})") from error
+    learner = loop.Learner(
         network,
         encoder_of(spec),
         options,
@@ -124,7 +127,7 @@ def _run(
         progress=progress,
     )
     training, validation = parts
-    return fit(
+    return loop.fit(
         learner,
         Batches(training, options.batch, order=lambda: learner.order(len(training))),
         Batches(validation, options.batch),

@@ -16,7 +16,6 @@ import torch
 from torch import Tensor, nn
 
 from neurorobust.encoders import Encoder
-from neurorobust.errors import BadInput
 from neurorobust.networks import SlayerNetwork
 from neurorobust.readout import first_argmax
 from neurorobust.training.checkpoint import Epoch, State
@@ -123,11 +122,6 @@ class Learner(pl.LightningModule):
     def on_train_epoch_end(self) -> None:
         """Keep the state; stop when validation no longer improves."""
         epoch = self._measured()
-        if not math.isfinite(epoch.loss + epoch.validation_loss):
-            raise BadInput(
-                f"train: the loss is {epoch.loss:g} after epoch {epoch.number}, "
-                f"lr {self.options.lr:g} is too high"
-            )
         weights = {
             name: tensor.detach().cpu() for name, tensor in self.network.state_dict().items()
         }
@@ -144,7 +138,7 @@ class Learner(pl.LightningModule):
             },
         )
         self.keep(self.state)
-        self.trainer.should_stop = exhausted(self.state, self.options)
+        self.trainer.should_stop = self.state.exhausted(self.options)
 
     def on_train_end(self) -> None:
         """Training may end before the last epoch: then nothing is left to wait for."""
@@ -181,14 +175,6 @@ class Learner(pl.LightningModule):
             last = self.state.history[-1]
             words += f", validation {100 * last.correct / last.total:.1f} %"
         return words
-
-
-def exhausted(state: State, options: TrainOptions) -> bool:
-    """Whether nothing is left to do: all epochs done, or no better one for `patience` epochs."""
-    done = len(state.history)
-    return done > 0 and (
-        done >= options.epochs or done - state.best_epoch.number >= options.patience
-    )
 
 
 def fit(learner: Learner, train: Batches, validation: Batches) -> State:

@@ -16,7 +16,7 @@ class TrainOptions:
     Attributes:
         epochs: at most so many passes over the training part.
         batch: samples a step.
-        lr: Adam's rate at the start; it falls to 0 along half a cosine over `epochs`.
+        lr: Adam's rate at the start, in (0, 1]; it falls to 0 along half a cosine over `epochs`.
         seed: of initial weights, validation part, order of samples and Poisson draws.
         device: `cpu` or `cuda`.
         patience: stop after so many epochs without a better validation result.
@@ -37,8 +37,8 @@ class TrainOptions:
         for name in ("epochs", "batch", "patience"):
             if getattr(self, name) < 1:
                 raise BadInput(f"train: {name} {getattr(self, name)} below 1")
-        if not 0 < self.lr < float("inf"):
-            raise BadInput(f"train: lr {self.lr} not above 0")
+        if not 0 < self.lr <= 1:
+            raise BadInput(f"train: lr {self.lr} outside (0, 1]")
         if not 0 <= self.seed < 1 << 63:
             raise BadInput(f"train: seed {self.seed} outside [0, 2^63)")
         if self.device not in DEVICES:

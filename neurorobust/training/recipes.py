@@ -11,9 +11,10 @@ from neurorobust.training.options import TrainOptions
 
 Fields = dict[str, Any]
 
+SURROGATE: Fields = {"tau_grad": 0.03, "scale_grad": 3.0}  # a narrow, high gradient trains best
 NETWORKS: dict[str, Fields] = {  # fields of NetworkSpec
-    "mlp": {"hidden": (128,)},
-    "cnn": {"channels": (8, 16), "hidden": (64,)},
+    "mlp": {"hidden": (128,), **SURROGATE},
+    "cnn": {"channels": (8, 16), "hidden": (64,), **SURROGATE},
 }
 DATASETS: dict[str, Fields] = {  # fields of NetworkSpec that the data decide
     "digits": {"input_shape": (1, 8, 8), "classes": 10, "steps": 16},
@@ -22,7 +23,6 @@ DATASETS: dict[str, Fields] = {  # fields of NetworkSpec that the data decide
     "cifar10": {"input_shape": (3, 32, 32), "classes": 10, "steps": 16},
 }
 OPTIONS: dict[str, Fields] = {  # fields of TrainOptions, where they are not the defaults
-    "digits": {"epochs": 40, "lr": 5e-3},
     "mnist": {"epochs": 10},
     "fashion-mnist": {"epochs": 15},
     "cifar10": {"epochs": 30},
@@ -32,7 +32,7 @@ OPTIONS: dict[str, Fields] = {  # fields of TrainOptions, where they are not the
 def recipe(
     network: str, dataset: str, data: Dataset | None = None
 ) -> tuple[NetworkSpec, TrainOptions]:
-    """A network and training settings for a data set, to be changed with `model_copy` and `replace`.
+    """A network and settings for a data set; change them with `model_copy` and `replace`.
 
     Args:
         network: a name in `NETWORKS`.

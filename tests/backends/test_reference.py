@@ -71,22 +71,38 @@ def test_every_layer_equals_lava(lava_oracle, tiny_networks, data):
 
 
 @pytest.mark.lava
-def test_conv_sums_beyond_24_bits_wrap_as_in_lava(lava_oracle):
-    """No .net file holds such kernels; the rule is Lava's all the same."""
-    from lava.proc.conv.utils import conv, signed_clamp
+def test_overflowing_currents_and_saturated_voltages_equal_lava(lava_oracle):
+    """1100 maximal weights at once lift u beyond 2^24: it wraps once and stays outside 24 bits."""
+    weight = np.repeat([[254], [-256], [254]], 1100, axis=1)
+    weight[2, ::2] = -256
+    model = one_layer(dense(weight, neuron=neuron(0, 0, (1 << 17) - 1)))
+    events = torch.ones(1, 1100, 1, 1, 12, dtype=torch.uint8)
+    events[..., 8:] = 0
+    truth = lava_oracle(model, events)[0]
+    assert truth.u[0, 0].max() > 1 << 23
+    assert truth.v[0, 1].min() == 1 - (1 << 23)
+    trace = ReferenceBackend(model).run(events, record=[0]).layers[0]
+    assert trace.u.equal(truth.u)
+    assert trace.v.equal(truth.v)
+    assert trace.spikes.equal(truth.spikes)
 
+
+@pytest.mark.lava
+def test_conv_sums_beyond_24_bits_wrap_as_in_lava():
+    """No .net file holds such kernels; the rule is Lava's all the same."""
+    lava = pytest.importorskip("lava.proc.conv.utils")
     weight = np.array([[[[5 << 20, 3 << 20], [7 << 20, -1]]], [[[-(5 << 20), -(4 << 20)], [0, 9]]]])
     layer = ConvLayer(0, (2, 2, 2), neuron(4096, 4096, 1 << 17), weight)
     frame = np.array([[1, 1, 0], [1, 1, 1], [0, 1, 1]])
     run = ReferenceBackend(one_layer(layer, (1, 3, 3))).run(
         torch.from_numpy(frame.astype(np.uint8))[None, None, :, :, None], record=[0]
     )
-    total = conv(
+    total = lava.conv(
         frame.T[..., None].astype(bool),
         weight[:, :, ::-1, ::-1].transpose(0, 3, 2, 1),
         *((2, 2), (1, 1), (0, 0), (1, 1), 1),
     )
-    clamped = signed_clamp(total, bits=24).transpose(2, 1, 0).reshape(-1).astype(np.int64)
+    clamped = lava.signed_clamp(total, bits=24).transpose(2, 1, 0).reshape(-1).astype(np.int64)
     assert np.abs(total).max() > 1 << 23
     assert run.layers[0].u[0, :, 0].tolist() == wrap_current(clamped << 6).tolist()
 
@@ -95,10 +111,9 @@ def test_conv_sums_beyond_24_bits_wrap_as_in_lava(lava_oracle):
 @pytest.mark.parametrize(("groups", "computed"), [(127, 127), (128, 0), (256, 0)])
 def test_lava_conv_of_more_than_127_groups_computes_nothing(groups, computed):
     """Why such a layer is refused: its int8 count of groups wraps to a range that is empty."""
-    from lava.proc.conv.models import PyConvModelFixed
-    from lava.proc.conv.utils import conv
-
-    held = np.zeros(1, PyConvModelFixed.groups.d_type)
+    conv = pytest.importorskip("lava.proc.conv.utils").conv
+    model = pytest.importorskip("lava.proc.conv.models").PyConvModelFixed
+    held = np.zeros(1, model.groups.d_type)
     held[:] = np.array([groups])
     pairs = ((1, 1), (1, 1), (0, 0), (1, 1))
     with np.errstate(divide="ignore"):

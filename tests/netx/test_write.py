@@ -31,7 +31,7 @@ def test_reads_back_equal(tiny: NetxModel, tmp_path: Path) -> None:
     assert again.layers[3].delay.dtype == np.int64
 
 
-@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(data=st.data())
 def test_any_model_reads_back_equal(
     any_model: st.SearchStrategy[NetxModel], data: st.DataObject

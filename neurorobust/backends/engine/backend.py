@@ -110,7 +110,7 @@ def _public(signal: Tensor, shape: Shape) -> Tensor:
     channels, height, width = shape
     batch, steps, _ = signal.shape
     split = signal.view(batch, steps, height * width, channels)
-    return split.permute(0, 3, 2, 1).reshape(batch, -1, steps)
+    return split.permute(0, 3, 2, 1).reshape(batch, channels * height * width, steps)
 
 
 def _join(traces: list[LayerTrace]) -> LayerTrace:

@@ -5,14 +5,11 @@ Signals are float32 `[batch, time, neurons]`, neurons in H, W, C order.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import torch
-import torch.nn.grad
 from torch import Tensor
 
+from neurorobust.backends.engine.conv import conv_sums, transposed_conv_sums
 from neurorobust.backends.engine.synapses import DelayedDense, Dense, Synapse
-from neurorobust.fixedpoint import STATE_LIMIT
 
 
 def weighted_sums(synapse: Synapse, spikes: Tensor) -> Tensor:
@@ -22,23 +19,11 @@ def weighted_sums(synapse: Synapse, spikes: Tensor) -> Tensor:
     """
     batch, steps, _ = spikes.shape
     if isinstance(synapse, Dense):
-        rows = spikes.reshape(batch * steps, -1).to(synapse.weight.dtype)
-        return torch.mm(rows, synapse.weight.t()).view(batch, steps, -1)
+        rows = spikes.flatten(0, 1).to(synapse.weight.dtype)
+        return torch.mm(rows, synapse.weight.t()).unflatten(0, (batch, steps))
     if isinstance(synapse, DelayedDense):
         return _delayed_sums(synapse, spikes)
-    frames = _frames(spikes, synapse.source).to(synapse.weight.dtype)
-    with torch.backends.nnpack.flags(enabled=False):  # its transforms would round
-        total = torch.nn.functional.conv2d(
-            frames,
-            synapse.weight,
-            None,
-            synapse.stride,
-            synapse.padding,
-            synapse.dilation,
-            synapse.groups,
-        )
-    flat = total.permute(0, 2, 3, 1).reshape(batch, steps, -1)
-    return _wrap_signed_24(flat) if synapse.wraps else flat
+    return conv_sums(synapse, spikes)
 
 
 def transposed_sums(synapse: Synapse, gradient: Tensor) -> Tensor:
@@ -48,23 +33,11 @@ def transposed_sums(synapse: Synapse, gradient: Tensor) -> Tensor:
     """
     batch, steps, _ = gradient.shape
     if isinstance(synapse, Dense):
-        rows = gradient.reshape(batch * steps, -1).to(synapse.weight.dtype)
-        return torch.mm(rows, synapse.weight).view(batch, steps, -1).to(gradient.dtype)
+        rows = gradient.flatten(0, 1).to(synapse.weight.dtype)
+        return torch.mm(rows, synapse.weight).unflatten(0, (batch, steps)).to(gradient.dtype)
     if isinstance(synapse, DelayedDense):
         return _delayed_transpose(synapse, gradient)
-    channels, height, width = synapse.source
-    frames = _frames(gradient, synapse.target)
-    input_gradient: Callable[..., Tensor] = torch.nn.grad.conv2d_input
-    total = input_gradient(
-        (batch * steps, channels, height, width),
-        synapse.weight,
-        frames.to(synapse.weight.dtype),
-        synapse.stride,
-        synapse.padding,
-        synapse.dilation,
-        synapse.groups,
-    )
-    return total.permute(0, 2, 3, 1).reshape(batch, steps, -1).to(gradient.dtype)
+    return transposed_conv_sums(synapse, gradient)
 
 
 def _delayed_sums(synapse: DelayedDense, spikes: Tensor) -> Tensor:
@@ -93,15 +66,3 @@ def _delayed_transpose(synapse: DelayedDense, gradient: Tensor) -> Tensor:
         part = torch.matmul(answered, bucket.weight).mul_(2.0**-synapse.bucket_shift)
         total[:, : steps - bucket.delay].index_add_(2, bucket.columns, part)
     return total.to(gradient.dtype)
-
-
-def _frames(signal: Tensor, shape: tuple[int, int, int]) -> Tensor:
-    """`[batch, time, H * W * C]` -> `[batch * time, C, H, W]` in channels-last memory, no copy."""
-    channels, height, width = shape
-    return signal.reshape(-1, height, width, channels).permute(0, 3, 1, 2)
-
-
-def _wrap_signed_24(total: Tensor) -> Tensor:
-    """Keep the low 24 bits, sign-extended; every step exact in float64."""
-    wide = total.to(torch.float64)
-    return wide - 2 * STATE_LIMIT * torch.floor((wide + STATE_LIMIT) / (2 * STATE_LIMIT))

@@ -81,12 +81,17 @@ class DelayedDense:
 
 @dataclass(frozen=True, eq=False)
 class Conv:
-    """Cross-correlation; `wraps` says that a sum can leave 24 bits and has to be wrapped."""
+    """Cross-correlation of `source` into `target` (C, H, W).
+
+    `weight` is `[groups, kernel H * kernel W * C / groups, C' / groups]`. `wraps` says that a sum
+    can leave 24 bits and has to be wrapped.
+    """
 
     proof: Proof
     weight: Tensor
     source: Shape
     target: Shape
+    kernel: Pair
     stride: Pair
     padding: Pair
     dilation: Pair
@@ -95,9 +100,9 @@ class Conv:
     shift = 0
 
     def __str__(self) -> str:
-        kernel = "x".join(str(size) for size in self.weight.shape[2:])
-        fan_in = math.prod(self.weight.shape[1:])
-        return f"{fan_in} inputs ({kernel} kernel)" + (", wrapped" if self.wraps else "")
+        height, width = self.kernel
+        what = f"{self.weight.shape[1]} inputs ({height}x{width} kernel)"
+        return what + (", wrapped" if self.wraps else "")
 
 
 Synapse: TypeAlias = Dense | DelayedDense | Conv
@@ -133,12 +138,15 @@ def dense(layer: DenseLayer, source: Shape) -> Dense | DelayedDense:
 def conv(layer: ConvLayer, source: Shape) -> Conv:
     """Pack a conv layer that sees `source` (C, H, W)."""
     proof = _prove(layer.weight.reshape(len(layer.weight), -1))
-    weight = torch.tensor(layer.weight, dtype=proof.dtype)
+    channels, inner, height, width = layer.weight.shape
+    grouped = layer.weight.reshape(layer.groups, channels // layer.groups, inner, height, width)
+    packed = grouped.transpose(0, 3, 4, 2, 1).reshape(layer.groups, height * width * inner, -1)
     return Conv(
         proof,
-        weight.contiguous(memory_format=torch.channels_last),
+        torch.tensor(packed, dtype=proof.dtype),
         source,
         layer.shape,
+        (height, width),
         layer.stride,
         layer.padding,
         layer.dilation,

@@ -1,0 +1,60 @@
+"""The best proposal so far, each sample its own."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+
+@dataclass(frozen=True)
+class Standing:
+    """How proposals do.
+
+    Attributes:
+        broken: share of the queries that were misclassified `[batch]` (0 or 1 where there was one).
+        margin: mean margin `[batch]`.
+    """
+
+    broken: Tensor
+    margin: Tensor
+
+    @staticmethod
+    def nothing(x: Tensor) -> Standing:
+        """Zeros, to add to."""
+        return Standing(torch.zeros(len(x), device=x.device), torch.zeros(len(x), device=x.device))
+
+    def __add__(self, other: Standing) -> Standing:
+        return Standing(self.broken + other.broken, self.margin + other.margin)
+
+    def __truediv__(self, count: int) -> Standing:
+        return Standing(self.broken / count, self.margin / count)
+
+    def above(self, other: Standing) -> Tensor:
+        """Bool `[batch]`: misclassified more often, or as often and by a larger margin."""
+        tie = self.broken == other.broken
+        return (self.broken > other.broken) | (tie & (self.margin > other.margin))
+
+
+@dataclass
+class Best:
+    """Remembers; of equals the earlier one."""
+
+    x: Tensor
+    standing: Standing
+
+    @staticmethod
+    def start(x: Tensor) -> Best:
+        """Knows x only; anything that is shown to it is better."""
+        worst = torch.full((len(x),), -torch.inf, device=x.device)
+        return Best(x.clone(), Standing(worst, worst))
+
+    def show(self, x: Tensor, standing: Standing) -> None:
+        """Keep, sample by sample, what is better."""
+        better = standing.above(self.standing)
+        self.x[better] = x[better]
+        self.standing = Standing(
+            torch.where(better, standing.broken, self.standing.broken),
+            torch.where(better, standing.margin, self.standing.margin),
+        )

@@ -1,0 +1,86 @@
+"""`neurorobust train`: a SLAYER network from nothing."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from neurorobust import datasets
+from neurorobust.cli import options
+from neurorobust.cli.output import command_line, session, shown
+from neurorobust.errors import BadInput
+
+
+def train(
+    out: Annotated[Path, typer.Option(help="The run directory.")],
+    network: Annotated[str, typer.Option(help="mlp or cnn.")] = "mlp",
+    dataset: Annotated[str, typer.Option(help="As for evaluate.")] = "digits",
+    data_dir: options.DataDir = None,
+    download: options.Download = False,
+    encoder: Annotated[str | None, typer.Option(help="drive, poisson or direct.")] = None,
+    steps: options.Steps = None,
+    epochs: Annotated[int | None, typer.Option(min=1)] = None,
+    batch: Annotated[int | None, typer.Option(min=1)] = None,
+    lr: Annotated[float | None, typer.Option(help="Adam's rate at the start.")] = None,
+    patience: Annotated[int | None, typer.Option(min=1, help="Early stopping, epochs.")] = None,
+    limit: Annotated[int | None, typer.Option(min=1, help="Training samples used.")] = None,
+    seed: options.Seed = 0,
+    device: options.Device = "cpu",
+    resume: options.Resume = False,
+    overwrite: options.Overwrite = False,
+    as_json: options.Json = False,
+) -> None:
+    """Train a quantised CUBA network with SLAYER; the best validation epoch is kept."""
+    with session(as_json) as output:
+        from neurorobust.training import load_run, recipe
+        from neurorobust.training import train as train_network
+        from neurorobust.training.recipes import DATASETS
+
+        example = None
+        if dataset not in DATASETS:
+            example = datasets.load(dataset, "train", data_dir, download, steps=steps)
+        spec, chosen = recipe(network, dataset, example)
+        fields: dict[str, Any] = spec.model_dump()
+        fields.update(_given(encoder=encoder, steps=steps))
+        if fields["encoder"] not in ("drive", "poisson", "direct"):
+            raise BadInput(f"--encoder {encoder}: unknown, known: drive, poisson, direct")
+        spec = type(spec).model_validate(fields)
+        chosen = replace(
+            chosen,
+            seed=seed,
+            device=device,
+            **_given(epochs=epochs, batch=batch, lr=lr, patience=patience, limit=limit),
+        )
+        with output.progress() as display:
+            train_network(
+                spec,
+                dataset,
+                out,
+                chosen,
+                data_dir=data_dir,
+                download=download,
+                resume=resume,
+                overwrite=overwrite,
+                progress=shown(display),
+                command=command_line(),
+            )
+        _, card, report = load_run(out)
+        best = card.training["validation"]
+        output.result(
+            run=str(out),
+            epochs=card.training["epochs"],
+            best_epoch=card.training["best_epoch"],
+            validation=best,
+            seconds=report["seconds"],
+        )
+        output.console.print(
+            f"{out}: {card.training['epochs']} epochs, best {card.training['best_epoch']}, "
+            f"validation {best['correct']}/{best['total']}, {report['seconds']:.0f} s"
+        )
+
+
+def _given(**values: Any) -> dict[str, Any]:
+    return {name: value for name, value in values.items() if value is not None}

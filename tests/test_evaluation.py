@@ -1,0 +1,523 @@
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+from neurorobust.attacks import ATTACKS
+from neurorobust.datasets.base import Dataset
+from neurorobust.errors import BadInput, DatasetError, OutputError
+from neurorobust.evaluation import evaluate, load_samples, read_record
+from neurorobust.evaluation.jobs import parse_epsilon, parse_flips
+from neurorobust.evaluation.projection import project, sift
+from neurorobust.evaluation.seeds import fork
+from neurorobust.evaluation.shard import pack, unpack
+from neurorobust.records import Card, EncoderCard
+from neurorobust.statistics import wilson
+from neurorobust.types import ImageBudget, SpikeBudget
+
+FAST = replace(ATTACKS["pgd-linf"], steps=5, draws=2)
+SAMPLES = 150  # three shards, the last one short
+
+
+def card(kind: str = "drive") -> Card:
+    return Card(encoder=EncoderCard(kind=kind), steps=12)
+
+
+def dataset(classifier, samples: int = SAMPLES, wrong: int = 10) -> Dataset:
+    """Random pictures with the network's own labels, the first `wrong` of them spoiled."""
+    x = torch.rand(samples, 1, 4, 4, generator=torch.Generator().manual_seed(0))
+    y = classifier.predict(x, torch.Generator().manual_seed(0))
+    y[:wrong] = (y[:wrong] + 1) % 4
+    return Dataset("toy", "test", x, y, 4)
+
+
+@pytest.fixture(scope="module")
+def drive(spiking):
+    return spiking("drive")
+
+
+@pytest.fixture(scope="module")
+def finished(drive, tmp_path_factory):
+    """One whole evaluation: its record, samples and directory."""
+    out = tmp_path_factory.mktemp("evaluation") / "run"
+    record = evaluate(
+        drive,
+        dataset(drive),
+        card=card(),
+        model="toy",
+        epsilons=["0.02", "8/255", "0.1"],
+        flips=["3", "12"],
+        attacks=[FAST, "random", "spike-topk", "spike-random"],
+        out=out,
+    )
+    return record, load_samples(out), out
+
+
+# --- seeds, budgets, projection
+
+
+def test_a_fork_depends_on_every_word_and_on_nothing_else():
+    state = torch.get_rng_state()
+    draws = [
+        torch.rand(4, generator=fork(*words)).tolist()
+        for words in [(0,), (1,), (0, 0), (0, "a"), (0, "a", 0.1), (0, "a", 0.1, "b"), (0, "a|0.1")]
+    ]
+    assert len({tuple(draw) for draw in draws}) == len(draws)
+    assert torch.rand(4, generator=fork(0, "a", 0.1)).tolist() == draws[4]
+    digest = hashlib.sha256(b"0|7|'pgd-linf'|'eps'|0.1").digest()  # as documented
+    seed = int.from_bytes(digest[:8], "big") & ~(1 << 63)
+    assert fork(0, 7, "pgd-linf", "eps", 0.1).initial_seed() == seed
+    assert torch.equal(torch.get_rng_state(), state)
+
+
+@pytest.mark.parametrize(
+    ("text", "value"), [("0", 0.0), ("0.1", 0.1), ("8/255", 8 / 255), ("1e-3", 0.001), ("1", 1.0)]
+)
+def test_epsilons_as_typed(text: str, value: float):
+    assert parse_epsilon(text) == value
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("-0.1", r"eps '-0.1': outside \[0, 1\]"),
+        ("nan", r"eps 'nan': outside \[0, 1\]"),
+        ("1.5", r"eps '1.5': outside \[0, 1\]"),
+        ("inf", r"eps 'inf': outside \[0, 1\]"),
+        ("255/8", r"eps '255/8': outside \[0, 1\]"),
+        ("a lot", "eps 'a lot': not a number, need for example 0.1 or 8/255"),
+        ("1/0", "eps '1/0': not a number"),
+        ("", "eps '': not a number"),
+    ],
+)
+def test_bad_epsilons_are_named(text: str, message: str):
+    with pytest.raises(BadInput, match=message):
+        parse_epsilon(text)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"), [("-1", "flips '-1': below 0"), ("1.5", "flips '1.5': not a whole number")]
+)
+def test_bad_flips_are_named(text: str, message: str):
+    with pytest.raises(BadInput, match=message):
+        parse_flips(text)
+
+
+@pytest.mark.parametrize("epsilon", [0.0, 0.1, 8 / 255, 1.0])
+def test_projected_images_are_inside_in_exact_arithmetic(epsilon: float):
+    generator = torch.Generator().manual_seed(0)
+    x = torch.rand(50, 1, 5, 5, generator=generator)
+    x[0], x[1] = 0.0, 1.0
+    wild = x + 4 * (torch.rand(x.shape, generator=generator) - 0.5)
+    inside, outside = project(wild, x, ImageBudget(epsilon))
+    assert float((inside.double() - x.double()).abs().max()) <= epsilon
+    assert float(inside.min()) >= 0
+    assert float(inside.max()) <= 1
+    assert bool(outside.all())
+    assert torch.equal(project(inside, x, ImageBudget(epsilon))[0], inside)
+    assert not project(inside, x, ImageBudget(epsilon))[1].any()
+    assert torch.equal(project(x, x, ImageBudget(epsilon))[0], x)
+
+
+def test_projected_spikes_keep_the_first_flips():
+    x = torch.tensor([[0, 1, 0, 1], [0, 0, 0, 0]], dtype=torch.uint8).view(2, 4, 1, 1, 1)
+    wild = torch.tensor([[1, 0, 1, 0], [0, 0, 1, 0]], dtype=torch.uint8).view(2, 4, 1, 1, 1)
+    inside, outside = project(wild, x, SpikeBudget(2))
+    assert inside.flatten(1).tolist() == [[1, 0, 0, 1], [0, 0, 1, 0]]
+    assert outside.tolist() == [True, False]
+
+
+def test_what_cannot_be_scored_is_sifted_out():
+    x = torch.full((3, 1, 1, 2), 0.5)
+    proposal = x + 0.1
+    proposal[1, 0, 0, 0] = torch.nan
+    usable, failed = sift(proposal, x)
+    assert failed.tolist() == [False, True, False]
+    assert torch.equal(usable[1], x[1])
+    assert torch.equal(usable[0], proposal[0])
+    for wrong in (x[:2], x.view(3, 2), None):
+        usable, failed = sift(wrong, x)
+        assert failed.all()
+        assert torch.equal(usable, x)
+    spikes = torch.zeros(2, 1, 1, 1, 3, dtype=torch.uint8)
+    fractional = torch.tensor([[0.0, 1, 0], [0.5, 0, 1]]).view(2, 1, 1, 1, 3)
+    usable, failed = sift(fractional, spikes)
+    assert failed.tolist() == [False, True]
+    assert usable.dtype == torch.uint8
+
+
+def test_packed_spikes_unpack():
+    spikes = (torch.rand(5, 3, 1, 1, 7) < 0.5).to(torch.uint8)
+    assert pack(spikes).shape == (5, 3)
+    assert torch.equal(unpack(pack(spikes), (3, 1, 1, 7)), spikes)
+
+
+# --- the record
+
+
+def test_counts_follow_from_the_samples(finished):
+    record, samples, _ = finished
+    label, right = samples["label"], samples["predicted/clean"] == samples["label"]
+    assert (record.clean.correct, record.clean.total) == (SAMPLES - 10, SAMPLES)
+    assert record.clean.interval == wilson(SAMPLES - 10, SAMPLES)
+    assert list(record.robust) == ["0.02", "8/255", "0.1"]
+    assert list(record.robust_flips) == ["3", "12"]
+    for kind, rates in (("eps", record.robust), ("flips", record.robust_flips)):
+        for typed, robust in rates.items():
+            standing = right.copy()
+            assert len(robust.by_attack) == 2
+            for name, rate in robust.by_attack.items():
+                survived = right & (samples[f"predicted/{kind}={typed}/{name}"] == label)
+                standing &= survived
+                assert (rate.correct, rate.total) == (survived.sum(), SAMPLES)
+                assert rate.success.correct == right.sum() - survived.sum()
+                assert rate.success.total == right.sum()
+                assert (rate.failed, rate.projected) == (0, 0)
+            assert (robust.correct, robust.total) == (standing.sum(), SAMPLES)
+            assert robust.interval == wilson(int(standing.sum()), SAMPLES)
+    assert record.robust["0.1"].correct < record.robust["0.02"].correct < record.clean.correct
+
+
+def test_labels_are_the_targets_own_on_what_was_stored(finished, drive):
+    record, samples, _ = finished
+    data = dataset(drive)
+    for typed in record.robust:
+        for name in record.robust[typed].by_attack:
+            adversarial = torch.from_numpy(samples[f"adversarial/eps={typed}/{name}"])
+            moved = (adversarial.double() - data.x.double()).abs().max()
+            assert 0 < float(moved) <= parse_epsilon(typed)
+            predicted = drive.predict(adversarial)
+            assert predicted.tolist() == samples[f"predicted/eps={typed}/{name}"].tolist()
+
+
+def test_white_box_attacks_report_zero_gradients_and_controls_do_not(finished):
+    record, samples, _ = finished
+    by_attack = record.robust["0.1"].by_attack
+    assert by_attack["pgd-linf"].zero_gradient == samples["zero_gradient/pgd-linf"].mean()
+    assert by_attack["random"].zero_gradient is None
+    assert "zero_gradient/random" not in samples
+
+
+def test_examples_are_successes_with_their_spikes(finished, drive):
+    _, samples, _ = finished
+    for group, key in (("eps", "image/adversarial"), ("flips", "input/adversarial")):
+        found = {name.removeprefix(f"example/{group}/"): a for name, a in samples.items()
+                 if name.startswith(f"example/{group}/")}  # fmt: skip
+        count = len(found["index"])
+        assert 1 <= count <= 6
+        assert len(set(found["index"].tolist())) == count
+        assert (found["predicted/clean"] == found["label"]).all()
+        assert (found["predicted/adversarial"] != found["label"]).all()
+        assert found["input/clean"].shape == (count, 16, 1, 1, 12)
+        assert found["output/clean"].sum(-1).argmax(1).tolist() == found["predicted/clean"].tolist()
+        for row in range(count):
+            name = f"{group}={found['budget'][row]}/{found['attack'][row]}"
+            stored = samples[f"adversarial/{name}"][found["index"][row]]
+            assert np.array_equal(found[key][row], stored)
+            assert (
+                samples[f"predicted/{name}"][found["index"][row]]
+                == found["predicted/adversarial"][row]
+            )
+        assert (found["input/clean"] != found["input/adversarial"]).any()
+
+
+def test_the_record_on_disk_is_the_record(finished):
+    record, _, out = finished
+    assert read_record(out) == record
+    assert sorted(path.name for path in out.iterdir()) == [
+        "record.json",
+        "samples.npz",
+        "settings.json",
+    ]
+    assert record.attacks["pgd-linf"]["steps"] == 5
+    assert (record.backend, record.model, record.dataset) == ("engine", "toy", "toy")
+
+
+def timeless(record) -> dict:
+    plain = record.model_dump()
+    plain.pop("provenance")
+    for rates in (plain["robust"], plain["robust_flips"]):
+        for robust in rates.values():
+            for rate in robust["by_attack"].values():
+                rate.pop("seconds")
+    return plain
+
+
+@pytest.mark.parametrize("stop_after", [1, 4, 7])
+def test_an_interrupted_run_resumes_to_the_same_record(drive, tmp_path, stop_after: int):
+    settings = {
+        "card": card(), "epsilons": ["0.05"], "attacks": [FAST, "random"], "seed": 3,
+    }  # fmt: skip
+    data, calls = dataset(drive), []
+
+    def stop(done: int, total: int, what: str) -> None:
+        calls.append((done, total, what))
+        if len(calls) == stop_after:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        evaluate(drive, data, **settings, out=tmp_path / "a", progress=stop)
+    assert not (tmp_path / "a/record.json").exists()
+    resumed = evaluate(drive, data, **settings, out=tmp_path / "a", resume=True)
+    whole = evaluate(drive, data, **settings, out=tmp_path / "b")
+    assert timeless(resumed) == timeless(whole)
+    assert (tmp_path / "a/samples.npz").read_bytes() == (tmp_path / "b/samples.npz").read_bytes()
+    assert calls[0][1] == 3 * 3
+    again = evaluate(drive, data, **settings, out=tmp_path / "a", resume=True)
+    assert again == resumed
+
+
+def test_resuming_does_not_repeat_finished_shards(drive, tmp_path):
+    settings = {"card": card(), "epsilons": ["0.05"], "attacks": ["random"]}
+    told: list[str] = []
+
+    def stop(done: int, total: int, what: str) -> None:
+        if done == 3:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        evaluate(drive, dataset(drive), **settings, out=tmp_path, progress=stop)
+    evaluate(
+        drive, dataset(drive), **settings, out=tmp_path, resume=True,
+        progress=lambda done, total, what: told.append(f"{done}/{total} {what}"),
+    )  # fmt: skip
+    assert told[0] == "2/6 resumed"
+    assert told[-1] == "6/6 eps=0.05/random"
+
+
+def test_a_damaged_shard_is_refused(drive, tmp_path):
+    settings = {"card": card(), "epsilons": ["0.05"], "attacks": ["random"], "out": tmp_path}
+
+    def stop(done: int, total: int, what: str) -> None:
+        if done == 3:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        evaluate(drive, dataset(drive), **settings, progress=stop)
+    (tmp_path / "shards/00000.npz").write_bytes(b"PK no archive")
+    with pytest.raises(OutputError, match=r"00000.npz: damaged .*; --overwrite"):
+        evaluate(drive, dataset(drive), **settings, resume=True)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"seed": 1}, "holds a run with other settings: seed was 0, now 1; --overwrite"),
+        ({"epsilons": ["0.2"]}, r'jobs was \["eps=0.1/random"\], now \["eps=0.2/random"\]'),
+        ({"card": Card(encoder=EncoderCard(kind="drive"), steps=9)}, "card.steps was 12, now 9"),
+    ],
+)
+def test_other_settings_are_not_resumed(drive, tmp_path, change: dict, message: str):
+    settings = {"card": card(), "epsilons": ["0.1"], "attacks": ["random"], "out": tmp_path}
+    evaluate(drive, dataset(drive, 10, 0), **settings)
+    with pytest.raises(OutputError, match=message):
+        evaluate(drive, dataset(drive, 10, 0), **settings | change, resume=True)
+    evaluate(drive, dataset(drive, 10, 0), **settings | change, overwrite=True)
+
+
+def test_an_existing_result_is_not_touched_without_a_flag(finished, drive):
+    _, _, out = finished
+    before = (out / "record.json").read_bytes()
+    with pytest.raises(OutputError, match="already holds a result; --resume or --overwrite"):
+        evaluate(drive, dataset(drive), card=card(), out=out)
+    with pytest.raises(OutputError, match="resume and overwrite exclude each other"):
+        evaluate(drive, dataset(drive), card=card(), out=out, resume=True, overwrite=True)
+    assert (out / "record.json").read_bytes() == before
+
+
+def test_a_path_that_cannot_be_written_is_refused_before_any_work(drive, tmp_path):
+    (tmp_path / "file").write_text("")
+    for out in (tmp_path / "file", tmp_path / "file/run"):
+        with pytest.raises(OutputError, match="cannot be written"):
+            evaluate(
+                drive, dataset(drive), card=card(), out=out,
+                progress=lambda *_: pytest.fail("work was done"),
+            )  # fmt: skip
+
+
+def test_other_files_in_the_directory_stay(drive, tmp_path):
+    (tmp_path / "model.net").write_text("mine")
+    for overwrite in (False, True):
+        evaluate(drive, dataset(drive, 5, 0), card=card(), out=tmp_path, overwrite=overwrite)
+    assert (tmp_path / "model.net").read_text() == "mine"
+
+
+def test_without_attacks_there_is_only_clean_accuracy(drive):
+    record = evaluate(drive, dataset(drive), card=card())
+    assert record.clean.correct == SAMPLES - 10
+    assert (record.robust, record.robust_flips, record.attacks) == ({}, {}, {})
+
+
+def test_an_evaluation_leaves_the_world_as_it_was(drive):
+    data, threads, state = dataset(drive, 20), torch.get_num_threads(), torch.get_rng_state()
+    before = data.x.clone()
+    evaluate(drive, data, card=card(), epsilons=["0.1"], attacks=[FAST, "random"])
+    assert torch.equal(data.x, before)
+    assert torch.get_num_threads() == threads
+    assert torch.equal(torch.get_rng_state(), state)
+
+
+# --- attacks that misbehave
+
+
+class Misbehaving:
+    """Proposes whatever a function makes of x."""
+
+    name, domain, white_box = "misbehaving", "images", False
+
+    def __init__(self, make) -> None:
+        self.make = make
+
+    def __call__(self, classifier, x, labels, budget, generator):
+        return self.make(x)
+
+
+def misbehave(classifier, make, epsilon: str = "0.1"):
+    record = evaluate(
+        classifier, dataset(classifier, 70), card=card(), epsilons=[epsilon],
+        attacks=[Misbehaving(make)],
+    )  # fmt: skip
+    return record, record.robust[epsilon].by_attack["misbehaving"]
+
+
+def test_proposals_that_are_not_finite_count_as_not_broken(drive):
+    def make(x):
+        x[::2] = torch.nan
+        return x
+
+    record, rate = misbehave(drive, make)
+    assert (rate.failed, rate.correct, rate.total) == (35, record.clean.correct, 70)
+
+
+@pytest.mark.parametrize("make", [lambda x: x[:3], lambda x: None, lambda x: x.flatten(1)])
+def test_proposals_of_a_wrong_shape_count_as_not_broken(drive, make):
+    record, rate = misbehave(drive, make)
+    assert (rate.failed, rate.correct, rate.success.correct) == (70, record.clean.correct, 0)
+
+
+def test_proposals_outside_the_budget_are_projected(drive):
+    record, rate = misbehave(drive, lambda x: 1 - x, "0")
+    assert rate.projected == 70
+    assert rate.correct == record.clean.correct
+
+
+def test_changing_x_in_place_changes_nothing_else(drive):
+    record, rate = misbehave(drive, lambda x: x.fill_(0.5), "0.01")
+    assert record.clean.correct == 60
+    assert rate.projected == 70
+
+
+# --- random encoders, spikes
+
+
+def test_scored_draws_are_fresh_and_stored(spiking, tmp_path):
+    classifier = spiking("poisson")
+    data = dataset(classifier)
+    record = evaluate(
+        classifier, data, card=card("poisson"), epsilons=["0.05", "0.1"], flips=["5"],
+        attacks=[FAST, "random", "spike-topk"], out=tmp_path,
+    )  # fmt: skip
+    samples = load_samples(tmp_path)
+    shape = tuple(samples["drawn_shape"].tolist())
+    assert shape == (16, 1, 1, 12)
+    names = ["clean"] + [f"eps={e}/{a}" for e in ("0.05", "0.1") for a in ("pgd-linf", "random")]
+    for name in names:
+        drawn = unpack(samples[f"drawn/{name}"], shape)
+        labels = classifier.readout.labels(classifier.backend.run(drawn))
+        assert labels.tolist() == samples[f"predicted/{name}"].tolist()
+    assert len({samples[f"drawn/{name}"].tobytes() for name in names}) == len(names)
+    flips = (
+        samples["adversarial/flips=5/spike-topk"] != unpack(samples["drawn/clean"], shape).numpy()
+    )
+    assert flips.reshape(SAMPLES, -1).sum(1).max() == 5
+    assert record.clean.correct < SAMPLES - 10  # other draws than those that made the labels
+    assert "example/eps/input/clean" in samples
+
+
+def test_spike_data_are_attacked_as_they_are(spiking):
+    classifier = spiking("direct")
+    generator = torch.Generator().manual_seed(0)
+    x = (torch.rand(70, 16, 1, 1, 12, generator=generator) < 0.3).to(torch.uint8)
+    data = Dataset("events", "test", x, classifier.predict(x), 4)
+    record = evaluate(
+        classifier, data, card=card("direct"), flips=["0", "10"],
+        attacks=["spike-topk", "spike-random"],
+    )  # fmt: skip
+    assert record.robust_flips["0"].correct == record.clean.correct == 70
+    rates = record.robust_flips["10"].by_attack
+    assert rates["spike-topk"].correct < rates["spike-random"].correct
+
+
+# --- what is refused before any work
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"attacks": ["random"]}, "attack 'random': needs a budget, give eps"),
+        ({"attacks": ["spike-topk"]}, "attack 'spike-topk': needs a budget, give flips"),
+        ({"epsilons": ["0.1"]}, "eps '0.1': no attack on images was asked for"),
+        (
+            {"flips": ["1"], "attacks": ["random"], "epsilons": ["0"]},
+            "flips '1': no attack on spikes",
+        ),
+        ({"attacks": ["cw"], "epsilons": ["0.1"]}, "attack 'cw': unknown, known: pgd-linf"),
+        ({"attacks": ["random"] * 2, "epsilons": ["0.1"]}, "attack 'random': given twice"),
+        ({"attacks": ["random"], "epsilons": ["0.1", "0.10"]}, "eps 0.1: given twice"),
+        ({"attacks": ["random"], "epsilons": ["-1"]}, "eps '-1': outside"),
+        ({"attacks": ["spike-topk"], "flips": ["193"]}, "flips '193': above 192, the entries"),
+    ],
+)
+def test_contradictions_are_refused_before_any_work(drive, tmp_path, settings, message: str):
+    with pytest.raises(BadInput, match=message):
+        evaluate(drive, dataset(drive, 10), card=card(), out=tmp_path / "run", **settings)
+    assert not (tmp_path / "run").exists()
+
+
+class Blind:
+    """The engine without its gradients."""
+
+    name = "blind"
+
+    def __init__(self, backend) -> None:
+        self.model, self.run = backend.model, backend.run
+
+
+def test_white_box_attacks_need_gradients(drive):
+    blind = replace(drive, backend=Blind(drive.backend))
+    with pytest.raises(BadInput, match="attack 'pgd-linf': backend blind has no gradients"):
+        evaluate(blind, dataset(blind, 5), card=card(), epsilons=["0.1"], attacks=["pgd-linf"])
+    record = evaluate(blind, dataset(blind, 5), card=card(), epsilons=["0.1"], attacks=["random"])
+    assert record.backend == "blind"
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"x": torch.zeros(0, 1, 4, 4), "y": torch.zeros(0).long()}, "toy: 0 samples"),
+        ({"y": torch.full((20,), 4)}, "toy: label 4, the network has 4 outputs"),
+        (
+            {"x": torch.zeros(20, 16, 1, 1, 3, dtype=torch.uint8)},
+            "toy: holds spikes, encoder drive",
+        ),
+        ({"x": torch.full((20, 1, 4, 4), torch.nan)}, "drive: sample 0 holds NaN"),
+        ({"x": torch.zeros(20, 1, 5, 4)}, "do not fit the network's input"),
+    ],
+)
+def test_data_that_do_not_fit_are_refused_before_any_work(drive, tmp_path, change, message: str):
+    data = replace(dataset(drive, 20), **change)
+    with pytest.raises(BadInput, match=message) as caught:
+        evaluate(drive, data, card=card(), out=tmp_path / "run")
+    assert isinstance(caught.value, DatasetError | BadInput)
+    assert not (tmp_path / "run").exists()
+
+
+def test_settings_are_readable(finished):
+    settings = json.loads((finished[2] / "settings.json").read_text())
+    assert settings["shard"] == 64
+    assert len(settings["data"]) == 64
