@@ -61,7 +61,7 @@ def write_text(path: Path, text: str) -> None:
 def write_npz(path: Path, arrays: Mapping[str, npt.NDArray[np.generic]]) -> None:
     """Write a compressed npz atomically."""
     with atomic(path) as temporary, temporary.open("wb") as stream:
-        np.savez_compressed(stream, **arrays)  # type: ignore[arg-type]
+        np.savez_compressed(stream, **arrays)
 
 
 def read_npz(path: Path, prefix: str = "") -> dict[str, npt.NDArray[np.generic]]:

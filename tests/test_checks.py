@@ -148,7 +148,7 @@ def test_a_failed_confirmation_is_flagged():
 
 
 def test_a_planted_network_that_masks_its_gradients_is_flagged(spiking):
-    """The surrogate is so narrow that nothing passes: the attack finds nothing, the record says so."""
+    """A surrogate so narrow that nothing passes: the attack finds little, the record says so."""
     classifier = spiking()
     x = torch.rand(64, 1, 4, 4, generator=torch.Generator().manual_seed(0))
     data = Dataset("toy", "test", x, classifier.predict(x), 4)

@@ -34,9 +34,8 @@ def test_a_network_compared_with_itself(spiking):
     assert (one.epsilon, two.epsilon, one.attack) == ("0.02", "0.1", "pgd-linf")
     for comparison in (one, two):
         found = cells(comparison)
-        assert list(found) == [
-            ("float", "float"), ("float", "deployed"), ("deployed", "float"), ("deployed", "deployed"),
-        ]  # fmt: skip
+        sides = ("float", "deployed")
+        assert list(found) == [(crafted, scored) for crafted in sides for scored in sides]
         assert comparison.flips == 0
         assert comparison.clean_float == comparison.clean_deployed
         assert (comparison.clean_float.correct, comparison.clean_float.total) == (81, 90)
@@ -47,19 +46,27 @@ def test_a_network_compared_with_itself(spiking):
     assert told[-1] == (4, 4, "eps=0.1/pgd-linf")
 
 
-def test_transfer_between_networks_on_paper(linear):
-    """x = (a, b, c); float looks at a, deployed at a and b; c is looked at by nobody."""
-    floating = linear(torch.tensor([[1.0, 0, 0], [-1, 0, 0]]))
-    deployed = linear(torch.tensor([[1.0, 1, 0], [-1, -1, 0]]))
-    middle = torch.tensor([[0.9, 0.9, 0.5], [0.2, 0.1, 0.5], [0.2, 0.9, 0.5], [0.05, 0.05, 0.5]])
-    shift = linear(torch.tensor([[1.0, 0, 0], [-1, 0, 0]]))
-    assert shift.predict(middle.view(4, 1, 1, 3)).tolist() == [0, 0, 0, 0]
-    data = Dataset("paper", "test", middle.view(4, 1, 1, 3), torch.zeros(4).long(), 2)
-    (comparison,) = compare(floating, deployed, data, epsilons=["0.25"])
-    found = {key: rate.correct for key, rate in cells(comparison).items()}
-    # a tie (a = 0) goes to class 0, so pixels that stop at 0 break nothing: nobody falls
-    assert found == dict.fromkeys(found, 0)
-    assert (comparison.mcnemar_p, comparison.discordant) == (1.0, (0, 0))
+def test_the_two_by_two_on_paper(linear):
+    """Float says 0 where a >= b, deployed where 2a >= b; both attacks lower a and raise b by eps.
+
+    With eps = 1/4 float falls where a - b < 1/2, deployed where 2a - b < 3/4.
+    """
+    floating = linear(torch.tensor([[1.0, 0], [0, 1]]))
+    deployed = linear(torch.tensor([[2.0, 0], [0, 1]]))
+    x = torch.tensor([[0.9, 0.1], [0.6, 0.3], [0.5, 0.3], [0.4, 0.1], [0.3, 0.4]]).view(5, 1, 1, 2)
+    data = Dataset("paper", "test", x, torch.zeros(5).long(), 2)
+    (comparison,) = compare(floating, deployed, data, epsilons=["1/4"])
+    assert comparison.flips == 1  # the last one: 0.3 < 0.4 <= 0.6
+    assert (comparison.clean_float.correct, comparison.clean_deployed.correct) == (4, 5)
+    found = {key: (rate.correct, rate.total) for key, rate in cells(comparison).items()}
+    assert found == {
+        ("float", "float"): (3, 4),
+        ("float", "deployed"): (2, 4),
+        ("deployed", "float"): (3, 4),
+        ("deployed", "deployed"): (2, 4),
+    }
+    assert comparison.discordant == (0, 1)  # the second sample stands on deployed only
+    assert comparison.mcnemar_p == 1.0
 
 
 def test_success_is_conditioned_on_both_and_mcnemar_is_paired(spiking):

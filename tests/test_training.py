@@ -3,6 +3,7 @@ from __future__ import annotations
 import importlib.util
 import json
 import signal
+import subprocess
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -311,6 +312,15 @@ def test_no_run_at_all(tmp_path):
         load_run(tmp_path / "none")
     with pytest.raises(BadInput, match=r"incomplete: no training.json"):
         load_run(tmp_path)
+
+
+def test_importing_the_package_imports_nothing_heavy():
+    code = (
+        "import sys, neurorobust.training, neurorobust.datasets\n"
+        "print(sorted({'lava', 'lightning', 'torchvision', 'sklearn'} & set(sys.modules)))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, check=True, text=True)
+    assert done.stdout == "[]\n"
 
 
 def test_no_cuda_device(tmp_path, monkeypatch):

@@ -45,8 +45,9 @@ def normalised_margin(logits: Logits, labels: Labels) -> Tensor:
         `[batch]`, between -1 and 1, the sign of the margin kept.
     """
     spread = (logits.amax(-1) - logits.amin(-1)).detach()
-    _, exponent = torch.frexp(spread)  # spread <= 2^exponent; 0 for a spread of 0
-    return torch.ldexp(margin(logits, labels), -exponent)
+    mantissa, _ = torch.frexp(spread)  # spread = mantissa * 2^e, mantissa in [1/2, 1)
+    unit = torch.where(mantissa > 0, spread / mantissa, 1.0)  # 2^e, exactly
+    return margin(logits, labels) / unit
 
 
 def margin_gradient(

@@ -78,10 +78,9 @@ class PgdLinf:
         self, classifier: Classifier, x: Tensor, labels: Labels, generator: torch.Generator
     ) -> Tensor:
         """The gradient of the normalised margin at x, averaged as in the attack."""
-        draws = self.queries(classifier)
-        return objectives.margin_gradient(self._prepared(classifier), x, labels, generator, draws)[
-            0
-        ]
+        prepared, draws = self._prepared(classifier), self.queries(classifier)
+        gradient, _ = objectives.margin_gradient(prepared, x, labels, generator, draws)
+        return gradient
 
     def queries(self, classifier: Classifier) -> int:
         """Queries inside each gradient."""

@@ -1,28 +1,5 @@
-"""The command line: each verb takes files and writes files."""
+"""The command line; see app.py."""
 
-from __future__ import annotations
+from neurorobust.cli.app import app
 
-import typer
-
-from neurorobust.cli import compare, demo, evaluate, export, info, parity, report, run, train
-
-app = typer.Typer(
-    name="neurorobust",
-    help="Train, export, check, run and attack spiking networks as they are deployed.",
-    no_args_is_help=True,
-    add_completion=False,
-    pretty_exceptions_enable=False,
-)
-for verb in (
-    demo.demo,
-    train.train,
-    export.export,
-    parity.parity,
-    run.run,
-    evaluate.evaluate,
-    compare.compare,
-    report.report,
-    info.models,
-    info.info,
-):
-    app.command()(verb)
+__all__ = ["app"]

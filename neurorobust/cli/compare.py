@@ -10,7 +10,7 @@ import typer
 from neurorobust.assessment import Question, assess, float_classifier
 from neurorobust.cli import options
 from neurorobust.cli.evaluate import summary
-from neurorobust.cli.output import command_line, session, shown
+from neurorobust.cli.output import command_line, session
 from neurorobust.errors import BadInput
 from neurorobust.report import REPORT_FILE, print_record
 
@@ -48,7 +48,7 @@ def compare(
             command=command_line(),
         )
         data = options.load(network, dataset, data_dir, download, limit)
-        with output.progress() as display:
-            record = assess(network, data, question, out, resume, overwrite, shown(display))
+        with output.progress() as bars:
+            record = assess(network, data, question, out, resume, overwrite, bars)
         output.result(**summary(record, out))
         print_record(record, output.console, None if out is None else out / REPORT_FILE)

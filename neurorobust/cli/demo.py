@@ -9,7 +9,7 @@ import typer
 
 from neurorobust.cli import options
 from neurorobust.cli.evaluate import summary
-from neurorobust.cli.output import command_line, session, shown
+from neurorobust.cli.output import command_line, session
 from neurorobust.demo import demo as run_demo
 from neurorobust.report import REPORT_FILE, print_record
 
@@ -23,9 +23,7 @@ def demo(
 ) -> None:
     """Bundled digits: train, export, check parity, attack, compare with float, confirm in Lava."""
     with session(as_json) as output:
-        with output.progress() as display:
-            record = run_demo(
-                out, seed, resume, overwrite, display.console.print, shown(display), command_line()
-            )
+        with output.progress() as bars:
+            record = run_demo(out, seed, resume, overwrite, bars.say, bars, command_line())
         output.result(**summary(record, out))
         print_record(record, output.console, out / REPORT_FILE)

@@ -9,7 +9,7 @@ import typer
 
 from neurorobust.assessment import Confirm, Question, assess
 from neurorobust.cli import options
-from neurorobust.cli.output import command_line, session, shown
+from neurorobust.cli.output import command_line, session
 from neurorobust.confirmation import require_identical
 from neurorobust.errors import BadInput
 from neurorobust.models import BACKENDS
@@ -59,8 +59,8 @@ def evaluate(
             model, card, encoder, steps, mean, std, gain, readout, logit_scale
         )
         data = options.load(network, dataset, data_dir, download, limit)
-        with output.progress() as display:
-            record = assess(network, data, question, out, resume, overwrite, shown(display))
+        with output.progress() as bars:
+            record = assess(network, data, question, out, resume, overwrite, bars)
         output.result(**summary(record, out))
         print_record(record, output.console, None if out is None else out / REPORT_FILE)
         if record.confirmed is not None:

@@ -10,7 +10,7 @@ from pydantic import ValidationError
 
 from neurorobust import datasets
 from neurorobust.datasets import Dataset
-from neurorobust.errors import BadInput, CardError, DatasetError
+from neurorobust.errors import CardError, DatasetError
 from neurorobust.models import Network, read_card, resolve
 from neurorobust.records import Card
 
@@ -92,10 +92,12 @@ def network(
     card = None if card_file is None else read_card(card_file)
     if not changes and not changes_inside:
         return resolve(reference, card)
-    if card is None and encoder is None:
-        card = resolve(reference).card
-    if card is None and steps is None:
-        raise BadInput("--encoder: also needs --steps (how long the network runs)")
+    if card is None:
+        try:
+            card = resolve(reference).card
+        except CardError:
+            if encoder is None or steps is None:
+                raise
     fields = {} if card is None else card.model_dump()
     fields = {**fields, **changes, "encoder": {**fields.get("encoder", {}), **changes_inside}}
     try:

@@ -6,7 +6,7 @@ import json
 import os
 import shlex
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -16,6 +16,7 @@ from rich.progress import (
     BarColumn,
     MofNCompleteColumn,
     Progress,
+    TaskID,
     TextColumn,
     TimeElapsedColumn,
     TimeRemainingColumn,
@@ -43,27 +44,46 @@ class Output:
         self.json.update(values)
 
     @contextmanager
-    def progress(self) -> Iterator[Progress]:
-        """A live display on stderr, with the time left."""
-        with Progress(
+    def progress(self) -> Iterator[Bars]:
+        """A live display on stderr, with the time left; it appears with the first move."""
+        bars = Bars()
+        try:
+            yield bars
+        finally:
+            bars.stop()
+
+
+class Bars:
+    """A callback `(done, total, what)`: one bar for each piece of work, one piece after another."""
+
+    def __init__(self) -> None:
+        self._display = Progress(
             TextColumn("{task.description}"),
-            BarColumn(),
+            BarColumn(bar_width=30),
             MofNCompleteColumn(),
             TimeElapsedColumn(),
             TimeRemainingColumn(),
             console=Console(stderr=True),
-        ) as display:
-            yield display
+        )
+        self._task: TaskID | None = None
+        self._at = (0, 0)
 
+    def __call__(self, done: int, total: int, what: str) -> None:
+        """Move the bar; another total, or less done than before, begins a new piece of work."""
+        if self._task is None or self._at[1] != total or done < self._at[0]:
+            self._display.start()
+            self._task = self._display.add_task(what, total=total)
+        self._at = (done, total)
+        self._display.update(self._task, completed=done, description=what)
 
-def shown(display: Progress) -> Callable[[int, int, str], None]:
-    """A callback (done, total, what) that moves one bar of the display."""
-    bar = display.add_task("starting", total=None)
+    def say(self, line: str) -> None:
+        """A line above the bars."""
+        self._bars.say(line, highlight=False)
 
-    def move(done: int, total: int, what: str) -> None:
-        display.update(bar, completed=done, total=total, description=what)
-
-    return move
+    def stop(self) -> None:
+        """Leave the bars as they stand."""
+        if self._task is not None:
+            self._display.stop()
 
 
 def command_line() -> str:

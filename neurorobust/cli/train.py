@@ -10,7 +10,7 @@ import typer
 
 from neurorobust import datasets
 from neurorobust.cli import options
-from neurorobust.cli.output import command_line, session, shown
+from neurorobust.cli.output import command_line, session
 from neurorobust.errors import BadInput
 
 
@@ -54,7 +54,7 @@ def train(
             device=device,
             **_given(epochs=epochs, batch=batch, lr=lr, patience=patience, limit=limit),
         )
-        with output.progress() as display:
+        with output.progress() as bars:
             train_network(
                 spec,
                 dataset,
@@ -64,7 +64,7 @@ def train(
                 download=download,
                 resume=resume,
                 overwrite=overwrite,
-                progress=shown(display),
+                progress=bars,
                 command=command_line(),
             )
         _, card, report = load_run(out)

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import numpy as np
 import numpy.typing as npt
-from sklearn.datasets import load_digits
 
 from neurorobust.datasets.base import Dataset, Request
 from neurorobust.datasets.check import checked
@@ -23,6 +22,8 @@ def load(request: Request) -> Dataset:
     The split is stratified and needs no random numbers: of each class every fifth sample is held
     out.
     """
+    from sklearn.datasets import load_digits  # takes a second to import
+
     bunch = load_digits()
     held_out = _every_nth(np.asarray(bunch.target), TEST_EVERY)
     chosen = held_out if request.split == "test" else ~held_out

@@ -11,7 +11,6 @@ from __future__ import annotations
 import math
 import struct
 import zipfile
-import zlib
 from pathlib import Path
 from typing import Any
 
@@ -21,12 +20,10 @@ from neurorobust.datasets import events
 from neurorobust.datasets.base import Dataset, Request
 from neurorobust.datasets.check import check_labels, checked
 from neurorobust.errors import DatasetError
+from neurorobust.files import UNREADABLE
 
 MAX_BYTES = 8 << 30  # of all arrays that are read from one file, as their headers declare them
-_BROKEN = (
-    OSError, ValueError, EOFError, RuntimeError, NotImplementedError,
-    zipfile.BadZipFile, zlib.error, struct.error, SyntaxError,
-)  # fmt: skip
+_BROKEN = (*UNREADABLE, struct.error, SyntaxError)
 
 
 def load(request: Request) -> Dataset:

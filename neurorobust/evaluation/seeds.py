@@ -10,7 +10,8 @@ import torch
 def fork(seed: int, *words: str | int | float) -> torch.Generator:
     """A CPU generator seeded by the words.
 
-        first 8 bytes (big-endian, top bit cleared) of SHA-256 of "seed|word|word|...", as "0|7|'pgd-linf'|'eps'|0.1"
+        first 8 bytes (big-endian, top bit cleared) of SHA-256 of "seed|word|word|..."
+        for example of "0|7|'pgd-linf'|'eps'|0.1"
 
     Words are written by `repr`, so 0.1 and 0.10 are the same word. No global state is touched.
     """

@@ -14,7 +14,7 @@ Fields = dict[str, Any]
 SURROGATE: Fields = {"tau_grad": 0.03, "scale_grad": 3.0}  # a narrow, high gradient trains best
 NETWORKS: dict[str, Fields] = {  # fields of NetworkSpec
     "mlp": {"hidden": (128,), **SURROGATE},
-    "cnn": {"channels": (8, 16), "hidden": (64,), **SURROGATE},
+    "cnn": {"channels": (16, 32), "hidden": (64,), **SURROGATE},
 }
 DATASETS: dict[str, Fields] = {  # fields of NetworkSpec that the data decide
     "digits": {"input_shape": (1, 8, 8), "classes": 10, "steps": 16},

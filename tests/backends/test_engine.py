@@ -157,9 +157,26 @@ def test_voltage_saturates_and_stays_under_the_accumulator_threshold():
     assert v.flatten(1).amin() == 1 - (1 << 23)
 
 
-@pytest.mark.parametrize("weight", [[[-128, -3]], [[-64, -62]], [[255, 3]], [[3, 1]], [[-256, 0]]])
-def test_weights_that_lava_changes(weight):
-    check(network(dense(0, weight, neuron(100, 50, 3))), torch.ones(1, 2, 1, 1, 5).to(torch.uint8))
+@pytest.mark.parametrize(
+    "row",
+    [
+        [-128, -3, -1],
+        [-64, -62, -1],
+        [255, 3, 0],
+        [3, 1, 2],
+        [-256, 0, -1],
+        [0, -1, -64],
+        [0, -3, -128],
+    ],
+)
+@pytest.mark.parametrize("delay", [None, [0, 1, 1]])
+def test_weights_that_lava_changes(row, delay):
+    """The last two keep a shift that drops bits of the sum, of each delay's sum."""
+    delays = None if delay is None else np.array([delay])
+    bias = np.array([1000])
+    model = network(dense(0, [row], neuron(100, 50, 3), bias=bias, delay=delays))
+    spikes = np.random.default_rng(1).integers(0, 2, (4, 3, 1, 1, 9)).astype(np.uint8)
+    check(model, torch.from_numpy(spikes))
 
 
 def test_delays_up_to_62():

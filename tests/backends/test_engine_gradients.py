@@ -171,6 +171,17 @@ def test_every_shape_reaches_the_input(shape):
     assert (gradient != 0).float().mean() > 0.5
 
 
+@pytest.mark.parametrize("delay", [None, np.array([[0, 1, 1], [2, 0, 1]])])
+def test_a_shift_of_the_sum_counts_as_a_factor(delay):
+    """[0, -1, -64] is summed as [0, -4, -254] and shifted by 2 (`test_engine_plan`)."""
+    cell = Neuron(np.array(100), np.array(50), np.array(9))
+    weight = np.array([[0, -1, -64], [-3, -2, -1]])
+    layer = DenseLayer(0, (2, 1, 1), cell, weight, np.array([90, 20]), delay)
+    spikes = torch.from_numpy(np.random.default_rng(4).integers(0, 2, (3, 3, 1, 1, 6)))
+    gradient = compare(NetxModel((3, 1, 1), (layer,)), spikes.to(torch.uint8), Surrogate())
+    assert (gradient != 0).any()
+
+
 def test_every_shape_has_a_kernel():
     assert tuple(adjoint_cpu.SHAPE_CODES) == surrogates.SHAPES
 

@@ -56,18 +56,13 @@ def test_weights_are_shifted_instead_of_sums_where_no_bit_is_lost():
 
 
 def test_a_shift_that_drops_bits_stays_with_the_sum():
-    """[[127, 1]] alone is scaled by 2, [[-127, -1]] loses bits to Lava's truncation."""
-    from neurorobust.fixedpoint import pack_dense_weights
-
-    weight = np.array([[-64, -62]])
-    packed = pack_dense_weights(weight)
-    assert np.any(packed.weights % (1 << packed.shift))
-    synapse = planned(dense(weight))
-    assert synapse.shift == packed.shift > 0
-    assert synapse.weight.tolist() == packed.weights.tolist()
-    delayed = planned(dense(weight, delay=np.array([[0, 3]])))
+    """[[0, -1, -64]] is scaled by 4, and -256 is clipped and truncated to -254."""
+    synapse = planned(dense([[0, -1, -64]]))
+    assert synapse.shift == 2
+    assert synapse.weight.tolist() == [[0.0, -4.0, -254.0]]
+    delayed = planned(dense([[0, -1, -64]], delay=np.array([[0, 0, 3]])))
     assert isinstance(delayed, DelayedDense)
-    assert (delayed.shift, delayed.bucket_shift) == (0, packed.shift)
+    assert (delayed.shift, delayed.bucket_shift) == (0, 2)
     assert [bucket.delay for bucket in delayed.buckets] == [0, 3]
 
 

@@ -46,9 +46,8 @@ print(run(), torch.get_num_threads())
 
 def test_without_a_place_for_the_cache_it_compiles_in_memory():
     blocked = """
-import numba.core.caching as caching
-for kind in (caching._CacheImpl, caching.CompileResultCacheImpl):
-    kind._locator_classes = []
+from numba.core import caching
+caching.CompileResultCacheImpl._locator_classes = []
 """
     code = """
 from neurorobust.backends.engine import lif_cpu

@@ -9,7 +9,6 @@ from torch import Tensor
 
 from neurorobust.backends.base import check_inputs, check_record
 from neurorobust.backends.engine.autograd import differentiable_fire, fire
-from neurorobust.backends.engine.loops import survive_fork
 from neurorobust.backends.engine.plan import LayerPlan, make_plan
 from neurorobust.errors import BadInput
 from neurorobust.netx.model import NetxModel, Shape
@@ -44,7 +43,6 @@ class EngineBackend:
 
     def run(self, inputs: Inputs, record: Collection[int] = ()) -> Run:
         """See `Backend.run`."""
-        survive_fork()
         check_inputs(self.model, inputs)
         check_record(self.model, record)
         layers = self._layers(inputs)
@@ -73,7 +71,6 @@ class EngineBackend:
 
     def forward(self, inputs: Inputs, surrogate: Surrogate) -> Run:
         """See `DifferentiableBackend.forward`; the floats are float32."""
-        survive_fork()
         check_inputs(self.model, _detached(inputs))
         layers = self._layers(inputs)
         spikes, membranes = [], []

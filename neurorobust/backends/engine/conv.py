@@ -82,7 +82,8 @@ def _scatter(synapse: Conv, patches: Tensor, padded: Tensor) -> None:
 def _padded(synapse: Conv, spikes: Tensor) -> Tensor:
     """`[batch * time, H, W, C]` with zeros around, in the type of the sums."""
     channels, height, width = synapse.source
-    frames = spikes.to(synapse.weight.dtype).flatten(0, 1).unflatten(1, (height, width, channels))
+    frames = spikes.to(synapse.weight.dtype).flatten(0, 1)
+    frames = frames.view(len(frames), height, width, channels)
     top, left = synapse.padding
     return torch.nn.functional.pad(frames, (0, 0, left, left, top, top)).contiguous()
 

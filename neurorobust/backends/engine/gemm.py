@@ -19,8 +19,9 @@ def weighted_sums(synapse: Synapse, spikes: Tensor) -> Tensor:
     """
     batch, steps, _ = spikes.shape
     if isinstance(synapse, Dense):
+        outputs = len(synapse.weight)
         rows = spikes.flatten(0, 1).to(synapse.weight.dtype)
-        return torch.mm(rows, synapse.weight.t()).unflatten(0, (batch, steps))
+        return torch.mm(rows, synapse.weight.t()).view(batch, steps, outputs)
     if isinstance(synapse, DelayedDense):
         return _delayed_sums(synapse, spikes)
     return conv_sums(synapse, spikes)
@@ -33,8 +34,9 @@ def transposed_sums(synapse: Synapse, gradient: Tensor) -> Tensor:
     """
     batch, steps, _ = gradient.shape
     if isinstance(synapse, Dense):
+        inputs = synapse.weight.shape[1]
         rows = gradient.flatten(0, 1).to(synapse.weight.dtype)
-        return torch.mm(rows, synapse.weight).unflatten(0, (batch, steps)).to(gradient.dtype)
+        return torch.mm(rows, synapse.weight).view(batch, steps, inputs).to(gradient.dtype)
     if isinstance(synapse, DelayedDense):
         return _delayed_transpose(synapse, gradient)
     return transposed_conv_sums(synapse, gradient)

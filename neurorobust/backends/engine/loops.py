@@ -1,7 +1,8 @@
 """Compiled loops and the threads that run them.
 
 numba's own threads are not used: they do not survive a fork, and one of its threading layers aborts
-when two Python threads enter it.
+when two Python threads enter it. A child forked after this module was imported runs torch with one
+thread, because torch would wait for threads that only its parent has.
 """
 
 from __future__ import annotations
@@ -20,7 +21,6 @@ Array: TypeAlias = npt.NDArray[Any]
 Function = TypeVar("Function", bound=Callable[..., Any])
 WORTH_A_THREAD = 1 << 17  # neuron-steps, about 50 microseconds
 
-_owner = os.getpid()
 _pool: ThreadPoolExecutor | None = None
 
 
@@ -33,12 +33,15 @@ def compiled(function: Function) -> Function:
     return cast(Function, jitted)
 
 
-def survive_fork() -> None:
-    """In a forked child OpenMP's threads and ours are gone: go on with one, instead of waiting."""
-    global _owner, _pool
-    if os.getpid() != _owner:
-        _owner, _pool = os.getpid(), None
-        torch.set_num_threads(1)
+def _after_fork_in_child() -> None:
+    """OpenMP's threads and ours are gone in the child: go on with one, instead of waiting."""
+    global _pool
+    _pool = None
+    torch.set_num_threads(1)
+
+
+if hasattr(os, "register_at_fork"):  # not on Windows
+    os.register_at_fork(after_in_child=_after_fork_in_child)
 
 
 def over_batch(work: Callable[[int, int], None], batch: int, amount: int) -> None:
