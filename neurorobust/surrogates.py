@@ -38,8 +38,8 @@ class Surrogate:
         if self.shape == "fast-sigmoid":
             return x.abs().add(1).square().reciprocal()
         if self.shape == "triangle":
-            return (1 - x.abs()).clamp_min(0)
-        return (math.pi / 2 * x).square().add(1).reciprocal()
+            return x.abs().neg().add(1).clamp_min(0)
+        return x.mul(math.pi / 2).square().add(1).reciprocal()
 
 
 DEFAULT = Surrogate()

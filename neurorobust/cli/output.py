@@ -78,7 +78,7 @@ class Bars:
 
     def say(self, line: str) -> None:
         """A line above the bars."""
-        self._bars.say(line, highlight=False)
+        self._display.console.print(line, highlight=False)
 
     def stop(self) -> None:
         """Leave the bars as they stand."""

@@ -58,7 +58,7 @@ class NetworkSpec(BaseModel):
     voltage_decay: float = Field(default=0.03, ge=0, le=1)
     weight_scale: float = Field(default=1.0, gt=0, allow_inf_nan=False)
     weight_norm: bool = False
-    tau_grad: float = Field(default=0.1, gt=0, allow_inf_nan=False)
+    tau_grad: float = Field(default=0.02, gt=0, allow_inf_nan=False)
     scale_grad: float = Field(default=1.0, gt=0, allow_inf_nan=False)
     input_weight: int = 64
     input_bias: int = 0

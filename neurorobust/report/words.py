@@ -71,7 +71,7 @@ def backend(name: str) -> str:
 
 def is_control(attack: str) -> bool:
     """Whether an attack is blind noise, there to be beaten."""
-    return attack.startswith("random")
+    return "random" in attack.split("-")
 
 
 def strength(typed: str) -> float:

@@ -28,7 +28,7 @@ def published() -> Path:
 
 
 def test_ntidigits_with_delays_over_3000_steps(published):
-    """The chip's output comes four steps after the aligned clock's: two synapses, two buffers."""
+    """The recording runs four steps behind the aligned clock."""
     folder = published / "gts" / "ntidigits"
     model = read(folder / "ntidigits.net")
     spikes = torch.from_numpy(np.load(folder / "input.npy").astype(np.uint8))

@@ -50,7 +50,7 @@ class EngineBackend:
         if skipped:
             raise BadInput(f"record: layer {min(skipped)} (input) is skipped when spikes are given")
         spikes, membranes = [], []
-        traces: dict[int, list[LayerTrace]] = {number: [] for number in record}
+        traces: dict[int, list[LayerTrace]] = {number: [] for number in sorted(record)}
         with torch.no_grad():
             for signal, steps in self._chunks(inputs):
                 for layer in layers:

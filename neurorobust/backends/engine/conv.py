@@ -1,8 +1,9 @@
 """Convolution as patches times weights, in blocks that stay in the cache.
 
-Not `torch.nn.functional.conv2d`: its oneDNN kernels are not to be trusted with exact integers. In
-torch 2.3 and 2.13 one input channel with strides such as (1, 2) gives wrong sums (a 3x3 kernel,
-padding (2, 0), on 3x4 pixels), and some grouped kernels on padded 1x1 inputs crash the process.
+Not `torch.nn.functional.conv2d`: its oneDNN kernels cannot be trusted with exact integers. Seen in
+torch 2.3.1 and 2.13 on an AVX-512 CPU: one input channel and a stride along W larger than along H
+give wrong sums (a 3x3 kernel, stride (1, 2), padding (2, 0) on 3x4 pixels), and in 2.3.1 some
+grouped kernels on padded 1x1 inputs crash the process.
 """
 
 from __future__ import annotations
