@@ -207,7 +207,7 @@ def test_conv_sums_wrap_to_24_bits():
 
 @pytest.mark.parametrize("stride", [(1, 2), (1, 3), (2, 1)])
 def test_conv_where_onednn_is_wrong(stride):
-    """`torch.nn.functional.conv2d` gives other sums for some of these in float32."""
+    """`conv2d` on one channels-last channel gives other sums for some of these in float32."""
     generator = np.random.default_rng(0)
     weight = generator.integers(-9, 9, (2, 1, 3, 3))
     shape = (2, 4 // stride[0] + 1, 1 // stride[1] + 1)

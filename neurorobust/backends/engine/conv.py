@@ -1,9 +1,10 @@
 """Convolution as patches times weights, in blocks that stay in the cache.
 
-Not `torch.nn.functional.conv2d`: its oneDNN kernels cannot be trusted with exact integers. Seen in
-torch 2.3.1 and 2.13 on an AVX-512 CPU: one input channel and a stride along W larger than along H
-give wrong sums (a 3x3 kernel, stride (1, 2), padding (2, 0) on 3x4 pixels), and in 2.3.1 some
-grouped kernels on padded 1x1 inputs crash the process.
+Not `torch.nn.functional.conv2d`: on channels-last tensors, the order of neurons here, its oneDNN
+kernels cannot be trusted with exact integers. Seen in torch 2.3.1 and 2.13 on an AVX-512 CPU: one
+input channel (whose stride is then 1) and a stride along W larger than along H give wrong sums, for
+instance a 3x3 kernel, stride (1, 2), padding (2, 0), on 3x4 pixels; and in 2.3.1 some grouped
+kernels on padded 1x1 inputs crash the process.
 """
 
 from __future__ import annotations
