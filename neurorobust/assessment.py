@@ -98,6 +98,8 @@ def assess(
                 confirmed = confirm(
                     record, load_samples(directory), attacked, second, question.confirm.samples
                 )
+            if progress is not None:
+                progress(1, 1, f"replayed in {question.confirm.backend}")
             record = record.model_copy(update={"confirmed": confirmed})
         if question.against is not None:
             compared = compare(

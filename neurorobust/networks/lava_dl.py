@@ -1,4 +1,7 @@
-"""Importing lava-dl without its chatter: it prints to stdout, which belongs to `--json`."""
+"""Importing lava-dl without its chatter: it prints to stdout, which belongs to `--json`.
+
+torch's extension builder, which lava-dl imports, adds a line about CUDA on stderr.
+"""
 
 from __future__ import annotations
 
@@ -14,12 +17,16 @@ INSTALL_LINE = 'lava-dl needs Python 3.10: pip install "lava-nc==0.10.0" "lava-d
 
 
 def import_slayer() -> ModuleType:
-    """`lava.lib.dl.slayer`, imported with stdout held shut.
+    """`lava.lib.dl.slayer`, imported with stdout and stderr held shut.
 
     Raises:
         UnavailableError: lava-dl is not installed, or a module it needs is not.
     """
-    with contextlib.redirect_stdout(io.StringIO()), warnings.catch_warnings():
+    with (
+        contextlib.redirect_stdout(io.StringIO()),
+        contextlib.redirect_stderr(io.StringIO()),
+        warnings.catch_warnings(),
+    ):
         warnings.simplefilter("ignore")
         try:
             return importlib.import_module("lava.lib.dl.slayer")
