@@ -22,16 +22,19 @@ SIGNIFICANT = 0.05
 
 
 def verdict(record: Record) -> str:
-    """One sentence: right unchanged, right under attack, where it ran, what was confirmed."""
+    """One sentence: right unchanged, right under attack, where it ran, what was confirmed.
+
+    Of several budgets of a kind only the smallest and the largest; the table has the others.
+    """
     parts = [
         f"{record.model} answers {count(record.clean.correct)} of {count(record.clean.total)} "
         f"unchanged inputs correctly ({percent(record.clean)}, 95 % interval "
         f"{interval(record.clean)})"
     ]
-    survivals = [f"{_survival(rate)} at ε = {typed}" for typed, rate in by_strength(record.robust)]
+    survivals = [f"{_survival(rate)} at ε = {typed}" for typed, rate in _ends(record.robust)]
     survivals += [
         f"{_survival(rate)} with up to {flips(typed)} of input spikes"
-        for typed, rate in by_strength(record.robust_flips)
+        for typed, rate in _ends(record.robust_flips)
     ]
     if survivals:
         parts.append(f"still right after the strongest attack tried on each: {listed(survivals)}")
@@ -39,6 +42,11 @@ def verdict(record: Record) -> str:
     if record.confirmed is not None:
         parts.append(confirmation(record.confirmed))
     return "; ".join(parts) + "."
+
+
+def _ends(rates: dict[str, RobustRate]) -> list[tuple[str, RobustRate]]:
+    rows = list(by_strength(rates))
+    return rows if len(rows) < 3 else [rows[0], rows[-1]]
 
 
 def _survival(rate: Counted) -> str:
