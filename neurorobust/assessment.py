@@ -11,7 +11,7 @@ from pathlib import Path
 
 from neurorobust.checks import flags
 from neurorobust.classifier import Classifier
-from neurorobust.comparison import compare
+from neurorobust.comparison import compare, planned
 from neurorobust.confirmation import confirm
 from neurorobust.datasets import Dataset
 from neurorobust.errors import BadInput
@@ -65,6 +65,7 @@ def assess(
 ) -> Record:
     """Answer a question; with `out`, leave record.json, samples.npz and report.html there.
 
+    Until all of it is there the record says what is pending, and no report is made of it.
     A confirmation that differs is *in* the record (`confirmation.require_identical` raises on it).
 
     Raises:
@@ -76,6 +77,8 @@ def assess(
         open_backend(question.backend, network.model, question.device) as target,
     ):
         attacked = classifier(network, target)
+        if question.against is not None:
+            planned(question.against, attacked, data, question.epsilons)
         record = evaluate(
             attacked,
             data,
@@ -90,16 +93,15 @@ def assess(
             overwrite=overwrite,
             progress=progress,
             command=question.command,
+            pending=_pending(question),
         )
-        if question.confirm is not None and directory is not None:
-            if progress is not None:
-                progress(0, 1, f"replaying in {question.confirm.backend}")
+        later = question.confirm is not None or question.against is not None
+        samples = load_samples(directory) if later and directory is not None else {}
+        if question.confirm is not None:
             with open_backend(question.confirm.backend, network.model) as second:
                 confirmed = confirm(
-                    record, load_samples(directory), attacked, second, question.confirm.samples
+                    record, samples, attacked, second, question.confirm.samples, progress
                 )
-            if progress is not None:
-                progress(1, 1, f"replayed in {question.confirm.backend}")
             record = record.model_copy(update={"confirmed": confirmed})
         if question.against is not None:
             compared = compare(
@@ -108,10 +110,11 @@ def assess(
                 data,
                 epsilons=question.epsilons,
                 seed=question.seed,
+                samples=samples,
                 progress=progress,
             )
             record = record.model_copy(update={"comparison": compared})
-    record = record.model_copy(update={"parity": question.parity})
+    record = record.model_copy(update={"parity": question.parity, "pending": ()})
     record = record.model_copy(update={"flags": tuple(flags(record))})
     if out is not None:
         write_record(out, record)
@@ -138,10 +141,20 @@ def float_classifier(run: Path, network: Network) -> Classifier:
     return classifier(network, backend)
 
 
+def _pending(question: Question) -> tuple[str, ...]:
+    """What follows the evaluation itself."""
+    wanted = {
+        "confirmation": question.confirm is not None,
+        "comparison": question.against is not None,
+        "flags": True,
+    }
+    return tuple(name for name, asked in wanted.items() if asked)
+
+
 @contextmanager
 def _stored(out: Path | None, question: Question) -> Iterator[Path | None]:
-    """A confirmation replays stored samples: without `out` they are stored for the moment."""
-    if out is not None or question.confirm is None:
+    """What replays or compares takes stored samples: without `out` stored for the moment."""
+    if out is not None or (question.confirm is None and question.against is None):
         yield out
         return
     folder = Path(tempfile.mkdtemp(prefix="neurorobust-"))

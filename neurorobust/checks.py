@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from itertools import pairwise
 
-from neurorobust.evaluation.jobs import parse_epsilon
+from neurorobust.budgets import parse_budget, parse_epsilon
 from neurorobust.records import AttackRate, Record, RobustRate
 
 ZERO_GRADIENTS = 0.05  # share of samples without any gradient at the start point
@@ -29,22 +29,27 @@ def flags(record: Record) -> list[str]:
         found += [*_zero_gradients(record, kind, budgets), *_controls(record, kind, budgets)]
         found += [*_rises(record, kind, budgets), *_proposals(kind, budgets)]
         found += _large(record, kind, budgets)
-    return [*found, *_settings(record), *_confirmation(record)]
+        found += _redraws(record, kind, budgets)
+    return [*found, *_transfer(record), *_settings(record), *_confirmation(record)]
 
 
 def looked_for(record: Record) -> list[str]:
     """What `flags` could look for on this record, in words; empty where nothing was attacked."""
-    access = {bool(settings["white_box"]) for settings in record.attacks.values()}
+    attacked = bool(record.attacks)
+    white_box = any(record.is_white_box(name) for name in record.attacks)
+    controls = any(record.is_control(name) for name in record.attacks)
     families = [rates for rates in (record.robust, record.robust_flips) if rates]
     large = any(parse_epsilon(typed) >= LARGE_EPSILON for typed in record.robust)
     questions = {
-        "a missing white-box attack": bool(access),
-        "inputs without any gradient": True in access,
-        "controls as strong as attacks": access == {True, False},
+        "a missing white-box attack": attacked,
+        "inputs without any gradient": white_box,
+        "controls as strong as attacks": white_box and controls,
+        "attacks no better than drawing again": record.redraw is not None and bool(record.robust),
+        "transfer that beats the direct attack": bool(record.comparison),
         "accuracy that rises with the budget": any(len(rates) > 1 for rates in families),
         "accuracy left where every picture can be erased": large,
         "proposals that break the rules": bool(families),
-        "too few draws of a random encoder": bool(access) and record.card.encoder.kind == "poisson",
+        "too few draws of a random encoder": attacked and record.card.encoder.kind == "poisson",
         "a replay that differs": record.confirmed is not None,
     }
     return [name for name, asked in questions.items() if asked]
@@ -53,17 +58,8 @@ def looked_for(record: Record) -> list[str]:
 Budgets = list[tuple[str, RobustRate]]
 
 
-def parse_budget(kind: str, typed: str) -> float:
-    """The number a key of the record stands for."""
-    return parse_epsilon(typed) if kind == "eps" else float(typed)
-
-
-def _white_box(record: Record, robust: RobustRate, wanted: bool) -> dict[str, AttackRate]:
-    return {
-        name: rate
-        for name, rate in robust.by_attack.items()
-        if record.attacks[name]["white_box"] is wanted
-    }
+def _white_box(record: Record, robust: RobustRate) -> dict[str, AttackRate]:
+    return {name: rate for name, rate in robust.by_attack.items() if record.is_white_box(name)}
 
 
 def _zero_gradients(record: Record, kind: str, budgets: Budgets) -> Iterator[str]:
@@ -83,13 +79,15 @@ def _zero_gradients(record: Record, kind: str, budgets: Budgets) -> Iterator[str
 
 def _controls(record: Record, kind: str, budgets: Budgets) -> Iterator[str]:
     for typed, robust in budgets:
-        attacks = _white_box(record, robust, True)
+        attacks = _white_box(record, robust)
         if not attacks:
             continue
         name, best = max(attacks.items(), key=lambda item: item[1].success.correct)
         if best.success.correct == best.success.total:
             continue  # nothing left to break
-        for control, rate in _white_box(record, robust, False).items():
+        for control, rate in robust.by_attack.items():
+            if not record.is_control(control):
+                continue
             more = rate.success.correct - best.success.correct
             if more > 0 or (more == 0 and best.success.correct >= FEW):
                 yield (
@@ -98,13 +96,45 @@ def _controls(record: Record, kind: str, budgets: Budgets) -> Iterator[str]:
                 )
 
 
+def _redraws(record: Record, kind: str, budgets: Budgets) -> Iterator[str]:
+    """Images into a random encoder: every attack is one more draw as well."""
+    again = record.redraw
+    if again is None or kind != "eps":
+        return
+    for typed, robust in budgets:
+        for name, rate in robust.by_attack.items():
+            broken = rate.success
+            if parse_epsilon(typed) == 0 or record.is_control(name) or not broken.total:
+                continue
+            if broken.correct <= again.interval[1] * broken.total:
+                yield (
+                    f"{kind} {typed}: {name} breaks {broken.correct} of {broken.total}, drawing "
+                    f"the spikes again without any attack {again.correct} of {again.total} "
+                    f"(up to {again.interval[1]:.1%}): not told apart from chance"
+                )
+
+
+def _transfer(record: Record) -> Iterator[str]:
+    for comparison in record.comparison:
+        cells = {(cell.crafted, cell.scored): cell.success for cell in comparison.cells}
+        carried, direct = cells["float", "deployed"], cells["deployed", "deployed"]
+        if direct.correct == direct.total:
+            continue  # nothing left to break
+        if 0 < carried.correct >= direct.correct:
+            yield (
+                f"{comparison.attack} at {comparison.epsilon}: crafted on float it breaks "
+                f"{carried.correct} of {carried.total} on the deployed network, crafted there "
+                f"{direct.correct}: transfer beats white-box, the direct attack is too weak"
+            )
+
+
 def _rises(record: Record, kind: str, budgets: Budgets) -> Iterator[str]:
     slack = RANDOM_RISE if record.card.encoder.kind == "poisson" else 0.0
     for (small, before), (large, after) in pairwise(budgets):
         series = {"worst case": (before.correct, after.correct)}
         series |= {
             name: (rate.correct, after.by_attack[name].correct)
-            for name, rate in _white_box(record, before, True).items()
+            for name, rate in _white_box(record, before).items()
             if name in after.by_attack
         }
         for name, (low, high) in series.items():
@@ -119,7 +149,7 @@ def _large(record: Record, kind: str, budgets: Budgets) -> Iterator[str]:
     for typed, robust in budgets:
         if kind != "eps" or parse_epsilon(typed) < LARGE_EPSILON:
             continue
-        if _white_box(record, robust, True) and robust.correct > LARGE_EPSILON_LEFT * robust.total:
+        if _white_box(record, robust) and robust.correct > LARGE_EPSILON_LEFT * robust.total:
             yield (
                 f"eps {typed}: {robust.correct} of {robust.total} still right where every image "
                 f"can become plain grey (limit {LARGE_EPSILON_LEFT:.0%}): the attack does not work"
@@ -144,12 +174,12 @@ def _proposals(kind: str, budgets: Budgets) -> Iterator[str]:
 def _settings(record: Record) -> Iterator[str]:
     if not record.attacks:
         return
-    if not any(settings["white_box"] for settings in record.attacks.values()):
+    if not any(record.is_white_box(name) for name in record.attacks):
         yield "no white-box attack was run: controls alone say little about robustness"
     if record.card.encoder.kind != "poisson":
         return
     for name, settings in record.attacks.items():
-        on_images = settings["white_box"] and settings["domain"] == "images"
+        on_images = record.is_white_box(name) and settings["domain"] == "images"
         if on_images and settings.get("draws", 1) < QUERIES:
             yield (
                 f"{name}: {settings.get('draws', 1)} draws of the random encoder a gradient, need "
@@ -159,7 +189,7 @@ def _settings(record: Record) -> Iterator[str]:
 
 def _confirmation(record: Record) -> Iterator[str]:
     done = record.confirmed
-    if done is not None and done.identical != done.replayed:
+    if done is not None and not done.holds:
         yield (
             f"confirm {done.backend}: {done.identical} of {done.replayed} identical; "
             f"first difference: {done.first_difference}"

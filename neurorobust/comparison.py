@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Literal, TypeAlias
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, Literal, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
+import torch
 from torch import Tensor
 
 from neurorobust.attacks import Attack, find
@@ -24,6 +25,8 @@ from neurorobust.types import Labels
 
 Mask: TypeAlias = "npt.NDArray[np.bool_]"
 Side: TypeAlias = Literal["float", "deployed"]
+Sides: TypeAlias = "dict[Side, Classifier]"
+Samples: TypeAlias = "Mapping[str, Any]"
 SIDES: tuple[Side, Side] = ("float", "deployed")
 
 
@@ -35,12 +38,14 @@ def compare(
     epsilons: Sequence[str],
     attack: str | Attack = "pgd-linf",
     seed: int = 0,
+    samples: Samples | None = None,
     progress: Progress | None = None,
 ) -> tuple[Comparison, ...]:
     """What deployment changes: clean labels, white-box robustness, transfer in both directions.
 
     Success in a cell is conditioned on both networks being right when clean; McNemar's test pairs,
     per sample, "right when clean and under its own white-box attack" on float and on deployed.
+    All randomness is forked as `evaluation.evaluate` forks it, the same for both networks.
 
     Args:
         float_classifier: the network before rounding, with gradients.
@@ -48,30 +53,36 @@ def compare(
         dataset: what both are asked.
         epsilons: budgets as typed (numbers of flips for an attack on spikes).
         attack: name of a white-box attack (or the attack).
-        seed: of everything random; a random encoder draws the same for both networks.
+        seed: of everything random.
+        samples: `samples.npz` of an evaluation of the deployed network on the same data, with the
+            same seed: what it crafted and scored there is taken as it is, not done again.
         progress: told (done, total, what).
 
     Raises:
-        BadInput: no budget, an attack that is not white-box or does not fit the data, a network
-            without gradients.
+        BadInput: see `planned`; or samples of other data.
     """
-    chosen = find(attack) if isinstance(attack, str) else attack
-    classifiers = {"float": float_classifier, "deployed": deployed_classifier}
-    _check(classifiers, dataset, chosen)
-    on_images = chosen.domain == "images"
-    jobs = plan(epsilons if on_images else (), () if on_images else epsilons, [chosen])
+    jobs = planned(float_classifier, deployed_classifier, dataset, epsilons, attack)
+    classifiers: Sides = {"float": float_classifier, "deployed": deployed_classifier}
+    known = {} if samples is None else samples
+    if known and not np.array_equal(known["label"], dataset.y.numpy()):
+        raise BadInput(f"compare: the stored samples are not those of {dataset.name}")
     shards = -(-len(dataset) // SHARD)
     parts: dict[str, list[Mask]] = {}
     done = 0
     for number in range(shards):
-        x, labels = dataset.batch(number * SHARD, min((number + 1) * SHARD, len(dataset)))
+        start, stop = number * SHARD, min((number + 1) * SHARD, len(dataset))
+        x, labels = dataset.batch(start, stop)
+        stored = {name: known[name][start:stop] for name in _names(jobs) if name in known}
         with one_thread():
             for side, classifier in classifiers.items():
-                predicted, _ = score(classifier, x, fork(seed, number, "clean"))
+                if side == "deployed" and "predicted/clean" in stored:
+                    predicted = torch.from_numpy(stored["predicted/clean"])
+                else:
+                    predicted, _ = score(classifier, x, fork(seed, number, "clean"))
                 parts.setdefault(f"label/{side}", []).append(predicted.numpy())
                 parts.setdefault(f"clean/{side}", []).append((predicted == labels).numpy())
             for job in jobs:
-                for name, mask in _attack(classifiers, x, labels, job, seed, number).items():
+                for name, mask in _attack(classifiers, x, labels, job, seed, number, stored):
                     parts.setdefault(name, []).append(mask)
                 done += 1
                 if progress is not None:
@@ -80,26 +91,60 @@ def compare(
     return tuple(_comparison(job, arrays) for job in jobs)
 
 
+def planned(
+    float_classifier: Classifier,
+    deployed_classifier: Classifier,
+    dataset: Dataset,
+    epsilons: Sequence[str],
+    attack: str | Attack = "pgd-linf",
+) -> tuple[Job, ...]:
+    """What `compare` will do; refuses before any work what it cannot.
+
+    Raises:
+        BadInput: no budget, an attack that is not white-box or does not fit the data, a network
+            without gradients.
+    """
+    chosen = find(attack) if isinstance(attack, str) else attack
+    _check({"float": float_classifier, "deployed": deployed_classifier}, dataset, chosen)
+    on_images = chosen.domain == "images"
+    return plan(epsilons if on_images else (), () if on_images else epsilons, [chosen])
+
+
+def _names(jobs: tuple[Job, ...]) -> Iterator[str]:
+    """What is used of the stored samples."""
+    yield "predicted/clean"
+    for job in jobs:
+        yield from (f"{what}/{job.name}" for what in ("adversarial", "failed", "predicted"))
+
+
 def _attack(
-    classifiers: dict[str, Classifier],
+    classifiers: Sides,
     x: Tensor,
     labels: Labels,
     job: Job,
     seed: int,
     number: int,
-) -> dict[str, Mask]:
-    """`<key>/<crafted>/<scored>`: which samples `scored` gets wrong."""
-    wrong = {}
+    stored: Samples,
+) -> Iterator[tuple[str, Mask]]:
+    """`<key>/<crafted>/<scored>`, and which samples `scored` gets wrong."""
     words = (number, job.attack.name, job.kind, job.value)
     for crafted, classifier in classifiers.items():
-        generator = fork(seed, *words, crafted)
-        proposal = job.attack(classifier, x.clone(), labels.clone(), job.budget, generator)
-        usable, failed = sift(proposal, x)
-        adversarial, _ = project(usable, x, job.budget)
+        known = crafted == "deployed" and f"adversarial/{job.name}" in stored
+        if known:
+            adversarial = torch.from_numpy(stored[f"adversarial/{job.name}"])
+            failed = torch.from_numpy(stored[f"failed/{job.name}"])
+        else:
+            proposal = job.attack(
+                classifier, x.clone(), labels.clone(), job.budget, fork(seed, *words)
+            )
+            usable, failed = sift(proposal, x)
+            adversarial, _ = project(usable, x, job.budget)
         for scored, target in classifiers.items():
-            predicted, _ = score(target, adversarial, fork(seed, *words, crafted, "score"))
-            wrong[f"{job.key}/{crafted}/{scored}"] = ((predicted != labels) & ~failed).numpy()
-    return wrong
+            if known and scored == "deployed":
+                predicted = torch.from_numpy(stored[f"predicted/{job.name}"])
+            else:
+                predicted, _ = score(target, adversarial, fork(seed, *words, "score"))
+            yield f"{job.key}/{crafted}/{scored}", ((predicted != labels) & ~failed).numpy()
 
 
 def _comparison(job: Job, arrays: dict[str, Mask]) -> Comparison:
@@ -130,7 +175,7 @@ def _comparison(job: Job, arrays: dict[str, Mask]) -> Comparison:
     )
 
 
-def _check(classifiers: dict[str, Classifier], dataset: Dataset, attack: Attack) -> None:
+def _check(classifiers: Sides, dataset: Dataset, attack: Attack) -> None:
     if not attack.white_box:
         raise BadInput(f"attack {attack.name!r}: no white-box attack, nothing to compare")
     if attack.domain != dataset.domain:

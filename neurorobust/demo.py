@@ -9,8 +9,9 @@ from neurorobust import datasets, models, netx
 from neurorobust.assessment import Confirm, Question, assess, float_classifier
 from neurorobust.confirmation import require_identical
 from neurorobust.datasets import Dataset
-from neurorobust.errors import CheckFailed
+from neurorobust.errors import CheckFailed, OutputError
 from neurorobust.evaluation import Progress
+from neurorobust.evaluation.store import RECORD
 from neurorobust.models import CARD_FILE, Network, open_backend, write_card
 from neurorobust.parity import parity
 from neurorobust.records import ParityResult, Record
@@ -48,6 +49,10 @@ def demo(
         CheckFailed: the forms of the network differ somewhere, or Lava does not confirm.
         OutputError: `out` holds a result and neither `resume` nor `overwrite` was given.
     """
+    if not (resume or overwrite):
+        for name in ("run", "model.net", CARD_FILE, RECORD):
+            if (out / name).exists():
+                raise OutputError(f"{out / name}: exists already; --resume or --overwrite")
     run = train_digits(out / "run", seed, resume, overwrite, progress)
     say(f"trained   {run}")
     network = export_digits(run, out)

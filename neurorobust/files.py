@@ -7,7 +7,7 @@ import tempfile
 import zipfile
 import zlib
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import numpy as np
@@ -50,6 +50,20 @@ def atomic(path: Path) -> Iterator[Path]:
         raise OutputError(f"{path}: cannot be written: {error.strerror}") from error
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def probe(folder: Path) -> None:
+    """Make sure, before any work, that files can be written into a folder.
+
+    Raises:
+        OutputError: the folder cannot be made or written.
+    """
+    with suppress(_Probed), atomic(folder / "probe"):
+        raise _Probed
+
+
+class _Probed(Exception):
+    pass
 
 
 def write_text(path: Path, text: str) -> None:

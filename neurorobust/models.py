@@ -43,7 +43,7 @@ class Entry:
     """One network that has a name.
 
     Attributes:
-        path: the `.net` file (it may be absent: see `find`).
+        path: the `.net` file.
         card: None where `card.json` lies beside the file.
         origin: `shipped` or `lava-dl wheel`.
         about: one line.
@@ -146,6 +146,8 @@ def _locate(reference: str) -> tuple[Path, Card | None, str]:
     path = Path(reference)
     if path.is_dir() and (path / "model.net").is_file():
         path = path / "model.net"
+    if path.is_dir() and (path / "training.json").is_file():
+        raise BadInput(f"{path}: a training run, not a .net file; `neurorobust export` makes one")
     if path.suffix == ".net" or path.exists():
         return path, None, path.stem
     if reference in WHEEL_NETWORKS:
@@ -187,6 +189,11 @@ def _check_card(card: Card, model: NetxModel, path: Path) -> None:
     if card.sha256 is not None and card.sha256 != model.sha256:
         raise CardError(
             f"card of {path}: made for sha256 {card.sha256[:12]}, not {model.sha256[:12]}"
+        )
+    if card.readout == "count" and model.output_layer.neuron is None:
+        raise CardError(
+            f"card of {path}: readout count, but the last layer has no neurons and never "
+            "spikes; read its membrane"
         )
     if card.encoder.kind == "drive" and model.input_layer is None:
         raise CardError(f"card of {path}: encoder drive needs an on-chip input layer")
@@ -269,6 +276,8 @@ def open_backend(name: str, model: NetxModel, device: str = "cpu") -> Iterator[B
     """
     if name not in BACKENDS:
         raise BadInput(f"backend {name!r}: unknown, known: {', '.join(BACKENDS)}")
+    if name != "engine" and device != "cpu":
+        raise BadInput(f"backend {name}: runs on the CPU only, not on device {device!r}")
     backend = BACKENDS[name](model, device=device)
     try:
         yield backend

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from neurorobust.statistics import wilson
 
@@ -18,13 +18,21 @@ class EncoderCard(_Strict):
 
     kind: `drive` (integer bias into the on-chip input layer), `poisson` (spike probability = gain *
     pixel a step), `direct` (data already are binary spikes).
-    mean, std: normalisation of pixels in [0, 1] before the drive, (x - mean) / std.
+    mean, std: normalisation of pixels in [0, 1] before the drive, (x - mean) / std; a drive must
+    name both, a wrong guess costs accuracy in silence.
     """
 
     kind: Literal["drive", "poisson", "direct"]
-    mean: float = 0.0
-    std: float = Field(default=1.0, gt=0)
+    mean: float = Field(default=0.0, allow_inf_nan=False)
+    std: float = Field(default=1.0, gt=0, allow_inf_nan=False)
     gain: float = Field(default=1.0, gt=0, le=1)
+
+    @model_validator(mode="after")
+    def _says_all(self) -> EncoderCard:
+        missing = {"mean", "std"} - self.model_fields_set
+        if self.kind == "drive" and missing:
+            raise ValueError(f"a drive needs {' and '.join(sorted(missing))} (0 and 1: as it is)")
+        return self
 
 
 class Card(_Strict):
@@ -35,7 +43,7 @@ class Card(_Strict):
     dataset: str | None = None
     encoder: EncoderCard
     steps: int = Field(ge=1, le=100_000)
-    readout: Literal["count", "membrane"] = "count"
+    readout: Literal["count", "membrane"]
     logit_scale: float | None = Field(default=None, gt=0)  # None: readout.default_scale
     sha256: str | None = None  # of the .net file it belongs to; None: any
     training: dict[str, Any] = Field(default_factory=dict)  # command, seed, defence …
@@ -74,7 +82,10 @@ class AttackRate(_Strict):
 
 
 class RobustRate(_Strict):
-    """Worst case over attacks, per sample; samples wrong when clean count as not robust."""
+    """Worst case over attacks, per sample; samples wrong when clean count as not robust.
+
+    Where a random encoder draws afresh at every query, controls are not part of it.
+    """
 
     correct: int
     total: int
@@ -83,7 +94,10 @@ class RobustRate(_Strict):
 
 
 class Confirmation(_Strict):
-    """Adversarial samples replayed on another target, compared spike for spike."""
+    """Adversarial samples replayed on another target, compared spike for spike.
+
+    Fewer than requested are replayed where there are not so many.
+    """
 
     backend: str
     requested: int
@@ -91,6 +105,11 @@ class Confirmation(_Strict):
     identical: int
     adversarial: int  # how many of the replayed were successful adversarials
     first_difference: str | None = None
+
+    @property
+    def holds(self) -> bool:
+        """Whether something was replayed and all of it came out equal."""
+        return self.identical == self.replayed > 0 and self.first_difference is None
 
 
 class Cell(_Strict):
@@ -148,12 +167,22 @@ class Record(_Strict):
     target: str  # what `backend` is, in words: "Lava's integers, computed by neurorobust's engine"
     dataset: str
     seed: int
-    attacks: dict[str, dict[str, Any]]  # name -> its settings
+    attacks: dict[str, dict[str, Any]]  # name -> its threat model and parameters
     clean: Rate
+    redraw: Rate | None = None  # random encoders: broken (of the clean-correct) by drawing again
     robust: dict[str, RobustRate] = Field(default_factory=dict)  # by epsilon as typed
     robust_flips: dict[str, RobustRate] = Field(default_factory=dict)  # by number of flips as typed
     confirmed: Confirmation | None = None
     comparison: tuple[Comparison, ...] = ()
     parity: tuple[ParityResult, ...] = ()
     flags: tuple[str, ...] = ()
+    pending: tuple[str, ...] = ()  # still to come: confirmation, comparison, flags
     provenance: Provenance
+
+    def is_control(self, attack: str) -> bool:
+        """Whether an attack is blind noise, there to be beaten."""
+        return self.attacks.get(attack, {}).get("control") is True
+
+    def is_white_box(self, attack: str) -> bool:
+        """Whether an attack knows the network and follows its gradients."""
+        return self.attacks.get(attack, {}).get("access") == "white-box"

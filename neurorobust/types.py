@@ -107,12 +107,3 @@ class SpikeBudget:
 
 
 Budget: TypeAlias = ImageBudget | SpikeBudget
-
-
-@dataclass(frozen=True)
-class ThreatModel:
-    """What the adversary may do and know."""
-
-    budget: Budget
-    access: str = "white-box"
-    queries: int | None = None

@@ -1,18 +1,21 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import pytest
 import torch
 
 from neurorobust.attacks import ATTACKS
-from neurorobust.checks import flags
+from neurorobust.checks import flags, looked_for
 from neurorobust.datasets.base import Dataset
 from neurorobust.evaluation import evaluate
 from neurorobust.provenance import now, provenance
 from neurorobust.records import (
     AttackRate,
     Card,
+    Cell,
+    Comparison,
     Confirmation,
     EncoderCard,
     Record,
@@ -22,6 +25,11 @@ from neurorobust.records import (
 from neurorobust.surrogates import Surrogate
 
 TOTAL = 100
+
+
+def _card(kind: Any, steps: int) -> Card:
+    encoder = EncoderCard(kind=kind, mean=0.0, std=1.0)
+    return Card(encoder=encoder, steps=steps, readout="count")
 
 
 def attack(left: int, zero: float | None = 0.0, failed: int = 0, projected: int = 0) -> AttackRate:
@@ -40,9 +48,9 @@ def robust(**by_attack: AttackRate) -> RobustRate:
 
 
 SETTINGS = {
-    "pgd-linf": {"white_box": True, "domain": "images", "draws": 10},
-    "random": {"white_box": False, "domain": "images"},
-    "spike-topk": {"white_box": True, "domain": "spikes"},
+    "pgd-linf": {"access": "white-box", "control": False, "domain": "images", "draws": 10},
+    "random": {"access": "none", "control": True, "domain": "images"},
+    "spike-topk": {"access": "white-box", "control": False, "domain": "spikes"},
 }
 SOUND = {
     "0.1": robust(pgd_linf=attack(60), random=attack(98, None)),
@@ -54,7 +62,7 @@ def record(rates: dict[str, RobustRate] = SOUND, kind: str = "drive", **changes:
     names = {name for value in rates.values() for name in value.by_attack}
     fields = {
         "model": "toy", "model_sha256": "", "backend": "engine", "target": "", "dataset": "toy",
-        "card": Card(encoder=EncoderCard(kind=kind), steps=8), "seed": 0, "clean": rate(100, TOTAL),
+        "card": _card(kind, 8), "seed": 0, "clean": rate(100, TOTAL),
         "attacks": {name: SETTINGS[name] for name in names}, "robust": rates,
         "provenance": provenance("", now(), 0.0),
     }  # fmt: skip
@@ -138,6 +146,55 @@ def test_flips_are_checked_too():
     assert found[0].startswith("flips 9 to 10: accuracy rises from 50 to 51")
 
 
+def compared(carried: int, direct: int, total: int = 90) -> Comparison:
+    """A 2x2 whose column of the deployed network is given."""
+    broken = {"float": carried, "deployed": direct}
+    return Comparison(
+        epsilon="0.1", attack="pgd-linf", clean_float=rate(95, TOTAL), mcnemar_p=1.0,
+        clean_deployed=rate(95, TOTAL), flips=0, discordant=(0, 0),
+        cells=tuple(
+            Cell(crafted=crafted, scored=scored, success=rate(broken[crafted], total))
+            for crafted in broken for scored in broken
+        ),
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("carried", "direct", "raised"),
+    [(41, 40, True), (40, 40, True), (1, 1, True), (39, 40, False), (0, 0, False), (90, 90, False)],
+)
+def test_transfer_must_not_beat_the_direct_attack(carried: int, direct: int, raised: bool):
+    found = record(comparison=(compared(carried, direct),))
+    said = (
+        f"pgd-linf at 0.1: crafted on float it breaks {carried} of 90 on the deployed network, "
+        f"crafted there {direct}: transfer beats white-box, the direct attack is too weak"
+    )
+    assert flags(found) == ([said] if raised else [])
+    assert "transfer that beats the direct attack" in looked_for(found)
+    assert "transfer that beats the direct attack" not in looked_for(record())
+
+
+@pytest.mark.parametrize(("left", "raised"), [(95, True), (91, True), (90, False)])
+def test_attacks_must_beat_a_second_draw(left: int, raised: bool):
+    """Drawing again broke 4 of 100, which may be up to 9.8 %."""
+    rates = {"0": robust(pgd_linf=attack(97)), "0.1": robust(pgd_linf=attack(left))}
+    found = record(rates, "poisson", redraw=rate(4, TOTAL))
+    assert "attacks no better than drawing again" in looked_for(found)
+    said = f"eps 0.1: pgd-linf breaks {100 - left} of 100, drawing the spikes again without any"
+    assert [flag.startswith(said) for flag in flags(found)] == ([True] if raised else [])
+    assert flags(record(rates, "poisson")) == []
+    assert "attacks no better than drawing again" not in looked_for(record(rates))
+
+
+def test_controls_are_those_that_say_so():
+    """An attack without gradients is no control, whatever its name."""
+    settings = {**SETTINGS, "random": {"access": "none", "control": False, "domain": "images"}}
+    rates = {"0.1": robust(pgd_linf=attack(97), random=attack(97, None))}
+    assert flags(record(rates, attacks=settings)) == []
+    assert "controls as strong as attacks" not in looked_for(record(rates, attacks=settings))
+    assert "controls as strong as attacks" in looked_for(record(rates))
+
+
 def test_a_failed_confirmation_is_flagged():
     done = Confirmation(
         backend="lava", requested=4, replayed=4, identical=3, adversarial=4, first_difference="here"
@@ -157,7 +214,7 @@ def test_a_planted_network_that_masks_its_gradients_is_flagged(spiking):
     found = {}
     for name, chosen in (("seeing", seeing), ("blind", blind)):
         found[name] = evaluate(
-            classifier, data, card=Card(encoder=EncoderCard(kind="drive"), steps=12),
+            classifier, data, card=_card("drive", 12),
             epsilons=["0.1"], attacks=[chosen, "random"],
         )  # fmt: skip
     assert found["blind"].robust["0.1"].correct > found["seeing"].robust["0.1"].correct

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
+import tempfile
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 import torch
@@ -9,6 +11,8 @@ from neurorobust.attacks import ATTACKS
 from neurorobust.comparison import compare
 from neurorobust.datasets.base import Dataset
 from neurorobust.errors import BadInput
+from neurorobust.evaluation import evaluate, load_samples
+from neurorobust.records import Card, EncoderCard
 
 FAST = replace(ATTACKS["pgd-linf"], steps=6, draws=2)
 
@@ -88,9 +92,73 @@ def test_success_is_conditioned_on_both_and_mcnemar_is_paired(spiking):
     assert 0 < comparison.mcnemar_p <= 1
 
 
+class Watched:
+    """An attack that notes whom it attacks."""
+
+    name, domain, white_box, control = FAST.name, FAST.domain, True, False
+
+    def __init__(self) -> None:
+        self.seen = []
+
+    def __call__(self, classifier, x, labels, budget, generator):
+        self.seen.append(classifier.backend.model.sha256)
+        return FAST(classifier, x, labels, budget, generator)
+
+
+@pytest.mark.parametrize("kind", ["drive", "poisson"])
+def test_the_deployed_network_is_attacked_once(spiking, tmp_path, kind: str):
+    """The 2x2 takes what the evaluation crafted and scored: its numbers are the record's."""
+    floating, deployed = spiking(kind, seed=1), spiking(kind, seed=3)
+    data = pictures(deployed, 130)
+    epsilons = ["0.02", "0.06"]
+    card = Card(encoder=EncoderCard(kind=kind, mean=0.0, std=1.0), steps=12, readout="count")
+    record = evaluate(
+        deployed, data, card=card, epsilons=epsilons, attacks=[FAST], seed=5, out=tmp_path
+    )
+    samples = load_samples(tmp_path)
+    watched = Watched()
+    given = {"epsilons": epsilons, "attack": watched, "seed": 5}
+    found = compare(floating, deployed, data, **given, samples=samples)
+    assert set(watched.seen) == {floating.backend.model.sha256}
+    label = samples["label"]
+    for comparison in found:
+        name = f"eps={comparison.epsilon}/pgd-linf"
+        wrong = samples["predicted/clean"] != label
+        broken = ~wrong & (samples[f"predicted/{name}"] != label) & ~samples[f"failed/{name}"]
+        success = record.robust[comparison.epsilon].by_attack["pgd-linf"].success
+        assert (success.correct, success.total) == (broken.sum(), (~wrong).sum())
+        assert comparison.clean_deployed == record.clean
+        both = cells(comparison)["deployed", "deployed"]
+        right = (~wrong) & _clean_on(floating, data, 5)
+        assert 0 < both.correct < both.total
+        assert (both.correct, both.total) == ((broken & right).sum(), right.sum())
+    assert compare(floating, deployed, data, **given) == found  # the same forks, crafted anew
+
+
+def _clean_on(classifier, data: Dataset, seed: int):
+    """Which samples are right when clean, drawn as an evaluation draws."""
+    card = Card(
+        encoder=EncoderCard(kind=classifier.encoder.name, mean=0.0, std=1.0),
+        steps=12,
+        readout="count",
+    )
+    with tempfile.TemporaryDirectory() as folder:
+        evaluate(classifier, data, card=card, seed=seed, out=Path(folder) / "run")
+        samples = load_samples(Path(folder) / "run")
+    return samples["predicted/clean"] == samples["label"]
+
+
+def test_samples_of_other_data_are_refused(spiking):
+    classifier = spiking()
+    data = pictures(classifier, 10)
+    samples = {"label": data.y.numpy()[:9]}
+    with pytest.raises(BadInput, match="the stored samples are not those of toy"):
+        compare(classifier, classifier, data, epsilons=["0.1"], samples=samples)
+
+
 def test_proposals_that_fail_break_nothing(spiking):
     class Lost:
-        name, domain, white_box = "lost", "images", True
+        name, domain, white_box, control = "lost", "images", True, False
 
         def __call__(self, classifier, x, labels, budget, generator):
             return torch.full_like(x, torch.nan)

@@ -40,7 +40,7 @@ def evaluated(classifier, kind: str, out):
     record = evaluate(
         classifier,
         data,
-        card=Card(encoder=EncoderCard(kind=kind), steps=12),
+        card=Card(encoder=EncoderCard(kind=kind, mean=0.0, std=1.0), steps=12, readout="count"),
         epsilons=["0.05", "0.1"] if images else [],
         flips=["8"],
         attacks=["spike-topk", *([FAST, "random"] if images else [])],
@@ -78,6 +78,18 @@ def test_successes_come_first_and_in_turn_over_budgets(case):
     assert few == everything[:6]
     groups = {(i.key, i.attack) for i in everything if i.broken}
     assert len({(i.key, i.attack) for i in few}) == min(6, len(groups))
+
+
+def test_progress_is_told_while_replaying(case):
+    classifier, record, samples = case
+    told = []
+    confirm(
+        record, samples, classifier, Echo(classifier.backend), 10,
+        progress=lambda *what: told.append(what),
+    )  # fmt: skip
+    assert (told[0], told[-1]) == ((0, 10, "replaying in echo"), (10, 10, "replaying in echo"))
+    assert len(told) >= 4
+    assert [done for done, _, _ in told] == sorted({done for done, _, _ in told})
 
 
 def _first_replayed(cases):

@@ -9,10 +9,10 @@ import pytest
 import torch
 
 from neurorobust.attacks import ATTACKS
+from neurorobust.budgets import parse_epsilon, parse_flips
 from neurorobust.datasets.base import Dataset
 from neurorobust.errors import BadInput, DatasetError, OutputError
 from neurorobust.evaluation import evaluate, load_samples, read_record
-from neurorobust.evaluation.jobs import parse_epsilon, parse_flips
 from neurorobust.evaluation.projection import project, sift
 from neurorobust.evaluation.seeds import fork
 from neurorobust.evaluation.shard import pack, unpack
@@ -25,7 +25,7 @@ SAMPLES = 150  # three shards, the last one short
 
 
 def card(kind: str = "drive") -> Card:
-    return Card(encoder=EncoderCard(kind=kind), steps=12)
+    return Card(encoder=EncoderCard(kind=kind, mean=0.0, std=1.0), steps=12, readout="count")
 
 
 def dataset(classifier, samples: int = SAMPLES, wrong: int = 10) -> Dataset:
@@ -309,7 +309,14 @@ def test_a_damaged_shard_is_refused(drive, tmp_path):
     [
         ({"seed": 1}, "holds a run with other settings: seed was 0, now 1; --overwrite"),
         ({"epsilons": ["0.2"]}, r'jobs was \["eps=0.1/random"\], now \["eps=0.2/random"\]'),
-        ({"card": Card(encoder=EncoderCard(kind="drive"), steps=9)}, "card.steps was 12, now 9"),
+        (
+            {
+                "card": Card(
+                    encoder=EncoderCard(kind="drive", mean=0.0, std=1.0), steps=9, readout="count"
+                )
+            },
+            "card.steps was 12, now 9",
+        ),
     ],
 )
 def test_other_settings_are_not_resumed(drive, tmp_path, change: dict, message: str):
@@ -368,7 +375,7 @@ def test_an_evaluation_leaves_the_world_as_it_was(drive):
 class Misbehaving:
     """Proposes whatever a function makes of x."""
 
-    name, domain, white_box = "misbehaving", "images", False
+    name, domain, white_box, control = "misbehaving", "images", False, False
 
     def __init__(self, make) -> None:
         self.make = make
@@ -437,6 +444,39 @@ def test_scored_draws_are_fresh_and_stored(spiking, tmp_path):
     assert flips.reshape(SAMPLES, -1).sum(1).max() == 5
     assert record.clean.correct < SAMPLES - 10  # other draws than those that made the labels
     assert "example/eps/input/clean" in samples
+
+
+def test_a_second_draw_is_the_baseline_of_random_encoders(spiking, tmp_path, drive):
+    classifier = spiking("poisson")
+    record = evaluate(
+        classifier, dataset(classifier), card=card("poisson"), epsilons=["0.05"], flips=["20"],
+        attacks=[FAST, "random", "spike-topk", "spike-random"], out=tmp_path,
+    )  # fmt: skip
+    samples = load_samples(tmp_path)
+    label, right = samples["label"], samples["predicted/clean"] == samples["label"]
+    fallen = right & (samples["predicted/redraw"] != label)
+    assert fallen.sum() > 0
+    assert (record.redraw.correct, record.redraw.total) == (fallen.sum(), right.sum())
+    # a control on pixels is one more draw and no part of the worst case; flips redraw nothing
+    robust = record.robust["0.05"]
+    noise = right & (samples["predicted/eps=0.05/random"] == label)
+    assert robust.correct == robust.by_attack["pgd-linf"].correct
+    pgd = right & (samples["predicted/eps=0.05/pgd-linf"] == label)
+    assert (noise & pgd).sum() < robust.correct
+    standing = right.copy()
+    for name in ("spike-topk", "spike-random"):
+        standing &= samples[f"predicted/flips=20/{name}"] == label
+    assert record.robust_flips["20"].correct == standing.sum()
+    assert evaluate(drive, dataset(drive, 20), card=card()).redraw is None
+
+
+def test_controls_alone_are_the_worst_case_of_a_random_encoder(spiking):
+    classifier = spiking("poisson")
+    record = evaluate(
+        classifier, dataset(classifier), card=card("poisson"), epsilons=["0.1"], attacks=["random"]
+    )
+    robust = record.robust["0.1"]
+    assert robust.correct == robust.by_attack["random"].correct < record.clean.correct
 
 
 def test_spike_data_are_attacked_as_they_are(spiking):
@@ -515,6 +555,37 @@ def test_data_that_do_not_fit_are_refused_before_any_work(drive, tmp_path, chang
         evaluate(drive, data, card=card(), out=tmp_path / "run")
     assert isinstance(caught.value, DatasetError | BadInput)
     assert not (tmp_path / "run").exists()
+
+
+def test_spikes_of_another_length_than_the_card_says_are_refused(spiking, tmp_path):
+    classifier = spiking("direct")
+    x = torch.zeros(3, 16, 1, 1, 9, dtype=torch.uint8)
+    data = Dataset("events", "test", x, torch.zeros(3).long(), 4)
+    with pytest.raises(DatasetError, match="events: 9 time steps, the card says 12 steps"):
+        evaluate(classifier, data, card=card("direct"), out=tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+
+
+def test_overwriting_removes_the_old_report_before_any_work(drive, tmp_path):
+    settings = {"card": card(), "out": tmp_path}
+    evaluate(drive, dataset(drive, 5, 0), **settings)
+    (tmp_path / "report.html").write_text("of the old record")
+
+    def stop(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        evaluate(drive, dataset(drive, 6, 0), **settings, overwrite=True, progress=stop)
+    left = sorted(path.name for path in tmp_path.iterdir())
+    assert left == ["settings.json", "shards"]
+
+
+def test_a_record_says_what_is_pending(drive, tmp_path):
+    settings = {"card": card(), "out": tmp_path}
+    record = evaluate(drive, dataset(drive, 5, 0), **settings, pending=("confirmation", "flags"))
+    assert record.pending == ("confirmation", "flags")
+    assert read_record(tmp_path) == record
+    assert evaluate(drive, dataset(drive, 5, 0), card=card()).pending == ()
 
 
 def test_settings_are_readable(finished):

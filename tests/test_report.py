@@ -12,7 +12,8 @@ import numpy as np
 import pytest
 from rich.console import Console
 
-from neurorobust.errors import BadInput, OutputError
+from neurorobust.confirmation import require_identical
+from neurorobust.errors import BadInput, CheckFailed, OutputError
 from neurorobust.files import write_npz
 from neurorobust.records import (
     AttackRate,
@@ -86,6 +87,7 @@ def sample_record(**changes: Any) -> Record:
             dataset="digits",
             encoder=EncoderCard(kind="drive", mean=0.5, std=0.5),
             steps=16,
+            readout="count",
             training={"command": "neurorobust train --network mlp", "seed": 7},
         ),
         "backend": "engine",
@@ -93,10 +95,21 @@ def sample_record(**changes: Any) -> Record:
         "dataset": "digits (test)",
         "seed": 3,
         "attacks": {
-            "pgd-linf": {"domain": "images", "white_box": True, "steps": 40, "step": "2.5 ε / 40"},
-            "random": {"domain": "images", "white_box": False, "draws": 1},
-            "flip-greedy": {"domain": "spikes", "white_box": True, "rounds": 8},
-            "random-flips": {"domain": "spikes", "white_box": False},
+            "pgd-linf": {
+                "domain": "images",
+                "access": "white-box",
+                "control": False,
+                "steps": 40,
+                "step": "2.5 ε / 40",
+            },
+            "random": {"domain": "images", "access": "none", "control": True, "draws": 1},
+            "flip-greedy": {
+                "domain": "spikes",
+                "access": "white-box",
+                "control": False,
+                "rounds": 8,
+            },
+            "random-flips": {"domain": "spikes", "access": "none", "control": True},
         },
         "clean": rate(CLEAN, TOTAL),
         "robust": {
@@ -424,6 +437,70 @@ def test_a_failed_confirmation_is_not_called_confirmed(tmp_path: Path, replayed:
     assert "NOT confirmed" in printed(record)
 
 
+def test_few_samples_that_all_agree_are_confirmed(tmp_path: Path) -> None:
+    """Page, table and exit code follow one predicate, also where fewer exist than asked for."""
+    few = Confirmation(backend="lava", requested=32, replayed=3, identical=3, adversarial=1)
+    assert few.holds
+    require_identical(few)
+    record = sample_record(confirmed=few)
+    _, page = page_of(write_sample(tmp_path, record, NO_EXAMPLES))
+    assert "confirmed replayed inputs, all 3 there were (32 were asked for): confirmed" in page.text
+    assert "not confirmed" not in page.text
+    assert "NOT confirmed" not in printed(record)
+    for change in ({"identical": 2}, {"first_difference": "here"}, {"replayed": 0, "identical": 0}):
+        failed = few.model_copy(update=change)
+        assert not failed.holds
+        assert "NOT confirmed" in printed(sample_record(confirmed=failed))
+        with pytest.raises(CheckFailed, match=r"confirm lava: \d of \d identical"):
+            require_identical(failed)
+
+
+def test_without_attacks_no_check_is_claimed() -> None:
+    bare = {"robust": {}, "robust_flips": {}, "attacks": {}, "comparison": (), "confirmed": None}
+    lines = " ".join(printed(sample_record(**bare)).split())
+    assert "red flags not attacked: nothing was looked for" in lines
+    assert "none raised" not in lines
+    assert "red flags none raised" in " ".join(printed(sample_record()).split())
+
+
+def test_transfer_is_said_to_be_no_part_of_the_worst_case(whole: tuple[str, Page]) -> None:
+    said = "what carries over from float is no part of them."
+    assert said in whole[1].text
+    assert said in " ".join(printed(sample_record()).split())
+    alone = sample_record(comparison=())
+    assert said not in " ".join(printed(alone).split())
+
+
+def test_the_redraw_baseline_stands_beside_the_results(
+    whole: tuple[str, Page], tmp_path: Path
+) -> None:
+    again = sample_record(redraw=rate(31, CLEAN))
+    _, page = page_of(write_sample(tmp_path, again, NO_EXAMPLES))
+    results = page.text[page.text.index("Results") : page.text.index("How accuracy falls")]
+    assert "drawn again, no attack (baseline) 3.2 % 2.3 to 4.5 % 31 of 973" in results
+    for text in (results, " ".join(printed(again).split())):
+        assert "without any attack, broke 31 of the 973 inputs answered correctly (3.2 %" in text
+        assert "Controls are no part of the worst case there" in text
+    for text in (whole[1].text, printed(sample_record())):
+        assert "drawn again" not in text
+
+
+@pytest.mark.parametrize(
+    ("pending", "message"),
+    [
+        (("confirmation",), "unfinished: confirmation still to come; run the evaluation again"),
+        (("comparison", "flags"), "unfinished: comparison and flags still to come; run the"),
+    ],
+)
+def test_an_unfinished_record_gets_no_page(
+    tmp_path: Path, pending: tuple[str, ...], message: str
+) -> None:
+    directory = write_sample(tmp_path, sample_record(pending=pending))
+    with pytest.raises(BadInput, match=f"{message}.* with --resume"):
+        write_report(directory)
+    assert not (directory / "report.html").exists()
+
+
 @pytest.mark.parametrize(
     ("broken", "p", "said"),
     [
@@ -442,7 +519,7 @@ def test_the_two_by_two_is_explained(
 
 
 def test_membranes_are_drawn_where_they_are_read(tmp_path: Path) -> None:
-    card = Card(encoder=EncoderCard(kind="drive"), steps=16, readout="membrane")
+    card = Card(encoder=EncoderCard(kind="drive", mean=0.0, std=1.0), steps=16, readout="membrane")
     _, page = page_of(write_sample(tmp_path, sample_record(card=card)))
     assert "Membranes, attacked" in page.text
     assert "Output, attacked" not in page.text
@@ -468,7 +545,7 @@ def test_hostile_words_are_shown_not_run(tmp_path: Path) -> None:
         target=hostile,
         dataset=hostile,
         flags=(hostile,),
-        attacks={hostile: {hostile: hostile, "white_box": False}},
+        attacks={hostile: {hostile: hostile, "access": "none"}},
         robust={
             "0.1": worst(pgd_linf=attacked(900)).model_copy(
                 update={"by_attack": {hostile: attacked(900)}}

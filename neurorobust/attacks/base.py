@@ -18,12 +18,14 @@ class Attack(Protocol):
     Attributes:
         name: its name on the command line and in records.
         domain: `images` (takes `ImageBudget`) or `spikes` (takes `SpikeBudget`).
-        white_box: needs a differentiable backend.
+        white_box: knows the network; needs a differentiable backend.
+        control: blind noise, there to be beaten.
     """
 
     name: str
     domain: str
     white_box: bool
+    control: bool
 
     def __call__(
         self,
@@ -53,10 +55,18 @@ class GradientAttack(Attack, Protocol):
 
 
 def settings(attack: Attack) -> dict[str, Any]:
-    """What a record says of an attack: its domain, its access and its parameters."""
+    """What a record says of an attack: its domain, its access and its parameters.
+
+    access: `white-box`, or `none` (knows nothing of the network and asks it nothing).
+    """
     parameters: dict[str, Any] = (
         dataclasses.asdict(attack)
         if dataclasses.is_dataclass(attack) and not isinstance(attack, type)
         else {}
     )
-    return {"domain": attack.domain, "white_box": attack.white_box, **parameters}
+    return {
+        "domain": attack.domain,
+        "access": "white-box" if attack.white_box else "none",
+        "control": attack.control,
+        **parameters,
+    }

@@ -24,6 +24,7 @@ class UniformNoise:
     name = "random"
     domain = "images"
     white_box = False
+    control = True
 
     def __call__(
         self,

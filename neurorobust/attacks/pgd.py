@@ -48,6 +48,7 @@ class PgdLinf:
     name = "pgd-linf"
     domain = "images"
     white_box = True
+    control = False
 
     def __call__(
         self,

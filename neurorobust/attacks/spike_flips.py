@@ -38,6 +38,7 @@ class SpikeTopK:
     name = "spike-topk"
     domain = "spikes"
     white_box = True
+    control = False
 
     def __call__(
         self,
@@ -87,6 +88,7 @@ class SpikeRandom:
     name = "spike-random"
     domain = "spikes"
     white_box = False
+    control = True
 
     def __call__(
         self,

@@ -25,6 +25,7 @@ def compare(
     data_dir: options.DataDir = None,
     download: options.Download = False,
     limit: options.Limit = None,
+    bin_us: options.BinUs = None,
     out: options.Out = None,
     seed: options.Seed = 0,
     backend: options.Backend = "engine",
@@ -34,7 +35,7 @@ def compare(
     as_json: options.Json = False,
 ) -> None:
     """The 2x2 that quantisation hides: attacks crafted on float / deployed, scored on both."""
-    with session(as_json) as output:
+    with session(as_json, resumable=out is not None) as output:
         if not options.names(eps):
             raise BadInput("--eps: no budget given")
         network = options.network(model)
@@ -47,7 +48,7 @@ def compare(
             against=float_classifier(run, network),
             command=command_line(),
         )
-        data = options.load(network, dataset, data_dir, download, limit)
+        data = options.load(network, dataset, data_dir, download, limit, bin_us)
         with output.progress() as bars:
             record = assess(network, data, question, out, resume, overwrite, bars)
         output.result(**summary(record, out))

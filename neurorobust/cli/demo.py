@@ -22,7 +22,7 @@ def demo(
     as_json: options.Json = False,
 ) -> None:
     """Bundled digits: train, export, check parity, attack, compare with float, confirm in Lava."""
-    with session(as_json) as output:
+    with session(as_json, resumable=True) as output:
         with output.progress() as bars:
             record = run_demo(out, seed, resume, overwrite, bars.say, bars, command_line())
         output.result(**summary(record, out))

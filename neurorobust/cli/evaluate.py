@@ -23,6 +23,7 @@ def evaluate(
     data_dir: options.DataDir = None,
     download: options.Download = False,
     limit: options.Limit = None,
+    bin_us: options.BinUs = None,
     attacks: Annotated[str, typer.Option(help="Names with commas between, or none.")] = "none",
     eps: Annotated[str, typer.Option(help="Pixel budgets: 0.05,0.1 or 8/255.")] = "",
     flips: Annotated[str, typer.Option(help="Spike budgets: 10,50.")] = "",
@@ -44,7 +45,7 @@ def evaluate(
     as_json: options.Json = False,
 ) -> None:
     """Score a deployed network, attack it, score it again, and let Lava confirm."""
-    with session(as_json) as output:
+    with session(as_json, resumable=out is not None) as output:
         question = Question(
             attacks=options.names("" if attacks == "none" else attacks),
             epsilons=options.names(eps),
@@ -58,7 +59,7 @@ def evaluate(
         network = options.network(
             model, card, encoder, steps, mean, std, gain, readout, logit_scale
         )
-        data = options.load(network, dataset, data_dir, download, limit)
+        data = options.load(network, dataset, data_dir, download, limit, bin_us)
         with output.progress() as bars:
             record = assess(network, data, question, out, resume, overwrite, bars)
         output.result(**summary(record, out))

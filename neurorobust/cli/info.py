@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 from rich.table import Table
 
 from neurorobust import netx
@@ -18,7 +20,7 @@ def models(as_json: options.Json = False) -> None:
         rows = []
         for entry in catalogue().values():
             model = netx.read(entry.path)
-            sizes = "-".join(str(layer.shape[0]) for layer in model.spiking_layers)
+            sizes = "-".join(str(math.prod(layer.shape)) for layer in model.spiking_layers)
             shape = "x".join(str(size) for size in model.input_shape)
             table.add_row(entry.name, entry.origin, sizes, shape, entry.about)
             rows.append(

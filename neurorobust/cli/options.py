@@ -32,6 +32,7 @@ DataDir = Annotated[Path | None, typer.Option(help="Where the data sets lie (tor
 Download = Annotated[
     bool, typer.Option("--download", help="Fetch a missing set through torchvision.")
 ]
+BinUs = Annotated[int | None, typer.Option(help="Event files: width of a step in µs.", min=1)]
 Limit = Annotated[int | None, typer.Option(help="The first N samples, in the set's order.", min=1)]
 
 CardFile = Annotated[Path | None, typer.Option("--card", help="card.json for this network.")]
@@ -57,6 +58,7 @@ def load(
     data_dir: Path | None,
     download: bool,
     limit: int | None,
+    bin_us: int | None = None,
 ) -> Dataset:
     """The test split of the set that is named, or else of the one on the network's card.
 
@@ -66,7 +68,9 @@ def load(
     chosen = name or network.card.dataset
     if chosen is None:
         raise DatasetError("--dataset: not given, and the card names none")
-    return datasets.load(chosen, "test", data_dir, download, limit, steps=network.card.steps)
+    return datasets.load(
+        chosen, "test", data_dir, download, limit, steps=network.card.steps, bin_us=bin_us
+    )
 
 
 def network(
@@ -96,7 +100,7 @@ def network(
         try:
             card = resolve(reference).card
         except CardError:
-            if encoder is None or steps is None:
+            if None in (encoder, steps, readout):
                 raise
     fields = {} if card is None else card.model_dump()
     fields = {**fields, **changes, "encoder": {**fields.get("encoder", {}), **changes_inside}}

@@ -6,9 +6,10 @@ import json
 import os
 import shlex
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, ClassVar
 
 import typer
 from rich.console import Console
@@ -25,6 +26,7 @@ from rich.progress import (
 from neurorobust.errors import NeuroRobustError
 
 INTERRUPTED = 130  # 128 + SIGINT, the shell's convention
+LINE_EVERY_S = 20.0  # progress where there is no terminal
 
 
 class Output:
@@ -34,7 +36,10 @@ class Output:
     descriptor 1; only the result reaches stdout.
     """
 
+    begun: ClassVar[bool] = False  # a command took over: what it printed is the answer
+
     def __init__(self, as_json: bool) -> None:
+        Output.begun = True
         self.as_json = as_json
         self.console = Console(stderr=as_json, highlight=False)
         self.json: dict[str, Any] = {}
@@ -54,31 +59,45 @@ class Output:
 
 
 class Bars:
-    """A callback `(done, total, what)`: one bar for each piece of work, one piece after another."""
+    """A callback `(done, total, what)`: one bar for each piece of work, one piece after another.
+
+    Where stderr is no terminal, a line now and then instead.
+    """
 
     def __init__(self) -> None:
+        self._console = Console(stderr=True)
         self._display = Progress(
             TextColumn("{task.description}"),
             BarColumn(bar_width=30),
             MofNCompleteColumn(),
             TimeElapsedColumn(),
             TimeRemainingColumn(),
-            console=Console(stderr=True),
+            console=self._console,
         )
         self._task: TaskID | None = None
         self._at = (0, 0)
+        self._said = -LINE_EVERY_S
 
     def __call__(self, done: int, total: int, what: str) -> None:
         """Move the bar; another total, or less done than before, begins a new piece of work."""
-        if self._task is None or self._at[1] != total or done < self._at[0]:
+        new = self._at[1] != total or done < self._at[0]
+        if not self._console.is_terminal:
+            if new or time.monotonic() - self._said >= LINE_EVERY_S:
+                self._said = time.monotonic()
+                print(f"{what}: {done} of {total}", file=sys.stderr, flush=True)
+        elif self._task is None or new:
             self._display.start()
+            if self._task is not None:  # it may have stopped early: its clock ends here
+                self._display.update(self._task, total=self._at[0] or None)
+                self._display.stop_task(self._task)
             self._task = self._display.add_task(what, total=total)
         self._at = (done, total)
-        self._display.update(self._task, completed=done, description=what)
+        if self._task is not None:
+            self._display.update(self._task, completed=done, description=what)
 
     def say(self, line: str) -> None:
         """A line above the bars."""
-        self._display.console.print(line, highlight=False)
+        self._console.print(line, highlight=False)
 
     def stop(self) -> None:
         """Leave the bars as they stand."""
@@ -92,8 +111,10 @@ def command_line() -> str:
 
 
 @contextmanager
-def session(as_json: bool) -> Iterator[Output]:
+def session(as_json: bool, resumable: bool = False) -> Iterator[Output]:
     """One command: raised project errors become one line on stderr and the exit code of their kind.
+
+    `resumable`: what an interrupted command did so far is kept.
 
     With `--json` an error is also the one object on stdout: `{"error": ..., "exit_code": ...}`.
     """
@@ -111,7 +132,8 @@ def session(as_json: bool) -> Iterator[Output]:
         except KeyboardInterrupt:
             code = INTERRUPTED
             output.json = {"error": "interrupted", "exit_code": code}
-            print("neurorobust: interrupted; --resume goes on from here", file=sys.stderr)
+            hint = "; --resume goes on from here" if resumable else ""
+            print(f"neurorobust: interrupted{hint}", file=sys.stderr)
         if as_json:
             with os.fdopen(os.dup(stdout), "w", encoding="utf-8") as stream:
                 stream.write(json.dumps(output.json, allow_nan=False) + "\n")

@@ -14,7 +14,7 @@ from neurorobust import models
 from neurorobust.backends.base import Backend
 from neurorobust.cli import options
 from neurorobust.cli.output import session
-from neurorobust.errors import BadInput, CheckFailed
+from neurorobust.errors import CheckFailed
 from neurorobust.models import locate_model, open_backend
 from neurorobust.netx.model import NetxModel
 from neurorobust.parity import parity as check_parity
@@ -30,7 +30,9 @@ def parity(
     dataset: options.DatasetName = None,
     data_dir: options.DataDir = None,
     download: options.Download = False,
+    bin_us: options.BinUs = None,
     limit: Annotated[int, typer.Option(help="Samples compared.", min=1)] = 16,
+    random: Annotated[bool, typer.Option("--random", help="Random inputs, no data set.")] = False,
     seed: options.Seed = 0,
     device: options.Device = "cpu",
     as_json: options.Json = False,
@@ -38,8 +40,8 @@ def parity(
     """Compare SLAYER, reference, engine or Lava layer by layer; exit 1 where they differ.
 
     FIRST as a run directory is SLAYER's own quantised forward; as a .net file it is the reference.
-    SECOND runs on --backend. Inputs are the data set's first samples (of the card, or --dataset);
-    without either, random inputs.
+    SECOND runs on --backend. Inputs are the first samples of --dataset or of the card's data set;
+    with --random, inputs that nobody chose.
     """
     with session(as_json) as output:
         model = locate_model(second)
@@ -47,15 +49,21 @@ def parity(
             _first(first, model) as left,
             open_backend(backend, model, device) as right,
         ):
-            inputs = _inputs(second, model, dataset, data_dir, download, limit, seed)
-            variables = VARIABLES if Path(first).suffix == ".net" else ("spikes",)
-            result = check_parity(left, right, inputs, variables=variables)
-        output.result(**result.model_dump(mode="json"))
+            generator = torch.Generator().manual_seed(seed)
+            if random:
+                source, inputs = "random", random_inputs(model, limit, generator)
+            else:
+                network = options.network(second)
+                data = options.load(network, dataset, data_dir, download, limit, bin_us)
+                x, _ = data.batch(0, limit)
+                source, inputs = data.name, models.encoder(network.card, model).encode(x, generator)
+            result = check_parity(left, right, inputs, variables=VARIABLES)
+        output.result(**result.model_dump(mode="json"), inputs=source)
         what = ", ".join(result.variables)
         if result.identical:
             output.console.print(
-                f"identical: {result.first} and {result.second}, {result.samples} samples, "
-                f"layers {', '.join(str(number) for number in result.layers)} ({what})"
+                f"identical: {result.first} and {result.second}, {result.samples} samples "
+                f"of {source}, layers {', '.join(str(number) for number in result.layers)} ({what})"
             )
         else:
             raise CheckFailed(f"not identical: {result.first_difference}")
@@ -71,29 +79,6 @@ def _first(reference: str, model: NetxModel) -> Iterator[Backend]:
     from neurorobust.training import load_run
 
     yield SlayerBackend(load_run(Path(reference))[0], precision="quantised")
-
-
-def _inputs(
-    reference: str,
-    model: NetxModel,
-    dataset: str | None,
-    data_dir: Path | None,
-    download: bool,
-    limit: int,
-    seed: int,
-) -> Inputs:
-    """What the network is fed: encoded samples, or random inputs where no card names data."""
-    generator = torch.Generator().manual_seed(seed)
-    try:
-        network = options.network(reference)
-    except BadInput:
-        if dataset is not None:
-            raise
-        return random_inputs(model, limit, generator)
-    if dataset is None and network.card.dataset != "digits" and data_dir is None:
-        return random_inputs(model, limit, generator, network.card.steps)
-    x, _ = options.load(network, dataset, data_dir, download, limit).batch(0, limit)
-    return models.encoder(network.card, model).encode(x, generator)
 
 
 def random_inputs(

@@ -38,6 +38,7 @@ def run(
             raise OutputError(f"{out}: exists already; --overwrite replaces it")
         network = locate_model(model)
         inputs = read_inputs(source)
+        files.probe(out.parent)
         layers = [layer.number for layer in network.spiking_layers] if record else []
         if record and not isinstance(inputs, Drive) and network.input_layer is not None:
             layers = layers[1:]  # spikes go to the first synapse: the input layer does not run

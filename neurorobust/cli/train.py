@@ -7,11 +7,13 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
+from pydantic import ValidationError
 
 from neurorobust import datasets
 from neurorobust.cli import options
 from neurorobust.cli.output import command_line, session
 from neurorobust.errors import BadInput
+from neurorobust.networks import NetworkSpec
 
 
 def train(
@@ -27,6 +29,7 @@ def train(
     lr: Annotated[float | None, typer.Option(help="Adam's rate at the start.")] = None,
     patience: Annotated[int | None, typer.Option(min=1, help="Early stopping, epochs.")] = None,
     limit: Annotated[int | None, typer.Option(min=1, help="Training samples used.")] = None,
+    bin_us: options.BinUs = None,
     seed: options.Seed = 0,
     device: options.Device = "cpu",
     resume: options.Resume = False,
@@ -34,20 +37,18 @@ def train(
     as_json: options.Json = False,
 ) -> None:
     """Train a quantised CUBA network with SLAYER; the best validation epoch is kept."""
-    with session(as_json) as output:
+    with session(as_json, resumable=True) as output:
         from neurorobust.training import load_run, recipe
         from neurorobust.training import train as train_network
         from neurorobust.training.recipes import DATASETS
 
         example = None
         if dataset not in DATASETS:
-            example = datasets.load(dataset, "train", data_dir, download, steps=steps)
+            example = datasets.load(
+                dataset, "train", data_dir, download, steps=steps, bin_us=bin_us
+            )
         spec, chosen = recipe(network, dataset, example)
-        fields: dict[str, Any] = spec.model_dump()
-        fields.update(_given(encoder=encoder, steps=steps))
-        if fields["encoder"] not in ("drive", "poisson", "direct"):
-            raise BadInput(f"--encoder {encoder}: unknown, known: drive, poisson, direct")
-        spec = type(spec).model_validate(fields)
+        spec = changed(spec, encoder=encoder, steps=steps)
         chosen = replace(
             chosen,
             seed=seed,
@@ -62,6 +63,7 @@ def train(
                 chosen,
                 data_dir=data_dir,
                 download=download,
+                bin_us=bin_us,
                 resume=resume,
                 overwrite=overwrite,
                 progress=bars,
@@ -80,6 +82,20 @@ def train(
             f"{out}: {card.training['epochs']} epochs, best {card.training['best_epoch']}, "
             f"validation {best['correct']}/{best['total']}, {report['seconds']:.0f} s"
         )
+
+
+def changed(spec: NetworkSpec, **values: Any) -> NetworkSpec:
+    """The spec with what the command line gives.
+
+    Raises:
+        BadInput: a value that no network can have; names the field.
+    """
+    try:
+        return NetworkSpec.model_validate({**spec.model_dump(), **_given(**values)})
+    except ValidationError as error:
+        first = error.errors()[0]
+        field = ".".join(str(part) for part in first["loc"]) or "network"
+        raise BadInput(f"train: {field}: {first['msg']}") from error
 
 
 def _given(**values: Any) -> dict[str, Any]:

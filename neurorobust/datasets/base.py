@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -44,6 +46,12 @@ class Dataset:
         if self.domain == "images":
             x = x.to(torch.float32) / 255 if x.dtype == torch.uint8 else x.to(torch.float32)
         return x, self.y[start:stop]
+
+    def digest(self) -> str:
+        """SHA-256 of samples and labels, in hex: what a resumed run must agree with."""
+        digest = hashlib.sha256(np.ascontiguousarray(self.x.numpy()).data)
+        digest.update(np.ascontiguousarray(self.y.numpy()).data)
+        return digest.hexdigest()
 
     def limited(self, limit: int | None) -> Dataset:
         """The first `limit` samples."""

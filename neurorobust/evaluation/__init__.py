@@ -12,8 +12,10 @@ an attack's name; build them, never split them. First axis: samples, in the set'
     projected/<key>/<attack>     bool [N]; the proposal lay outside the budget
     zero_gradient/<attack>       bool [N]; the whole gradient is zero at the clean point
 
-for random encoders also the spikes drawn for the scored queries, so that others can replay them:
+for random encoders also the baseline, and the spikes drawn for the scored queries, so that others
+can replay them:
 
+    predicted/redraw             int64 [N]; of a second clean draw: what chance alone changes
     drawn_shape                  int64 [4]; C, H, W, T
     drawn/clean                  uint8 [N, bytes]; `np.packbits` of each sample's spikes
     drawn/<key>/<attack>         likewise; for eps keys (of flips keys the adversarial is the input)
@@ -29,6 +31,14 @@ and, for `<group>` eps or flips where anything was broken, up to six examples (f
 """
 
 from neurorobust.evaluation.evaluate import Progress, check_fit, evaluate
-from neurorobust.evaluation.store import load_samples, read_record, write_record
+from neurorobust.evaluation.store import REPORT_FILE, load_samples, read_record, write_record
 
-__all__ = ["Progress", "check_fit", "evaluate", "load_samples", "read_record", "write_record"]
+__all__ = [
+    "REPORT_FILE",
+    "Progress",
+    "check_fit",
+    "evaluate",
+    "load_samples",
+    "read_record",
+    "write_record",
+]

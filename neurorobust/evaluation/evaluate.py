@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import tempfile
 import time
 from collections.abc import Callable, Sequence
@@ -21,7 +20,7 @@ from neurorobust.evaluation.jobs import Job, plan
 from neurorobust.evaluation.seeds import fork
 from neurorobust.evaluation.shard import SHARD, Arrays, evaluate_shard
 from neurorobust.evaluation.store import Store, read_record
-from neurorobust.evaluation.summary import SMALL, clean_rate, robust_rates
+from neurorobust.evaluation.summary import SMALL, clean_rate, redraw_rate, robust_rates
 from neurorobust.models import TARGETS
 from neurorobust.provenance import now, provenance
 from neurorobust.records import Card, Record
@@ -44,6 +43,7 @@ def evaluate(
     overwrite: bool = False,
     progress: Progress | None = None,
     command: str = "",
+    pending: tuple[str, ...] = (),
 ) -> Record:
     """How many samples a network gets right, clean and under attack.
 
@@ -64,24 +64,27 @@ def evaluate(
         overwrite: remove what lies in `out`.
         progress: told (done, total, what) after every job of every shard.
         command: the command line, for the record.
+        pending: what the caller will still add to the record, in words: it stays marked as
+            unfinished until it is written without them.
 
     Raises:
         BadInput: settings that contradict each other, the network or the data (before any work).
         OutputError: `out` cannot be written, or already holds a result (before any work).
     """
     jobs = plan(epsilons, flips, attacks)
-    check_fit(classifier, dataset)
+    check_fit(classifier, dataset, card)
     _check_jobs(classifier, dataset, jobs)
     wanted = _settings(classifier, dataset, card, jobs, seed)
+    asked = (classifier, dataset, card, model, jobs, seed)
     if out is None:
         with tempfile.TemporaryDirectory(prefix="neurorobust-") as folder:
             store = Store(Path(folder), wanted, resume=False, overwrite=False)
-            return _run(classifier, dataset, card, model, jobs, seed, store, progress, command)
+            return _run(*asked, store, progress, command, pending)
     store = Store(out, wanted, resume, overwrite)
     if store.finished:
         store.clean_up()
         return read_record(out)
-    return _run(classifier, dataset, card, model, jobs, seed, store, progress, command)
+    return _run(*asked, store, progress, command, pending)
 
 
 def _run(
@@ -94,6 +97,7 @@ def _run(
     store: Store,
     progress: Progress | None,
     command: str,
+    pending: tuple[str, ...],
 ) -> Record:
     started, clock = now(), time.perf_counter()
     shards = -(-len(dataset) // SHARD)
@@ -127,19 +131,26 @@ def _run(
         seed=seed,
         attacks={job.attack.name: settings(job.attack) for job in jobs},
         clean=clean_rate(arrays),
+        redraw=redraw_rate(arrays),
         robust=robust_rates(arrays, jobs, "eps"),
         robust_flips=robust_rates(arrays, jobs, "flips"),
+        pending=pending,
         provenance=provenance(command, started, time.perf_counter() - clock),
     )
     store.finish(shards, extra, record)
     return record
 
 
-def check_fit(classifier: Classifier, dataset: Dataset) -> None:
+def check_fit(classifier: Classifier, dataset: Dataset, card: Card | None = None) -> None:
     """Refuse data that the classifier cannot be asked about.
 
+    Args:
+        classifier: the target.
+        dataset: what it is asked.
+        card: of the model; data that are spikes must have as many time steps as it says.
+
     Raises:
-        DatasetError: empty, of the wrong kind, or with a label that no output stands for.
+        DatasetError: empty, of the wrong kind or length, or with a label that no output stands for.
         BadInput: the encoder refuses the first sample.
     """
     name, outputs = dataset.name, classifier.backend.model.outputs
@@ -149,6 +160,10 @@ def check_fit(classifier: Classifier, dataset: Dataset) -> None:
         raise DatasetError(
             f"{name}: holds {dataset.domain}, encoder {classifier.encoder.name} takes "
             f"{classifier.encoder.domain}"
+        )
+    if card is not None and dataset.domain == "spikes" and dataset.x.shape[-1] != card.steps:
+        raise DatasetError(
+            f"{name}: {dataset.x.shape[-1]} time steps, the card says {card.steps} steps"
         )
     largest = int(dataset.y.max())
     if largest >= outputs:
@@ -176,8 +191,6 @@ def _settings(
     classifier: Classifier, dataset: Dataset, card: Card, jobs: tuple[Job, ...], seed: int
 ) -> dict[str, Any]:
     """What a run must share with the one it resumes."""
-    digest = hashlib.sha256(np.ascontiguousarray(dataset.x.numpy()).data)
-    digest.update(np.ascontiguousarray(dataset.y.numpy()).data)
     return {
         "version": __version__,
         "model": classifier.backend.model.sha256,
@@ -185,7 +198,7 @@ def _settings(
         "dataset": dataset.name,
         "split": dataset.split,
         "samples": len(dataset),
-        "data": digest.hexdigest(),
+        "data": dataset.digest(),
         "seed": seed,
         "jobs": [job.name for job in jobs],
         "attacks": {job.attack.name: settings(job.attack) for job in jobs},

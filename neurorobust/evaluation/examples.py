@@ -22,11 +22,11 @@ MOST = 6
 
 
 def choose(arrays: dict[str, Any], jobs: tuple[Job, ...], kind: str) -> list[tuple[int, Job]]:
-    """Up to six broken samples: smallest budget first, white-box attacks before controls."""
+    """Up to six broken samples: smallest budget first, attacks before controls."""
     chosen: dict[int, Job] = {}
     ranked = sorted(
         (job for job in jobs if job.kind == kind),
-        key=lambda job: (job.value, not job.attack.white_box),
+        key=lambda job: (job.value, job.attack.control),
     )
     for job in ranked:
         for index in np.flatnonzero(broken(arrays, job)).tolist():

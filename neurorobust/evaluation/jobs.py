@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from neurorobust.attacks import Attack, find
+from neurorobust.budgets import parse_epsilon, parse_flips
 from neurorobust.errors import BadInput
 from neurorobust.types import Budget, ImageBudget, SpikeBudget
 
@@ -42,37 +43,6 @@ class Job:
     def budget(self) -> Budget:
         """The budget the attack is given."""
         return ImageBudget(self.value) if self.kind == "eps" else SpikeBudget(int(self.value))
-
-
-def parse_epsilon(text: str) -> float:
-    """`0.1` or `8/255`, in pixel units.
-
-    Raises:
-        BadInput: not a number, NaN, or outside [0, 1].
-    """
-    above, slash, below = text.partition("/")
-    try:
-        value = float(above) / float(below) if slash else float(above)
-    except (ValueError, ZeroDivisionError):
-        raise BadInput(f"eps {text!r}: not a number, need for example 0.1 or 8/255") from None
-    if not 0 <= value <= 1:
-        raise BadInput(f"eps {text!r}: outside [0, 1] (pixel units, before any normalisation)")
-    return value
-
-
-def parse_flips(text: str) -> int:
-    """`10`.
-
-    Raises:
-        BadInput: not a whole number, or below 0.
-    """
-    try:
-        value = int(text)
-    except ValueError:
-        raise BadInput(f"flips {text!r}: not a whole number") from None
-    if value < 0:
-        raise BadInput(f"flips {text!r}: below 0")
-    return value
 
 
 def plan(

@@ -54,6 +54,8 @@ def evaluate_shard(
         arrays["predicted/clean"] = clean.numpy()
         if drawn is not None:
             arrays["drawn/clean"] = pack(drawn)
+            again, _ = score(classifier, x, fork(seed, number, "redraw"))
+            arrays["predicted/redraw"] = again.numpy()
         tick("clean")
         view: tuple[Classifier, Tensor] | None = None
         for job in jobs:

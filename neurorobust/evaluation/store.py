@@ -26,6 +26,7 @@ from neurorobust.evaluation.shard import Arrays
 from neurorobust.records import Record
 
 RECORD, SAMPLES, SETTINGS, SHARDS = "record.json", "samples.npz", "settings.json", "shards"
+REPORT_FILE = "report.html"  # written by `neurorobust.report`, removed with what it shows
 EPOCH = (1980, 1, 1, 0, 0, 0)  # zip entries carry no time: the same samples are the same bytes
 
 
@@ -143,7 +144,7 @@ class Store:
     def clean_up(self) -> None:
         """Remove the shards, and what a killed run left half written."""
         shutil.rmtree(self.shards, ignore_errors=True)
-        for name in (RECORD, SAMPLES, SETTINGS):
+        for name in (RECORD, SAMPLES, SETTINGS, REPORT_FILE):
             for half in self.out.glob(f".{name}.*"):
                 half.unlink()
 
@@ -167,8 +168,12 @@ class Store:
             raise OutputError(f"{self.out}: cannot be written: {error.strerror}") from error
 
     def _clear(self) -> None:
-        for name in (RECORD, SAMPLES, SETTINGS):
-            (self.out / name).unlink(missing_ok=True)
+        for name in (REPORT_FILE, RECORD, SAMPLES, SETTINGS):
+            try:
+                (self.out / name).unlink(missing_ok=True)
+            except OSError as error:
+                message = f"{self.out / name}: cannot be removed: {error.strerror}"
+                raise OutputError(message) from error
         self.clean_up()
 
     def _compare(self, settings: Mapping[str, Any]) -> None:

@@ -30,8 +30,20 @@ def clean_rate(arrays: dict[str, Any]) -> Rate:
     return rate(int(right.sum()), len(right))
 
 
+def redraw_rate(arrays: dict[str, Any]) -> Rate | None:
+    """Broken by a second draw alone, among the samples right when clean; None: nothing is drawn."""
+    if "predicted/redraw" not in arrays:
+        return None
+    right = clean_correct(arrays)
+    fallen = right & (arrays["predicted/redraw"] != arrays["label"])
+    return rate(int(fallen.sum()), int(right.sum()))
+
+
 def robust_rates(arrays: dict[str, Any], jobs: tuple[Job, ...], kind: str) -> dict[str, RobustRate]:
     """For each budget of a kind (as typed): right when clean and under every attack.
+
+    Where every query draws afresh (images into a random encoder) each attack is also one more
+    draw: controls are left out there, unless nothing else was tried.
 
     Args:
         arrays: those named in `SMALL`, of all samples.
@@ -43,7 +55,9 @@ def robust_rates(arrays: dict[str, Any], jobs: tuple[Job, ...], kind: str) -> di
     for typed in dict.fromkeys(job.typed for job in jobs if job.kind == kind):
         asked = [job for job in jobs if (job.kind, job.typed) == (kind, typed)]
         standing = right.copy()
-        for job in asked:
+        attacks = [job for job in asked if not job.attack.control]
+        redrawn = kind == "eps" and "predicted/redraw" in arrays
+        for job in attacks if redrawn and attacks else asked:
             standing &= ~broken(arrays, job)
         worst = rate(int(standing.sum()), len(right))
         rates[typed] = RobustRate(

@@ -10,14 +10,16 @@ from pathlib import Path
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup, escape
 
+from neurorobust.budgets import parse_budget
 from neurorobust.checks import looked_for
-from neurorobust.evaluation import read_record
+from neurorobust.errors import BadInput
+from neurorobust.evaluation import REPORT_FILE, read_record
 from neurorobust.files import write_text
 from neurorobust.records import Record, RobustRate
 from neurorobust.report import figures, panels, sentences, words
 from neurorobust.report.samples import Example, read_examples
 
-SAMPLES_FILE, REPORT_FILE = "samples.npz", "report.html"
+SAMPLES_FILE = "samples.npz"
 RASTERS = 2  # examples drawn as rasters, per group
 UNIT = re.compile(r"([\d.,]+ %|[\d.]+ to [\d.]+ %|ε = [\d./]+|p [=<] [\d.]+)")
 
@@ -26,6 +28,7 @@ UNIT = re.compile(r"([\d.,]+ %|[\d.]+ to [\d.]+ %|ε = [\d./]+|p [=<] [\d.]+)")
 class Family:
     """One kind of budget with its results: ε of pictures or flips of spikes."""
 
+    kind: str
     symbol: str
     place: str
     caption: str
@@ -47,10 +50,16 @@ def write_report(directory: Path) -> Path:
         the path of the page.
 
     Raises:
-        BadInput: a file is missing, damaged, or does not follow the schema.
+        BadInput: a file is missing, damaged, or does not follow the schema; or the evaluation was
+            interrupted before the record was complete.
         OutputError: the page cannot be written.
     """
     record = read_record(directory)
+    if record.pending:
+        raise BadInput(
+            f"{directory}: unfinished: {words.listed(list(record.pending))} still to come; run the "
+            "evaluation again with --resume"
+        )
     examples = read_examples(directory / SAMPLES_FILE)
     path = directory / REPORT_FILE
     write_text(path, render(record, examples))
@@ -72,7 +81,6 @@ def render(record: Record, examples: Sequence[Example] = ()) -> str:
         "count": words.count,
         "share": words.share,
         "duration": words.duration,
-        "is_control": words.is_control,
         "settings": words.settings,
         "unbroken": unbroken,
         "places": lambda value: f"{100 * value:.2f}",
@@ -82,6 +90,8 @@ def render(record: Record, examples: Sequence[Example] = ()) -> str:
     return environment.get_template("template.html.j2").render(
         record=record,
         verdict=sentences.verdict(record),
+        redrawn=sentences.redrawn(record),
+        transfer=sentences.TRANSFER,
         checks=looked_for(record),
         families=families(record),
         on_a_simulator=record.backend != "loihi2",
@@ -104,7 +114,7 @@ def render(record: Record, examples: Sequence[Example] = ()) -> str:
             for comparison in record.comparison
         ],
         confirmation=record.confirmed and sentences.confirmation(record.confirmed),
-        confirmed=record.confirmed and sentences.is_confirmed(record.confirmed),
+        confirmed=record.confirmed and record.confirmed.holds,
     )
 
 
@@ -117,6 +127,7 @@ def families(record: Record) -> list[Family]:
     """The kinds of budget that were tried."""
     kinds = (
         (
+            "eps",
             "ε",
             "ε",
             "ε = {}",
@@ -125,6 +136,7 @@ def families(record: Record) -> list[Family]:
         ),
         (
             "flips",
+            "flips",
             "the number of flips",
             "{} flips",
             record.robust_flips,
@@ -132,14 +144,15 @@ def families(record: Record) -> list[Family]:
         ),
     )
     found = []
-    for symbol, grows, place, rates, caption in kinds:
+    for kind, symbol, grows, place, rates, caption in kinds:
         if not rates:
             continue
-        rows = words.by_strength(rates)
+        rows = words.by_strength(rates, kind)
         attacks = list(dict.fromkeys(name for _, rate in rows for name in rate.by_attack))
-        lines = _lines(record, rows, attacks)
+        lines = _lines(record, kind, rows, attacks)
         found.append(
             Family(
+                kind=kind,
                 symbol=symbol,
                 place=place,
                 caption=caption,
@@ -147,7 +160,7 @@ def families(record: Record) -> list[Family]:
                 attacks=attacks,
                 notes=list(sentences.refused(rows, place)),
                 curve_title=f"How accuracy falls as {grows} grows",
-                curve=_curves(lines, rows, symbol),
+                curve=_curves(lines, kind, rows, symbol),
                 legend=figures.legend(lines, symbol),
             )
         )
@@ -155,19 +168,19 @@ def families(record: Record) -> list[Family]:
 
 
 def _lines(
-    record: Record, rows: list[tuple[str, RobustRate]], attacks: list[str]
+    record: Record, kind: str, rows: list[tuple[str, RobustRate]], attacks: list[str]
 ) -> list[figures.Line]:
     """Every curve; the worst case first: broad, it lies under the attack that it equals."""
     sources: list[tuple[str, str, Sequence[tuple[str, words.Counted]]]] = [
         ("worst case", "worst", list(rows))
     ]
     for name in attacks:
-        role = "control" if words.is_control(name) else "attack"
+        role = "control" if record.is_control(name) else "attack"
         tried = [(typed, rate.by_attack[name]) for typed, rate in rows if name in rate.by_attack]
         sources.append((name, role, tried))
     lines = []
     for name, role, points in sources:
-        steps = [(x, rate) for typed, rate in points if (x := words.strength(typed)) > 0]
+        steps = [(x, rate) for typed, rate in points if (x := parse_budget(kind, typed)) > 0]
         rates: list[words.Counted] = [record.clean, *(rate for _, rate in steps)]
         lines.append(
             figures.Line(
@@ -183,10 +196,10 @@ def _lines(
 
 
 def _curves(
-    lines: list[figures.Line], rows: list[tuple[str, RobustRate]], symbol: str
+    lines: list[figures.Line], kind: str, rows: list[tuple[str, RobustRate]], symbol: str
 ) -> dict[str, Markup]:
     """A wide and a narrow drawing of the same curve; empty where there is no budget above 0."""
-    ticks = ["0", *(typed for typed, _ in rows if words.strength(typed) > 0)]
+    ticks = ["0", *(typed for typed, _ in rows if parse_budget(kind, typed) > 0)]
     if len(ticks) < 2:
         return {}
     axis = "ε, largest change of a pixel" if symbol == "ε" else "spikes flipped"

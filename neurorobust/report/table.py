@@ -10,6 +10,7 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
+from neurorobust.checks import looked_for
 from neurorobust.records import Comparison, Record, RobustRate
 from neurorobust.report import sentences, words
 
@@ -39,9 +40,12 @@ def print_record(record: Record, console: Console, report: Path | None = None) -
         f"{words.percent(record.clean)} answered correctly, {words.count(record.clean.correct)} of "
         f"{words.count(record.clean.total)} (95 % interval {words.interval(record.clean)})",
     )
-    for symbol, rates in (("ε", record.robust), ("flips", record.robust_flips)):
+    for symbol, kind, rates in (
+        ("ε", "eps", record.robust),
+        ("flips", "flips", record.robust_flips),
+    ):
         if rates:
-            console.print(_robust(symbol, rates))
+            console.print(_robust(record, symbol, kind, rates))
     if record.robust or record.robust_flips:
         console.print(
             Text(
@@ -52,8 +56,12 @@ def print_record(record: Record, console: Console, report: Path | None = None) -
             )
         )
         console.print()
+    baseline = sentences.redrawn(record)
+    if baseline is not None:
+        _line(console, "drawn again", f"{baseline}.")
     if record.comparison:
         console.print(_compared(record.comparison))
+        console.print(Text(sentences.TRANSFER, style="dim"))
         for line in _rounding(record.comparison):
             _line(console, "rounding alone", line)
     for parity in record.parity:
@@ -66,7 +74,7 @@ def print_record(record: Record, console: Console, report: Path | None = None) -
             None if parity.identical else "red",
         )
     if record.confirmed is not None:
-        good = sentences.is_confirmed(record.confirmed)
+        good = record.confirmed.holds
         where = f"; first difference: {record.confirmed.first_difference}"
         _line(
             console,
@@ -77,8 +85,10 @@ def print_record(record: Record, console: Console, report: Path | None = None) -
         )
     for flag in record.flags:
         _line(console, "RED FLAG", flag, "red")
-    if not record.flags:
+    if not record.flags and looked_for(record):
         _line(console, "red flags", "none raised", "green")
+    elif not record.flags:
+        _line(console, "red flags", "not attacked: nothing was looked for")
     if report is not None:
         console.print(Text.assemble(("report", "bold"), "  ", str(report)), soft_wrap=True)
 
@@ -92,15 +102,18 @@ def _line(console: Console, name: str, text: str, style: str | None = None) -> N
     console.print(grid)
 
 
-def _robust(symbol: str, rates: dict[str, RobustRate]) -> Padding:
-    rows = words.by_strength(rates)
+def _robust(record: Record, symbol: str, kind: str, rates: dict[str, RobustRate]) -> Padding:
+    rows = words.by_strength(rates, kind)
     attacks = list(dict.fromkeys(name for _, rate in rows for name in rate.by_attack))
     table = Table(box=SIMPLE_HEAD, pad_edge=False)
     table.add_column(symbol, justify="right", no_wrap=True)
     table.add_column("worst case", style="bold", no_wrap=True)
     beside = len(attacks) <= WIDE
     for name in attacks if beside else ("by attack",):
-        table.add_column(_named(name), justify="right" if beside else "left", overflow="fold")
+        control = " (control)" if record.is_control(name) else ""
+        table.add_column(
+            Text(name + control), justify="right" if beside else "left", overflow="fold"
+        )
     for typed, rate in rows:
         worst = f"{words.percent(rate)} ({words.interval(rate)})"
         each = {
@@ -111,10 +124,6 @@ def _robust(symbol: str, rates: dict[str, RobustRate]) -> Padding:
         cells = list(each.values()) if beside else [lines]
         table.add_row(Text(typed), Text(worst), *(Text(cell) for cell in cells))
     return Padding(table, (0, 0, 0, 2))
-
-
-def _named(attack: str) -> Text:
-    return Text(f"{attack} (control)" if words.is_control(attack) else attack)
 
 
 def _rounding(comparisons: tuple[Comparison, ...]) -> list[str]:

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import math
 from typing import Any, Protocol
 
-from neurorobust.errors import BadInput
+from neurorobust.budgets import parse_budget, parse_flips
 from neurorobust.records import RobustRate
 
 NOTHING = "\N{EN DASH}"
@@ -69,26 +68,9 @@ def backend(name: str) -> str:
     return BACKENDS.get(name, name)
 
 
-def is_control(attack: str) -> bool:
-    """Whether an attack is blind noise, there to be beaten."""
-    return "random" in attack.split("-")
-
-
-def strength(typed: str) -> float:
-    """The number behind an ε as typed (`0.1`, `8/255`) or a number of flips."""
-    top, slash, bottom = typed.partition("/")
-    try:
-        value = float(top) / float(bottom if slash else 1)
-    except (ValueError, ZeroDivisionError):
-        value = math.nan
-    if not 0 <= value < math.inf:
-        raise BadInput(f"record: budget {typed!r} is not a number like 0.1 or 8/255")
-    return value
-
-
-def by_strength(rates: dict[str, RobustRate]) -> list[tuple[str, RobustRate]]:
-    """Budgets from weak to strong."""
-    return sorted(rates.items(), key=lambda item: strength(item[0]))
+def by_strength(rates: dict[str, RobustRate], kind: str) -> list[tuple[str, RobustRate]]:
+    """Budgets of a kind (`eps` or `flips`) from weak to strong."""
+    return sorted(rates.items(), key=lambda item: parse_budget(kind, item[0]))
 
 
 def plural(number: int, noun: str) -> str:
@@ -98,7 +80,7 @@ def plural(number: int, noun: str) -> str:
 
 def flips(typed: str) -> str:
     """`1 flip`, `12 flips`, from the number as typed."""
-    return f"{typed} flip" + ("" if strength(typed) == 1 else "s")
+    return f"{typed} flip" + ("" if parse_flips(typed) == 1 else "s")
 
 
 def listed(parts: list[str]) -> str:
@@ -108,11 +90,13 @@ def listed(parts: list[str]) -> str:
 
 def settings(chosen: dict[str, Any]) -> list[tuple[str, str]]:
     """Settings of an attack or a training as pairs of words; an empty name where words suffice."""
-    access = {True: "white-box", False: "without gradients"}
+    access = {"white-box": "white-box", "none": "knows nothing of the network"}
     domain = {"images": "changes pixels", "spikes": "flips spikes"}
     pairs = []
     for key, value in chosen.items():
-        if key == "white_box" and isinstance(value, bool):
+        if key == "control" and isinstance(value, bool):
+            continue  # said beside the name
+        if key == "access" and value in access:
             pairs.append(("", access[value]))
         elif key == "domain" and value in domain:
             pairs.append(("", domain[value]))

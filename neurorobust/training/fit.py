@@ -82,7 +82,7 @@ def train(
     check_fit(spec, data)
     parts = split(data, options.validation, options.seed)
     rundir.prepare(out, resume, overwrite)
-    settings = _settings(spec, dataset, options, bin_us)
+    settings = _settings(spec, data, options, bin_us)
     if (out / rundir.TRAINING).exists():
         _, _, finished = rundir.load_run(out)
         checkpoint.check_settings(out, finished.get("settings", {}), settings)
@@ -139,12 +139,18 @@ def _mute(done: int, total: int, what: str) -> None:
 
 
 def _settings(
-    spec: NetworkSpec, dataset: str, options: TrainOptions, bin_us: int | None
+    spec: NetworkSpec, data: Dataset, options: TrainOptions, bin_us: int | None
 ) -> dict[str, Any]:
     """What decides the weights; a resumed run must agree. The device may change."""
     chosen = asdict(options)
     del chosen["device"]
-    return {"dataset": dataset, "bin_us": bin_us, **chosen, "network": spec.model_dump(mode="json")}
+    return {
+        "dataset": data.name,
+        "data": data.digest(),
+        "bin_us": bin_us,
+        **chosen,
+        "network": spec.model_dump(mode="json"),
+    }
 
 
 def _card(

@@ -23,7 +23,7 @@ from safetensors.torch import save as dump_tensors
 from torch import Tensor
 
 from neurorobust.errors import BadInput, OutputError
-from neurorobust.files import atomic, write_text
+from neurorobust.files import atomic, probe, write_text
 from neurorobust.networks import NetworkSpec, build
 from neurorobust.records import Card
 
@@ -55,7 +55,7 @@ def prepare(path: Path, resume: bool, overwrite: bool) -> None:
         if overwrite and not resume:
             for name in FILES:
                 (path / name).unlink(missing_ok=True)
-        path.mkdir(parents=True, exist_ok=True)
+        probe(path)
     except OSError as error:
         raise OutputError(f"{path}: cannot be written: {error.strerror}") from error
 

@@ -158,7 +158,9 @@ def test_a_gradient_that_vanishes_is_shown(digits):
 def test_settings_name_every_parameter():
     found = settings(ATTACKS["pgd-linf"])
     assert found["domain"] == "images"
-    assert found["white_box"] is True
+    assert (found["access"], found["control"]) == ("white-box", False)
+    control = settings(ATTACKS["random"])
+    assert (control["access"], control["control"]) == ("none", True)
     assert (found["steps"], found["reach"]) == (40, 2.5)
     assert found["surrogate"] == {"shape": "fast-sigmoid", "width": 0.25}
 

@@ -49,8 +49,9 @@ def workshop(tmp_path: Path, small_model: NetxModel) -> Path:
     card = Card(
         name="small",
         dataset=f"npz:{tmp_path / 'data.npz'}",
-        encoder=EncoderCard(kind="drive"),
+        encoder=EncoderCard(kind="drive", mean=0.0, std=1.0),
         steps=8,
+        readout="count",
         sha256=model.sha256,
     )
     (tmp_path / "card.json").write_text(card.model_dump_json())
@@ -77,7 +78,7 @@ def program() -> Callable[..., subprocess.CompletedProcess[str]]:
 
     def call(*arguments: object) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
-            [sys.executable, "-c", "from neurorobust.cli import app; app()", *map(str, arguments)],
+            [sys.executable, "-m", "neurorobust", *map(str, arguments)],
             capture_output=True,
             text=True,
             timeout=280,

@@ -98,6 +98,6 @@ def test_a_difference_is_named_and_exits_1(
     layers[2] = netx.DenseLayer(2, layers[2].shape, layers[2].neuron, weight)
     (tmp_path / "other").mkdir()
     netx.write(NetxModel(model.input_shape, tuple(layers)), tmp_path / "other" / "model.net")
-    result = program("parity", workshop / "model.net", tmp_path / "other" / "model.net")
+    result = program("parity", workshop / "model.net", tmp_path / "other" / "model.net", "--random")
     assert result.returncode == 1
     assert "not identical: layer 2 (dense), sample 0, neuron 3, step" in result.stderr

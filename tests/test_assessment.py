@@ -1,0 +1,88 @@
+from __future__ import annotations
+
+import pytest
+import torch
+
+from neurorobust.assessment import Confirm, Question, assess
+from neurorobust.datasets.base import Dataset
+from neurorobust.errors import BadInput
+from neurorobust.evaluation import load_samples, read_record
+from neurorobust.models import Network
+from neurorobust.records import Card, EncoderCard
+from neurorobust.report import write_report
+
+CARD = Card(encoder=EncoderCard(kind="drive", mean=0.5, std=0.5), steps=12, readout="count")
+
+
+def setting(spiking) -> tuple[Network, Dataset, Question]:
+    """A deployed network, data it gets right, and everything asked of it at once."""
+    classifier = spiking()
+    x = torch.rand(20, 1, 4, 4, generator=torch.Generator().manual_seed(0))
+    data = Dataset("toy", "test", x, classifier.predict(x), 4)
+    question = Question(
+        attacks=("random", "pgd-linf"),
+        epsilons=("0.05",),
+        confirm=Confirm("reference", 6),
+        against=spiking(seed=1),
+    )
+    return Network("toy", classifier.backend.model, CARD), data, question
+
+
+def timeless(record) -> dict:
+    plain = record.model_dump()
+    plain.pop("provenance")
+    for rate in plain["robust"]["0.05"]["by_attack"].values():
+        rate.pop("seconds")
+    return plain
+
+
+@pytest.mark.parametrize(
+    ("moment", "nth"), [("replaying in reference", 1), ("eps=0.05/pgd-linf", 2)]
+)
+def test_an_interrupt_after_the_attacks_leaves_an_unfinished_record(
+    spiking, tmp_path, moment: str, nth: int
+):
+    network, data, question = setting(spiking)
+    seen = []
+
+    def stop(done: int, total: int, what: str) -> None:
+        seen.append(what)
+        if seen.count(moment) == nth:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        assess(network, data, question, tmp_path / "a", progress=stop)
+    left = read_record(tmp_path / "a")
+    assert left.pending == ("confirmation", "comparison", "flags")
+    assert (left.confirmed, left.comparison, left.flags) == (None, (), ())
+    with pytest.raises(BadInput, match="unfinished: confirmation, comparison and flags still"):
+        write_report(tmp_path / "a")
+    resumed = assess(network, data, question, tmp_path / "a", resume=True)
+    assert resumed.pending == ()
+    assert resumed.confirmed.holds
+    assert (tmp_path / "a" / "report.html").is_file()
+    assert read_record(tmp_path / "a") == resumed
+    whole = assess(network, data, question, tmp_path / "b")
+    assert timeless(whole) == timeless(resumed)
+
+
+@pytest.mark.parametrize("stored", [True, False])
+def test_the_two_by_two_agrees_with_the_record(spiking, tmp_path, stored: bool):
+    """Float gets everything right here: the restriction to both changes nothing."""
+    network, data, question = setting(spiking)
+    same = Question(attacks=question.attacks, epsilons=question.epsilons, seed=7, against=spiking())
+    record = assess(network, data, same, tmp_path if stored else None)
+    (comparison,) = record.comparison
+    cells = {(cell.crafted, cell.scored): cell.success for cell in comparison.cells}
+    success = record.robust["0.05"].by_attack["pgd-linf"].success
+    assert 0 < success.correct < success.total
+    assert cells["deployed", "deployed"] == success
+    assert record.pending == ()
+    assert stored == bool((tmp_path / "samples.npz").exists() and load_samples(tmp_path))
+
+
+def test_a_comparison_that_cannot_be_made_is_refused_before_any_work(spiking, tmp_path):
+    network, data, _ = setting(spiking)
+    with pytest.raises(BadInput, match="attack 'pgd-linf': needs a budget, give eps"):
+        assess(network, data, Question(against=spiking()), tmp_path / "run")
+    assert not (tmp_path / "run").exists()
