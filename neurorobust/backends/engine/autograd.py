@@ -1,21 +1,30 @@
-"""One layer as a differentiable step: exact integers forward, the surrogate's adjoint backward.
+"""The network as one differentiable function: exact integers forward, an adjoint backward.
 
-Layers are chained by ordinary tensors, so a scale per neuron and step on any layer's spike gradient
-is a tensor hook on its output.
+A batch goes through the layers in parts. What the adjoint needs of a part (every layer's spikes and
+v before the reset) is kept up to a limit of memory; parts beyond it are run again in the backward
+pass, which gives the same integers.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import Tensor
+from torch.autograd.function import once_differentiable
 
 from neurorobust.backends.engine import gemm, lif_cpu
-from neurorobust.backends.engine.adjoint_cpu import adjoint
+from neurorobust.backends.engine.adjoint_cpu import Gradients, adjoint
+from neurorobust.backends.engine.hooks import hooked_adjoint, view
 from neurorobust.backends.engine.plan import LayerPlan
+from neurorobust.backends.engine.transpose import input_gradient, weight_gradient
 from neurorobust.fixedpoint import STATE_SHIFT
-from neurorobust.surrogates import Surrogate
+from neurorobust.netx.model import Shape
+from neurorobust.surrogates import BackwardMode
+
+KEPT_BYTES = 1 << 30  # of all parts' traces together
 
 
 def fire(
@@ -43,36 +52,215 @@ def fire(
     return lif_cpu.integrate(layer, sums, None, keep_voltage, keep_current)
 
 
-def differentiable_fire(
-    layer: LayerPlan, source: Tensor, steps: int, surrogate: Surrogate
-) -> tuple[Tensor, Tensor]:
-    """`fire` with gradients: float32 spikes `[batch, time, neurons]`, membrane `[batch, neurons]`.
+@dataclass(frozen=True, eq=False)
+class Slot:
+    """A trained tensor: layer `place` of the walk, its `weight` or `bias`, as the file holds it.
 
-    The gradient of drive is summed over the steps that hold it.
+    `delays` are the layer's, `[out, in]` as in the file, if it has any.
     """
-    apply: Any = _Fire.apply
-    spikes, membrane = apply(source, layer, steps, surrogate)
+
+    place: int
+    name: str
+    delays: Tensor | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class Walk:
+    """How a batch goes through the layers and back.
+
+    Attributes:
+        layers: in order; the first is the on-chip input layer where drive is given.
+        source: shape of the input, C, H, W.
+        steps: number of time steps.
+        mode: the backward pass.
+        precision: of its products, `float32` or `bfloat16`.
+        part: samples that go through the layers together.
+        slots: what the trained tensors are, in their order.
+    """
+
+    layers: tuple[LayerPlan, ...]
+    source: Shape
+    steps: int
+    mode: BackwardMode
+    precision: str
+    part: int
+    slots: tuple[Slot, ...] = ()
+
+    @property
+    def driven(self) -> bool:
+        """Whether the input is drive."""
+        return self.layers[0].synapse is None
+
+    def parts(self, batch: int) -> Iterator[slice]:
+        """The parts of a batch."""
+        size = batch if self.mode.whole_batch else self.part
+        return (slice(first, first + size) for first in range(0, max(1, batch), max(1, size)))
+
+
+def differentiable_run(walk: Walk, values: Tensor, *trained: Tensor) -> tuple[Tensor, Tensor]:
+    """Spikes `[batch, neurons, time]` and membrane `[batch, neurons]`, float32, with gradients.
+
+    Args:
+        walk: layers whose integers already are those of the trained tensors.
+        values: spikes `[batch, C, H, W, time]` or drive `[batch, C, H, W]`, exact integers of any
+            type; gradients reach floats.
+        trained: float tensors, one a slot; only their gradients are used. A rounding between them
+            and the integers is passed straight through.
+    """
+    apply: Any = _Network.apply
+    spikes, membrane = apply(values, walk, *trained)
     return spikes, membrane
 
 
-class _Fire(torch.autograd.Function):
+@dataclass(frozen=True, eq=False)
+class _Trace:
+    """What a layer was fed, its v before the reset, and its spikes."""
+
+    source: Tensor
+    voltage: Tensor
+    spikes: Tensor
+
+
+class _Network(torch.autograd.Function):
     @staticmethod
-    def forward(
-        ctx: Any, source: Tensor, layer: LayerPlan, steps: int, surrogate: Surrogate
-    ) -> tuple[Tensor, Tensor]:
-        done = fire(layer, source, steps, keep_voltage=ctx.needs_input_grad[0])
-        if done.voltage is not None:
-            ctx.save_for_backward(done.voltage)
-        ctx.layer, ctx.surrogate = layer, surrogate
-        return done.spikes, done.membrane
+    def forward(ctx: Any, values: Tensor, walk: Walk, *trained: Tensor) -> tuple[Tensor, Tensor]:
+        wanted = any(ctx.needs_input_grad)
+        kept: list[Tensor] = []
+        spikes, membranes, room = [], [], KEPT_BYTES
+        for part in walk.parts(len(values)):
+            traces, membrane = _forward(walk, values[part], wanted)
+            spikes.append(public(traces[-1].spikes.to(torch.float32), walk.layers[-1].shape))
+            membranes.append(public(membrane[:, None], walk.layers[-1].shape)[..., 0])
+            if wanted:
+                tensors = [traces[0].source, *(t for trace in traces for t in _own(trace))]
+                room -= sum(tensor.nbytes for tensor in tensors)
+                kept += tensors if room >= 0 else []
+        ctx.save_for_backward(values, *kept)
+        ctx.walk = walk
+        return torch.cat(spikes), torch.cat(membranes)
 
     @staticmethod
-    def backward(
-        ctx: Any, spike_gradient: Tensor, membrane_gradient: Tensor
-    ) -> tuple[Tensor, None, None, None]:
-        (voltage,) = ctx.saved_tensors
-        with torch.no_grad():
-            sums = adjoint(ctx.layer, ctx.surrogate, voltage, spike_gradient, membrane_gradient)
-            if ctx.layer.synapse is None:
-                return sums.sum(1), None, None, None
-            return gemm.transposed_sums(ctx.layer.synapse, sums), None, None, None
+    @once_differentiable
+    def backward(ctx: Any, to_spikes: Tensor, to_membrane: Tensor) -> tuple[Tensor | None, ...]:
+        values, *kept = ctx.saved_tensors
+        walk: Walk = ctx.walk
+        trained = [torch.zeros(0) for _ in walk.slots]
+        inputs: list[Tensor] = []
+        each = 1 + 2 * len(walk.layers)
+        for number, part in enumerate(walk.parts(len(values))):
+            own = kept[number * each : (number + 1) * each]
+            traces = _retrace(own) if own else _forward(walk, values[part], True)[0]
+            back = _Back(walk, part.start, ctx.needs_input_grad[0])
+            reached = back(traces, to_spikes[part], to_membrane[part])
+            if reached is not None:
+                inputs.append(reached)
+            for place, gradient in back.trained.items():
+                trained[place] = trained[place] + gradient if trained[place].numel() else gradient
+        to_values = torch.cat(inputs).to(values.dtype) if inputs else None
+        return (to_values, None, *trained)
+
+
+class _Back:
+    """One part, from its last layer to its first."""
+
+    def __init__(self, walk: Walk, first: int, want_inputs: bool) -> None:
+        self.walk, self.first, self.want_inputs = walk, first, want_inputs
+        self.trained: dict[int, Tensor] = {}
+
+    def __call__(
+        self, traces: list[_Trace], to_spikes: Tensor, to_membrane: Tensor
+    ) -> Tensor | None:
+        walk, layers = self.walk, self.walk.layers
+        lowest = min((slot.place for slot in walk.slots), default=len(layers))
+        gradient = internal(to_spikes, layers[-1].shape)
+        membrane: Tensor | None = internal(to_membrane[..., None], layers[-1].shape)[:, 0]
+        for place in range(len(layers) - 1, -1, -1):
+            layer, trace = layers[place], traces[place]
+            deeper = self.want_inputs or lowest < place
+            found = self._adjoint(layer, trace, gradient, membrane)
+            self._train(place, trace, found)
+            if not deeper:
+                return None
+            if layer.synapse is None:
+                return found.level.view(-1, *_height_width_channels(walk.source)).permute(
+                    0, 3, 1, 2
+                )
+            assert found.sums is not None
+            gradient = input_gradient(layer.synapse, found.sums, walk.steps, walk.precision)
+            membrane = None
+        return public(gradient.expand(-1, walk.steps, -1), walk.source).view(
+            len(gradient), *walk.source, walk.steps
+        )
+
+    def _adjoint(
+        self, layer: LayerPlan, trace: _Trace, gradient: Tensor, membrane: Tensor | None
+    ) -> Gradients:
+        mode, want_sums = self.walk.mode, layer.synapse is not None
+        if mode.scale is None and mode.rate is None:
+            surrogate = mode.surrogate
+            return adjoint(layer, surrogate, trace.voltage, gradient, membrane, want_sums=want_sums)
+        seen = view(layer, trace.source, trace.voltage, trace.spikes, self.first)
+        return hooked_adjoint(layer, mode, seen, gradient, membrane, want_sums)
+
+    def _train(self, place: int, trace: _Trace, found: Gradients) -> None:
+        walk, layer = self.walk, self.walk.layers[place]
+        source = walk.layers[place - 1].shape if place else walk.source
+        for number, slot in enumerate(walk.slots):
+            if slot.place != place:
+                continue
+            if slot.name == "bias":
+                self.trained[number] = found.level.sum(0).view(-1, layer.shape[0]).sum(0)
+                continue
+            assert layer.synapse is not None
+            assert found.sums is not None
+            self.trained[number] = weight_gradient(
+                layer.synapse, found.sums, trace.source, source, slot.delays, walk.precision
+            )
+
+
+def _forward(walk: Walk, values: Tensor, keep: bool) -> tuple[list[_Trace], Tensor]:
+    """One part through all layers; without `keep` the traces hold no v."""
+    signal = signals(values)
+    traces = []
+    for layer in walk.layers:
+        done = fire(layer, signal, walk.steps, keep_voltage=keep)
+        voltage = torch.empty(0) if done.voltage is None else done.voltage
+        traces.append(_Trace(signal, voltage, done.spikes))
+        signal = done.spikes
+    return traces, done.membrane
+
+
+def _own(trace: _Trace) -> tuple[Tensor, Tensor]:
+    """What is the trace's own; its source is the spikes of the layer before."""
+    return trace.voltage, trace.spikes
+
+
+def _retrace(tensors: list[Tensor]) -> list[_Trace]:
+    source, traces = tensors[0], []
+    for voltage, spikes in zip(tensors[1::2], tensors[2::2], strict=True):
+        traces.append(_Trace(source, voltage, spikes))
+        source = spikes
+    return traces
+
+
+def signals(values: Tensor) -> Tensor:
+    """Spikes `[batch, C, H, W, time]` -> `[batch, time, H * W * C]`; drive without the time."""
+    order = (0, 4, 2, 3, 1) if values.dim() == 5 else (0, 2, 3, 1)
+    rows = values.permute(order).to(torch.float32, memory_format=torch.contiguous_format)
+    return rows.flatten(2) if values.dim() == 5 else rows.flatten(1)
+
+
+def public(signal: Tensor, shape: Shape) -> Tensor:
+    """`[batch, time, H * W * C]` -> `[batch, C * H * W, time]`."""
+    split = signal.reshape(*signal.shape[:2], *_height_width_channels(shape))
+    return split.permute(0, 4, 2, 3, 1).reshape(len(signal), -1, signal.shape[1])
+
+
+def internal(signal: Tensor, shape: Shape) -> Tensor:
+    """The way back from `public`."""
+    split = signal.reshape(len(signal), *shape, signal.shape[-1])
+    return split.permute(0, 4, 2, 3, 1).reshape(len(signal), signal.shape[-1], -1)
+
+
+def _height_width_channels(shape: Shape) -> Shape:
+    return shape[1], shape[2], shape[0]
