@@ -13,7 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from neurorobust.backends.base import check_inputs, check_record
+from neurorobust.backends.base import ALIGNED, check_clock, check_inputs, check_record
 from neurorobust.backends.slayer_dynamics import (
     Neurons,
     differentiable,
@@ -61,8 +61,9 @@ class SlayerBackend:
         self._network = network.frozen_copy()
         self._neurons = self._make_neurons()
 
-    def run(self, inputs: Inputs, record: Collection[int] = ()) -> Run:
-        """See `Backend.run`."""
+    def run(self, inputs: Inputs, record: Collection[int] = (), clock: str = ALIGNED) -> Run:
+        """See `Backend.run`. SLAYER's layers have no latency, so the clock is `aligned` only."""
+        check_clock(clock, self.name, known=[ALIGNED])
         check_inputs(self.model, inputs)
         check_record(self.model, record)
         if 0 in record and not isinstance(inputs, Drive):
