@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from neurorobust.errors import ModelFileError
 from neurorobust.fixedpoint import CONV_PARAMETER_MAX, DECAY_UNITY, DELAY_MAX, STATE_SHIFT
@@ -26,7 +27,7 @@ def check_numbers(layer: Layer, prefix: str = "") -> None:
     Raises:
         ModelFileError: naming layer, field, value and limits.
     """
-    limits = [("shape", layer.shape, 1, None)]
+    limits: list[tuple[str, npt.ArrayLike, int, int | None]] = [("shape", layer.shape, 1, None)]
     neuron = getattr(layer, "neuron", None)
     if neuron is not None:
         limits += [
@@ -54,7 +55,7 @@ def check_numbers(layer: Layer, prefix: str = "") -> None:
             )
 
 
-def _outside(values: np.ndarray[Any, Any], low: int, high: int | None) -> int | None:
+def _outside(values: npt.NDArray[Any], low: int, high: int | None) -> int | None:
     """The first value out of [low, high]."""
     bad = values < low if high is None else (values < low) | (values > high)
     return int(values[bad].reshape(-1)[0]) if bad.any() else None
