@@ -21,8 +21,8 @@ DENSITY = 0.1
 def spikes(batch: int, inputs: int, steps: int, density: float, seed: int = 0) -> Spikes:
     """Uint8 `[batch, inputs, 1, 1, steps]`, each 1 with probability `density`."""
     generator = torch.Generator().manual_seed(seed)
-    drawn = torch.rand((batch, inputs, 1, 1, steps), generator=generator) < density
-    return drawn.to(torch.uint8)
+    drawn = torch.empty((batch, inputs, 1, 1, steps), dtype=torch.uint8)
+    return drawn.bernoulli_(density, generator=generator)
 
 
 @functools.lru_cache(maxsize=64)

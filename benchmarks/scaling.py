@@ -5,11 +5,12 @@ inputs, 10 outputs, batch 256, 16 steps, 10 % of the inputs firing; its neurons 
 too. `ns_per_neuron_step` divides by batch, steps and neurons; `ps_per_operation` by the
 multiply-adds of the dense product (a lower figure than at the base says that it scales better than
 the product). Memory is the peak of a process of its own that runs the batch once, above what the
-same process held before.
+same process held just before, its input among it.
 """
 
 from __future__ import annotations
 
+import ctypes
 import itertools
 import multiprocessing
 from collections.abc import Sequence
@@ -52,6 +53,7 @@ class Point:
 
 
 BASE = Point()
+QUICK_BASE = Point(32, 4, 64)
 GROWN: dict[str, tuple[Any, ...]] = {
     "batch": (1, 4, 16, 64, 256, 1024, 4096),
     "steps": (1, 4, 16, 64, 256),
@@ -65,10 +67,11 @@ MEMORY = (256, 1024, 4096, 16384)
 
 def main(arguments: Sequence[str] | None = None) -> None:
     options = common.begin(common.parser(__doc__), arguments)
+    base = QUICK_BASE if options.quick else BASE
     ratios: dict[str, Any] = {}
     points: dict[str, Any] = {}
     for name, values in (QUICK if options.quick else GROWN).items():
-        rows = measure(name, values, options.turns)
+        rows = measure(name, values, options.turns, base)
         points[name] = rows
         print(f"\n{name}")
         heads = ("", "ms", "ns a neuron-step", "ps an operation", "rates of the layers")
@@ -77,19 +80,21 @@ def main(arguments: Sequence[str] | None = None) -> None:
         ratios[f"{name}_{first[name]}_to_{last[name]}"] = round(
             last["milliseconds"].median / first["milliseconds"].median, 3
         )
-    memory = [peak_memory(batch) for batch in ((16, 256) if options.quick else MEMORY)]
+    memory = [
+        peak_memory(replace(base, batch=batch)) for batch in ((16, 64) if options.quick else MEMORY)
+    ]
     print("\nmemory")
     common.table(
-        ("batch", "input MiB", "peak above start MiB"),
+        ("batch", "input MiB", "peak above it, MiB"),
         [(row["batch"], f"{row['input_mib']:.1f}", f"{row['peak_mib']:.1f}") for row in memory],
     )
     result = {"ratios": ratios, "points": points, "memory": memory}
     common.finish("scaling", options, result)
 
 
-def measure(name: str, values: Sequence[Any], turns: int) -> list[dict[str, Any]]:
+def measure(name: str, values: Sequence[Any], turns: int, base: Point) -> list[dict[str, Any]]:
     """All values of one thing, in turns."""
-    points = [replace(BASE, **{name: value}) for value in values]
+    points = [replace(base, **{name: value}) for value in values]
     tasks, rates = {}, {}
     for value, point in zip(values, points, strict=True):
         model, layer_rates = dense_network(point.sizes, point.steps)
@@ -112,24 +117,25 @@ def measure(name: str, values: Sequence[Any], turns: int) -> list[dict[str, Any]
     return rows
 
 
-def peak_memory(batch: int) -> dict[str, float]:
+def peak_memory(point: Point) -> dict[str, float]:
     """In a process of its own."""
     context = multiprocessing.get_context("spawn")
     with context.Pool(1) as pool:
-        return pool.apply(_peak, (batch,))
+        return pool.apply(_peak, (point,))
 
 
-def _peak(batch: int) -> dict[str, float]:
-    model, _ = dense_network(BASE.sizes, BASE.steps)
+def _peak(point: Point) -> dict[str, float]:
+    model, _ = dense_network(point.sizes, point.steps)
     engine = EngineBackend(model)
-    engine.run(spikes(1, BASE.sizes[0], BASE.steps, BASE.density))
-    inputs = spikes(batch, BASE.sizes[0], BASE.steps, BASE.density)
+    engine.run(spikes(1, point.sizes[0], point.steps, point.density))
+    inputs = spikes(point.batch, point.sizes[0], point.steps, point.density)
+    ctypes.CDLL(None).malloc_trim(0)  # else what was freed before hides what the run takes
     Path("/proc/self/clear_refs").write_text("5", encoding="ascii")  # the peak begins anew here
     before = _status("VmRSS")
     engine.run(inputs)
     peak = _status("VmHWM")
     return {
-        "batch": batch,
+        "batch": point.batch,
         "input_mib": inputs.numel() / 2**20,
         "peak_mib": peak - before,
         "process_mib": peak,
