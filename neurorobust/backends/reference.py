@@ -180,7 +180,7 @@ class _Neurons:
             )
             states.spikes[..., step], states.u[..., step], states.v[..., step] = spikes, u, v
             if feedback is not None:
-                returned = feedback(spikes)
+                returned = feedback(states.spikes[..., step])
         return states
 
 

@@ -54,8 +54,9 @@ def check_chain(layers: tuple[Layer, ...], name: str) -> Shape:
     ):
         raise ModelFileError(f"{name}: none of its {len(layers)} layers holds neurons")
     first = layers[0]
-    dense = isinstance(first, DenseLayer | RecurrentLayer)
-    return (first.weight.shape[1], 1, 1) if dense else first.shape
+    if isinstance(first, DenseLayer | RecurrentLayer):
+        return first.weight.shape[1], 1, 1
+    return first.shape
 
 
 def conv_output(layer: ConvLayer, height: int, width: int) -> tuple[int, int]:
