@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from neurorobust import surrogates
-from neurorobust.backends.engine import EngineBackend, adjoint_cpu, backend, loops
+from neurorobust.backends.engine import EngineBackend, adjoint_cpu, loops, parts
 from neurorobust.fixedpoint import cast_bias, pack_dense_weights
 from neurorobust.netx import read
 from neurorobust.netx.model import ACCUMULATOR, ConvLayer, DenseLayer, NetxModel, Neuron
@@ -212,13 +212,13 @@ def test_chunks_and_threads_agree(monkeypatch):
     whole = compare(layered(), spikes.to(torch.uint8), Surrogate())
     before = torch.get_num_threads()
     monkeypatch.setattr(loops, "WORTH_A_THREAD", 1)
-    monkeypatch.setattr(backend, "CHUNK_ENTRIES", 12 * 20 * 2)
+    monkeypatch.setattr(parts, "PART_ENTRIES", 12 * 20 * 2)
     try:
         torch.set_num_threads(3)
-        parts = compare(layered(), spikes.to(torch.uint8), Surrogate())
+        cut = compare(layered(), spikes.to(torch.uint8), Surrogate())
     finally:
         torch.set_num_threads(before)
-    assert torch.allclose(parts, whole, rtol=1e-5, atol=1e-5 * float(whole.abs().max()))
+    assert torch.allclose(cut, whole, rtol=1e-5, atol=1e-5 * float(whole.abs().max()))
 
 
 def test_without_gradients_nothing_is_kept():

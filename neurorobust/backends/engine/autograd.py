@@ -1,13 +1,12 @@
 """The network as one differentiable function: exact integers forward, an adjoint backward.
 
-A batch goes through the layers in parts. What the adjoint needs of a part (every layer's spikes and
-v before the reset) is kept up to a limit of memory; parts beyond it are run again in the backward
-pass, which gives the same integers.
+A batch goes through the layers in parts (see `parts`). What the adjoint needs of a part (every
+layer's spikes and v before the reset) is kept up to a limit of memory; parts beyond it are run
+again in the backward pass, which gives the same integers.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,7 +14,8 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from neurorobust.backends.engine import gemm, lif_cpu
+from neurorobust.backends.base import neurons
+from neurorobust.backends.engine import gemm, lif_cpu, parts
 from neurorobust.backends.engine.adjoint_cpu import Gradients, adjoint
 from neurorobust.backends.engine.hooks import hooked_adjoint, view
 from neurorobust.backends.engine.plan import LayerPlan
@@ -74,7 +74,6 @@ class Walk:
         steps: number of time steps.
         mode: the backward pass.
         precision: of its products, `float32` or `bfloat16`.
-        part: samples that go through the layers together.
         slots: what the trained tensors are, in their order.
     """
 
@@ -83,18 +82,22 @@ class Walk:
     steps: int
     mode: BackwardMode
     precision: str
-    part: int
     slots: tuple[Slot, ...] = ()
 
-    @property
-    def driven(self) -> bool:
-        """Whether the input is drive."""
-        return self.layers[0].synapse is None
-
-    def parts(self, batch: int) -> Iterator[slice]:
+    def parts(self, batch: int) -> list[slice]:
         """The parts of a batch."""
-        size = batch if self.mode.whole_batch else self.part
-        return (slice(first, first + size) for first in range(0, max(1, batch), max(1, size)))
+        if self.mode.whole_batch:
+            return [slice(0, batch)]
+        return parts.cut(batch, self.steps * max(self._widths()))
+
+    def kept(self, batch: int) -> int:
+        """How many parts are kept for the backward pass."""
+        bytes_ = self.steps * sum(5 * width for width in self._widths())  # spikes uint8, v float32
+        ends = [part.stop * bytes_ for part in self.parts(batch)]
+        return sum(end <= KEPT_BYTES for end in ends)
+
+    def _widths(self) -> list[int]:
+        return [neurons(self.source), *(layer.neurons for layer in self.layers)]
 
 
 def differentiable_run(walk: Walk, values: Tensor, *trained: Tensor) -> tuple[Tensor, Tensor]:
@@ -124,40 +127,46 @@ class _Trace:
 class _Network(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, values: Tensor, walk: Walk, *trained: Tensor) -> tuple[Tensor, Tensor]:
-        wanted = any(ctx.needs_input_grad)
-        kept: list[Tensor] = []
-        spikes, membranes, room = [], [], KEPT_BYTES
-        for part in walk.parts(len(values)):
-            traces, membrane = _forward(walk, values[part], wanted)
-            spikes.append(public(traces[-1].spikes.to(torch.float32), walk.layers[-1].shape))
-            membranes.append(public(membrane[:, None], walk.layers[-1].shape)[..., 0])
-            if wanted:
-                tensors = [traces[0].source, *(t for trace in traces for t in _own(trace))]
-                room -= sum(tensor.nbytes for tensor in tensors)
-                kept += tensors if room >= 0 else []
-        ctx.save_for_backward(values, *kept)
+        wanted, shape = any(ctx.needs_input_grad), walk.layers[-1].shape
+        cuts, kept = walk.parts(len(values)), walk.kept(len(values)) if wanted else 0
+
+        def work(number: int) -> tuple[Tensor, Tensor, list[Tensor]]:
+            traces, membrane = _forward(walk, values[cuts[number]], number < kept)
+            spikes = public(traces[-1].spikes.to(torch.float32), shape)
+            own = [t for trace in traces for t in (trace.voltage, trace.spikes)]
+            tensors = [traces[0].source, *own] if number < kept else []
+            return spikes, public(membrane[:, None], shape)[..., 0], tensors
+
+        done = parts.each(work, len(cuts))
+        ctx.save_for_backward(values, *(tensor for *_, tensors in done for tensor in tensors))
         ctx.walk = walk
-        return torch.cat(spikes), torch.cat(membranes)
+        return torch.cat([spikes for spikes, *_ in done]), torch.cat([done_[1] for done_ in done])
 
     @staticmethod
-    @once_differentiable
+    @once_differentiable  # type: ignore[untyped-decorator]
     def backward(ctx: Any, to_spikes: Tensor, to_membrane: Tensor) -> tuple[Tensor | None, ...]:
         values, *kept = ctx.saved_tensors
         walk: Walk = ctx.walk
-        trained = [torch.zeros(0) for _ in walk.slots]
-        inputs: list[Tensor] = []
-        each = 1 + 2 * len(walk.layers)
-        for number, part in enumerate(walk.parts(len(values))):
-            own = kept[number * each : (number + 1) * each]
+        cuts, each = walk.parts(len(values)), 1 + 2 * len(walk.layers)
+
+        def work(number: int) -> tuple[Tensor | None, list[Tensor]]:
+            part, own = cuts[number], kept[number * each : (number + 1) * each]
             traces = _retrace(own) if own else _forward(walk, values[part], True)[0]
             back = _Back(walk, part.start, ctx.needs_input_grad[0])
-            reached = back(traces, to_spikes[part], to_membrane[part])
-            if reached is not None:
-                inputs.append(reached)
-            for place, gradient in back.trained.items():
-                trained[place] = trained[place] + gradient if trained[place].numel() else gradient
+            return back(traces, to_spikes[part], to_membrane[part])
+
+        done = parts.each(work, len(cuts))
+        inputs = [reached for reached, _ in done if reached is not None]
         to_values = torch.cat(inputs).to(values.dtype) if inputs else None
+        trained = [_sum([found[i] for _, found in done]) for i in range(len(walk.slots))]
         return (to_values, None, *trained)
+
+
+def _sum(tensors: list[Tensor]) -> Tensor:
+    total = tensors[0]
+    for tensor in tensors[1:]:
+        total += tensor
+    return total
 
 
 class _Back:
@@ -169,7 +178,8 @@ class _Back:
 
     def __call__(
         self, traces: list[_Trace], to_spikes: Tensor, to_membrane: Tensor
-    ) -> Tensor | None:
+    ) -> tuple[Tensor | None, list[Tensor]]:
+        """The gradients of the part's input (None unless wanted) and of the trained tensors."""
         walk, layers = self.walk, self.walk.layers
         lowest = min((slot.place for slot in walk.slots), default=len(layers))
         gradient = internal(to_spikes, layers[-1].shape)
@@ -180,17 +190,21 @@ class _Back:
             found = self._adjoint(layer, trace, gradient, membrane)
             self._train(place, trace, found)
             if not deeper:
-                return None
+                return None, self._all_trained()
             if layer.synapse is None:
-                return found.level.view(-1, *_height_width_channels(walk.source)).permute(
-                    0, 3, 1, 2
-                )
+                return self._to_input(found.level[:, None])[..., 0], self._all_trained()
             assert found.sums is not None
             gradient = input_gradient(layer.synapse, found.sums, walk.steps, walk.precision)
             membrane = None
-        return public(gradient.expand(-1, walk.steps, -1), walk.source).view(
-            len(gradient), *walk.source, walk.steps
-        )
+        return self._to_input(gradient.expand(-1, walk.steps, -1)), self._all_trained()
+
+    def _to_input(self, gradient: Tensor) -> Tensor:
+        """`[samples, time, H * W * C]` -> `[samples, C, H, W, time]`."""
+        flat = public(gradient, self.walk.source)
+        return flat.reshape(len(flat), *self.walk.source, flat.shape[-1])
+
+    def _all_trained(self) -> list[Tensor]:
+        return [self.trained[number] for number in range(len(self.walk.slots))]
 
     def _adjoint(
         self, layer: LayerPlan, trace: _Trace, gradient: Tensor, membrane: Tensor | None
@@ -228,11 +242,6 @@ def _forward(walk: Walk, values: Tensor, keep: bool) -> tuple[list[_Trace], Tens
         traces.append(_Trace(signal, voltage, done.spikes))
         signal = done.spikes
     return traces, done.membrane
-
-
-def _own(trace: _Trace) -> tuple[Tensor, Tensor]:
-    """What is the trace's own; its source is the spikes of the layer before."""
-    return trace.voltage, trace.spikes
 
 
 def _retrace(tensors: list[Tensor]) -> list[_Trace]:

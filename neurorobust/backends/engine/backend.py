@@ -83,8 +83,7 @@ class EngineBackend:
         layers = self._layers(inputs)
         mode = BackwardMode(surrogate) if isinstance(surrogate, Surrogate) else surrogate
         steps = inputs.steps if isinstance(inputs, Drive) else inputs.shape[4]
-        part = self._samples(steps)
-        walk = Walk(layers, self.model.input_shape, steps, mode, self.gradient, part)
+        walk = Walk(layers, self.model.input_shape, steps, mode, self.gradient)
         values = inputs.bias_mant if isinstance(inputs, Drive) else inputs
         return Run(*differentiable_run(walk, values), {})
 
@@ -97,16 +96,13 @@ class EngineBackend:
             raise BadInput("spikes: the network has no synapse, give it drive")
         return layers
 
-    def _samples(self, steps: int) -> int:
-        """Samples that go through the layers together."""
-        return max(1, CHUNK_ENTRIES // (steps * self.plan.widest))
-
     def _chunks(self, inputs: Inputs) -> Iterator[tuple[Tensor, int]]:
         """Float32 signals for the first layer, H, W, C order, with the number of steps."""
         driven = isinstance(inputs, Drive)
         steps = inputs.steps if isinstance(inputs, Drive) else inputs.shape[4]
         values = inputs.bias_mant[..., None] if isinstance(inputs, Drive) else inputs
-        for chunk in torch.split(values, self._samples(steps)):
+        size = max(1, CHUNK_ENTRIES // (steps * self.plan.widest))
+        for chunk in torch.split(values, size):
             rows = chunk.permute(0, 4, 2, 3, 1)
             rows = rows.to(torch.float32, memory_format=torch.contiguous_format).flatten(2)
             yield (rows[:, 0] if driven else rows), steps

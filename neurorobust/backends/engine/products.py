@@ -7,6 +7,7 @@ as precise. bfloat16: both factors and the result are rounded to 8 bits, sums ar
 from __future__ import annotations
 
 import functools
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -14,6 +15,7 @@ from torch import Tensor
 from neurorobust.errors import BadInput
 
 PRECISIONS = ("float32", "bfloat16")
+_OPERATORS: Any = torch._ops.ops
 _WORTH_ONEDNN = 1 << 18  # multiplications
 
 
@@ -37,7 +39,8 @@ def product(left: Tensor, right: Tensor, precision: str) -> Tensor:
 @functools.cache
 def has_onednn() -> bool:
     """Whether this torch has oneDNN's float32 product, and it is right."""
-    if not torch.backends.mkldnn.is_available():
+    mkldnn: Any = torch.backends.mkldnn
+    if not mkldnn.is_available():
         return False
     generator = torch.Generator().manual_seed(0)
     left = torch.rand((33, 65), generator=generator)
@@ -51,5 +54,5 @@ def has_onednn() -> bool:
 
 
 def _onednn(left: Tensor, right: Tensor) -> Tensor:
-    result: Tensor = torch.ops.mkldnn._linear_pointwise(left, right.t(), None, "none", [], "")
+    result: Tensor = _OPERATORS.mkldnn._linear_pointwise(left, right.t(), None, "none", [], "")
     return result

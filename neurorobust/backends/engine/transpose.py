@@ -120,8 +120,8 @@ def _conv_weight_gradient(synapse: Conv, sums: Tensor, spikes: Tensor, precision
     entries = answers.shape[1] * rows * columns * channels
     total = torch.zeros((groups, outputs // groups, rows * columns * inner), device=sums.device)
     for part, answered in zip(
-        frames.split(max(1, BLOCK_ENTRIES // entries)),
-        answers.split(max(1, BLOCK_ENTRIES // entries)),
+        torch.split(frames, max(1, BLOCK_ENTRIES // entries)),
+        torch.split(answers, max(1, BLOCK_ENTRIES // entries)),
         strict=True,
     ):
         seen = _patches(synapse, part)
