@@ -150,6 +150,7 @@ def measure(case: Case, options: argparse.Namespace) -> dict[str, Any]:
         "input": source,
         "lava_samples_a_turn": samples,
         "output_spikes_compared": int(lava_run[-1].spikes.sum()),
+        "nonzero_membranes_compared": int(lava_run[-1].membrane.count_nonzero()),
     }
 
 

@@ -70,5 +70,6 @@ def test_engine_vs_lava(tmp_path: Path) -> None:
     for ratio in document["ratios"].values():
         assert ratio["identical"] is True
         assert ratio["compared_samples"] >= 1
+    assert document["lava"]["mnist_T16"]["nonzero_membranes_compared"] > 0
     assert document["lava"]["tiny_T16"]["output_spikes_compared"] > 0
     assert document["lava"]["tiny_T16"]["same_as_backend"]["long"] is True
