@@ -48,7 +48,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     for path in PATHS:
         if missing.get(path):
             continue
-        engine = EngineBackend(model, paths=path)
+        engine = EngineBackend(model, path=path)
         tasks[f"engine, {path}"] = common.timed(functools.partial(engine.run, inputs))
         operations[f"engine, {path}"] = count(rows, sizes)
     for name, make in PRODUCTS.items():
