@@ -19,6 +19,8 @@ pytestmark = pytest.mark.lava
 
 MLP = {"kind": "mlp", "hidden": (24, 12)}
 CNN = {"kind": "cnn", "channels": (4, 6), "hidden": (12,)}
+RECURRENT = {"kind": "recurrent", "hidden": (24, 12)}
+DELAYED = {**MLP, "max_delay": 5, "weight_scale": 5.0}
 STEPS = 14
 
 
@@ -62,8 +64,14 @@ def gradient(backend, inputs, surrogate=DEFAULT):
         {**MLP, "threshold": 0.25, "current_decay": 1.0, "voltage_decay": 0.0},
         {**CNN, "threshold": 1.9, "current_decay": 0.0, "voltage_decay": 0.9},
         {**CNN, "input_threshold": 1.0, "input_voltage_decay": 0.2, "stride": 1, "padding": 0},
+        RECURRENT,
+        {**RECURRENT, "voltage_decay": 0.5, "current_decay": 0.0},
+        DELAYED,
     ],
-    ids=["mlp", "cnn", "weight-norm", "no-leak", "slow-current", "valid-conv"],
+    ids=[
+        *("mlp", "cnn", "weight-norm", "no-leak", "slow-current", "valid-conv"),
+        *("recurrent", "recurrent-slow-current", "delayed"),
+    ],
 )
 def test_slayer_reference_and_engine_agree_in_every_layer_and_variable(changes, encoder):
     slayer = SlayerBackend(network(encoder=encoder, **changes))
