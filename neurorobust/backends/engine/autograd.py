@@ -15,46 +15,25 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 from neurorobust.backends.base import neurons
-from neurorobust.backends.engine import gemm, lif_cpu, parts
-from neurorobust.backends.engine.adjoint_cpu import Gradients, adjoint
-from neurorobust.backends.engine.hooks import hooked_adjoint, view
+from neurorobust.backends.engine import parts
+from neurorobust.backends.engine.adjoint_cpu import Gradients
+from neurorobust.backends.engine.forward import fire
+from neurorobust.backends.engine.hooks import Trace, layer_adjoint
 from neurorobust.backends.engine.plan import LayerPlan
-from neurorobust.backends.engine.transpose import input_gradient, weight_gradient
-from neurorobust.fixedpoint import STATE_SHIFT
+from neurorobust.backends.engine.transpose import (
+    feedback_gradient,
+    input_gradient,
+    weight_gradient,
+)
 from neurorobust.netx.model import Shape
 from neurorobust.surrogates import BackwardMode
 
 KEPT_BYTES = 1 << 30  # of all parts' traces together
 
 
-def fire(
-    layer: LayerPlan,
-    source: Tensor,
-    steps: int,
-    keep_voltage: bool = False,
-    keep_current: bool = False,
-) -> lif_cpu.Steps:
-    """A layer's answer.
-
-    Args:
-        layer: the layer.
-        source: spikes float32 `[batch, time, inputs]`, or drive `[batch, neurons]` (bias_mant) for
-            an input layer.
-        steps: number of time steps.
-        keep_voltage: return v before the reset.
-        keep_current: return u.
-    """
-    if layer.synapse is None:
-        sums = torch.zeros((len(source), steps, layer.neurons), dtype=torch.float32)
-        bias = source.to(torch.float64) * (1 << STATE_SHIFT)
-        return lif_cpu.integrate(layer, sums, bias, keep_voltage, keep_current)
-    sums = gemm.weighted_sums(layer.synapse, source)
-    return lif_cpu.integrate(layer, sums, None, keep_voltage, keep_current)
-
-
 @dataclass(frozen=True, eq=False)
 class Slot:
-    """A trained tensor: layer `place` of the walk, its `weight` or `bias`, as the file holds it.
+    """A trained tensor as the file holds it: `weight`, `weight_rec` or `bias` of layer `place`.
 
     `delays` are the layer's, `[out, in]` as in the file, if it has any.
     """
@@ -115,15 +94,6 @@ def differentiable_run(walk: Walk, values: Tensor, *trained: Tensor) -> tuple[Te
     return spikes, membrane
 
 
-@dataclass(frozen=True, eq=False)
-class _Trace:
-    """What a layer was fed, its v before the reset, and its spikes."""
-
-    source: Tensor
-    voltage: Tensor
-    spikes: Tensor
-
-
 class _Network(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, values: Tensor, walk: Walk, *trained: Tensor) -> tuple[Tensor, Tensor]:
@@ -177,7 +147,7 @@ class _Back:
         self.trained: dict[int, Tensor] = {}
 
     def __call__(
-        self, traces: list[_Trace], to_spikes: Tensor, to_membrane: Tensor
+        self, traces: list[Trace], to_spikes: Tensor, to_membrane: Tensor
     ) -> tuple[Tensor | None, list[Tensor]]:
         """The gradients of the part's input (None unless wanted) and of the trained tensors."""
         walk, layers = self.walk, self.walk.layers
@@ -187,7 +157,9 @@ class _Back:
         for place in range(len(layers) - 1, -1, -1):
             layer, trace = layers[place], traces[place]
             deeper = self.want_inputs or lowest < place
-            found = self._adjoint(layer, trace, gradient, membrane)
+            found = layer_adjoint(
+                layer, walk.mode, walk.precision, trace, self.first, gradient, membrane
+            )
             self._train(place, trace, found)
             if not deeper:
                 return None, self._all_trained()
@@ -206,17 +178,7 @@ class _Back:
     def _all_trained(self) -> list[Tensor]:
         return [self.trained[number] for number in range(len(self.walk.slots))]
 
-    def _adjoint(
-        self, layer: LayerPlan, trace: _Trace, gradient: Tensor, membrane: Tensor | None
-    ) -> Gradients:
-        mode, want_sums = self.walk.mode, layer.synapse is not None
-        if mode.scale is None and mode.rate is None:
-            surrogate = mode.surrogate
-            return adjoint(layer, surrogate, trace.voltage, gradient, membrane, want_sums=want_sums)
-        seen = view(layer, trace.source, trace.voltage, trace.spikes, self.first)
-        return hooked_adjoint(layer, mode, seen, gradient, membrane, want_sums)
-
-    def _train(self, place: int, trace: _Trace, found: Gradients) -> None:
+    def _train(self, place: int, trace: Trace, found: Gradients) -> None:
         walk, layer = self.walk, self.walk.layers[place]
         source = walk.layers[place - 1].shape if place else walk.source
         for number, slot in enumerate(walk.slots):
@@ -227,36 +189,44 @@ class _Back:
                 continue
             assert layer.synapse is not None
             assert found.sums is not None
+            if slot.name == "weight_rec":
+                self.trained[number] = feedback_gradient(found.sums, trace.spikes, walk.precision)
+                continue
             self.trained[number] = weight_gradient(
                 layer.synapse, found.sums, trace.source, source, slot.delays, walk.precision
             )
 
 
-def _forward(walk: Walk, values: Tensor, keep: bool) -> tuple[list[_Trace], Tensor]:
+def _forward(walk: Walk, values: Tensor, keep: bool) -> tuple[list[Trace], Tensor]:
     """One part through all layers; without `keep` the traces hold no v."""
     signal = signals(values)
     traces = []
     for layer in walk.layers:
         done = fire(layer, signal, walk.steps, keep_voltage=keep)
         voltage = torch.empty(0) if done.voltage is None else done.voltage
-        traces.append(_Trace(signal, voltage, done.spikes))
+        traces.append(Trace(signal, voltage, done.spikes))
         signal = done.spikes
     return traces, done.membrane
 
 
-def _retrace(tensors: list[Tensor]) -> list[_Trace]:
+def _retrace(tensors: list[Tensor]) -> list[Trace]:
     source, traces = tensors[0], []
     for voltage, spikes in zip(tensors[1::2], tensors[2::2], strict=True):
-        traces.append(_Trace(source, voltage, spikes))
+        traces.append(Trace(source, voltage, spikes))
         source = spikes
     return traces
 
 
 def signals(values: Tensor) -> Tensor:
-    """Spikes `[batch, C, H, W, time]` -> `[batch, time, H * W * C]`; drive without the time."""
-    order = (0, 4, 2, 3, 1) if values.dim() == 5 else (0, 2, 3, 1)
-    rows = values.permute(order).to(torch.float32, memory_format=torch.contiguous_format)
-    return rows.flatten(2) if values.dim() == 5 else rows.flatten(1)
+    """What the first layer is fed, in H, W, C order.
+
+    Spikes `[batch, C, H, W, time]` become uint8 `[batch, time, neurons]`, drive `[batch, C, H, W]`
+    float32 `[batch, neurons]`.
+    """
+    if values.dim() == 5:
+        rows = values.to(torch.uint8).permute(0, 4, 2, 3, 1)
+        return rows.contiguous().flatten(2)
+    return values.to(torch.float32).permute(0, 2, 3, 1).contiguous().flatten(1)
 
 
 def public(signal: Tensor, shape: Shape) -> Tensor:

@@ -20,11 +20,17 @@ from neurorobust.fixedpoint import STATE_LIMIT
 BLOCK_ENTRIES = 1 << 18  # of the patches; 1 MiB in float32
 
 
+def conv_patches(synapse: Conv, spikes: Tensor) -> Tensor:
+    """uint8 `[batch, time, H * W * C]` -> `[batch * time * H' * W', kernel H * kernel W * C]`."""
+    frames = _padded(synapse, spikes, torch.uint8)
+    return _patches(synapse, frames).reshape(-1, synapse.weight.shape[1])
+
+
 def conv_sums(synapse: Conv, spikes: Tensor) -> Tensor:
     """`[batch, time, H * W * C]` -> a fresh `[batch, time, H' * W' * C']` of wrapped sums."""
     batch, steps, _ = spikes.shape
     channels, height, width = synapse.target
-    frames = _padded(synapse, spikes)
+    frames = _padded(synapse, spikes, synapse.weight.dtype)
     total = torch.empty((len(frames), height * width, channels), dtype=frames.dtype)
     for block in _blocks(synapse, len(frames)):
         # [groups, positions, kernel * C / groups] @ [groups, kernel * C / groups, C' / groups]
@@ -38,7 +44,7 @@ def conv_sums(synapse: Conv, spikes: Tensor) -> Tensor:
                 torch.bmm(patches, synapse.weight).transpose(0, 1)
             )
     flat = total.view(batch, steps, height * width * channels)
-    return _wrap_signed_24(flat) if synapse.wraps else flat
+    return wrapped(flat) if synapse.wraps else flat
 
 
 def transposed_conv_sums(synapse: Conv, gradient: Tensor) -> Tensor:
@@ -81,10 +87,10 @@ def _scatter(synapse: Conv, patches: Tensor, padded: Tensor) -> None:
             seen += split[:, :, :, :, i, j].permute(1, 2, 3, 0, 4)
 
 
-def _padded(synapse: Conv, spikes: Tensor) -> Tensor:
-    """`[batch * time, H, W, C]` with zeros around, in the type of the sums."""
+def _padded(synapse: Conv, spikes: Tensor, dtype: torch.dtype) -> Tensor:
+    """`[batch * time, H, W, C]` with zeros around."""
     channels, height, width = synapse.source
-    frames = spikes.to(synapse.weight.dtype).flatten(0, 1)
+    frames = spikes.to(dtype).flatten(0, 1)
     frames = frames.view(len(frames), height, width, channels)
     top, left = synapse.padding
     return torch.nn.functional.pad(frames, (0, 0, left, left, top, top)).contiguous()
@@ -109,7 +115,7 @@ def _blocks(synapse: Conv, frames: int) -> Iterator[slice]:
     return (slice(first, first + size) for first in range(0, frames, size))
 
 
-def _wrap_signed_24(total: Tensor) -> Tensor:
+def wrapped(total: Tensor) -> Tensor:
     """Keep the low 24 bits, sign-extended; every step exact in float64."""
     wide = total.to(torch.float64)
     return wide - 2 * STATE_LIMIT * torch.floor((wide + STATE_LIMIT) / (2 * STATE_LIMIT))

@@ -1,6 +1,6 @@
 """Weighted sums of spikes and their transposes; exact integers in floating types (see `synapses`).
 
-Signals are float32 `[batch, time, neurons]`, neurons in H, W, C order.
+Signals are 0/1 `[batch, time, neurons]` of any type, neurons in H, W, C order.
 """
 
 from __future__ import annotations
@@ -8,8 +8,42 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from neurorobust.backends.engine.conv import conv_sums, transposed_conv_sums
-from neurorobust.backends.engine.synapses import DelayedDense, Dense, Synapse
+from neurorobust.backends.engine.conv import conv_patches, conv_sums, transposed_conv_sums, wrapped
+from neurorobust.backends.engine.int8 import int8_sums
+from neurorobust.backends.engine.paths import Arithmetic
+from neurorobust.backends.engine.synapses import Conv, DelayedDense, Dense, Synapse
+
+
+def row_bytes(arithmetic: Arithmetic) -> int:
+    """What one sample's step takes while its sums are computed: operands and sums."""
+    synapse, size = arithmetic.synapse, arithmetic.synapse.proof.dtype.itemsize
+    operand, result = (1, 4) if arithmetic.product == "int8" else (size, size)
+    if isinstance(synapse, Conv):
+        channels, height, width = synapse.target
+        taken = height * width * synapse.groups * synapse.weight.shape[1] + _padded_size(synapse)
+        return taken * operand + channels * height * width * (2 * result + 16 * synapse.wraps)
+    if isinstance(synapse, DelayedDense):
+        return 2 * (synapse.inputs + synapse.outputs) * size
+    outputs, inputs = synapse.weight.shape
+    return inputs * operand + 2 * outputs * result
+
+
+def _padded_size(synapse: Conv) -> int:
+    (channels, height, width), (top, left) = synapse.source, synapse.padding
+    return 2 * channels * (height + 2 * top) * (width + 2 * left)
+
+
+def sums(arithmetic: Arithmetic, spikes: Tensor) -> Tensor:
+    """uint8 `[batch, time, inputs]` -> a fresh `[batch, time, outputs]` by the planned product."""
+    synapse = arithmetic.synapse
+    if arithmetic.product != "int8":
+        return weighted_sums(synapse, spikes)
+    weights = arithmetic.int8
+    batch, steps, _ = spikes.shape
+    if not isinstance(synapse, Conv):
+        return int8_sums(weights, spikes.reshape(batch * steps, -1)).view(batch, steps, -1)
+    flat = int8_sums(weights, conv_patches(synapse, spikes)).view(batch, steps, -1)
+    return wrapped(flat) if synapse.wraps else flat
 
 
 def weighted_sums(synapse: Synapse, spikes: Tensor) -> Tensor:
