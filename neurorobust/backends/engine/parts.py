@@ -9,8 +9,10 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import TypeVar
 
 import torch
@@ -22,6 +24,7 @@ Result = TypeVar("Result")
 
 _pool: tuple[ThreadPoolExecutor, int] | None = None
 _lock = threading.Lock()
+_allowed: ContextVar[int] = ContextVar("threads", default=1)
 
 
 def cut(batch: int, entries: int) -> list[slice]:
@@ -31,7 +34,7 @@ def cut(batch: int, entries: int) -> list[slice]:
         batch: number of samples.
         entries: of the widest tensor, a sample.
     """
-    count = -(-batch * entries // PART_ENTRIES)
+    count = -(-batch // max(1, PART_ENTRIES // entries))
     if count > 1:
         count = -(-count // MULTIPLE) * MULTIPLE
     count = max(1, min(count, batch))
@@ -39,20 +42,30 @@ def cut(batch: int, entries: int) -> list[slice]:
     return [slice(edges[i], edges[i + 1]) for i in range(count)]
 
 
+@contextmanager
+def threads(count: int) -> Iterator[None]:
+    """Let `each` use so many threads, for callers that keep torch itself at one."""
+    token = _allowed.set(count)
+    try:
+        yield
+    finally:
+        _allowed.reset(token)
+
+
 def each(work: Callable[[int], Result], count: int) -> list[Result]:
     """`work(0), work(1), ...`, without gradients, on as many threads as torch uses."""
-    threads = min(torch.get_num_threads(), count)
-    if threads <= 1:
+    used = min(max(torch.get_num_threads(), _allowed.get()), count)
+    if used <= 1:
         return _alone(work, count)
-    pool = _workers(threads)
+    pool = _workers(used)
 
     def share(first: int) -> list[Result]:
         with torch.no_grad():
-            return [work(number) for number in range(first, count, threads)]
+            return [work(number) for number in range(first, count, used)]
 
-    shares = [pool.submit(share, first) for first in range(threads)]
+    shares = [pool.submit(share, first) for first in range(used)]
     results = [future.result() for future in shares]
-    return [results[number % threads][number // threads] for number in range(count)]
+    return [results[number % used][number // used] for number in range(count)]
 
 
 def _alone(work: Callable[[int], Result], count: int) -> list[Result]:

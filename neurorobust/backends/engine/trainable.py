@@ -10,11 +10,18 @@ from torch import Tensor, nn
 
 from neurorobust.backends.base import check_inputs
 from neurorobust.backends.engine.autograd import Slot, Walk, differentiable_run
-from neurorobust.backends.engine.plan import LayerPlan, make_plan
+from neurorobust.backends.engine.plan import EnginePlan, LayerPlan, make_plan
 from neurorobust.backends.engine.products import check_precision
-from neurorobust.backends.engine.weights import even_weights, whole_biases
+from neurorobust.backends.engine.weights import even_weights, repacked, whole_biases
 from neurorobust.errors import BadInput
-from neurorobust.netx.model import ConvLayer, DenseLayer, IntArray, Layer, NetxModel
+from neurorobust.netx.model import (
+    DenseLayer,
+    IntArray,
+    Layer,
+    NetxModel,
+    RecurrentLayer,
+    SynapseLayer,
+)
 from neurorobust.surrogates import DEFAULT, Backward, BackwardMode, Surrogate
 from neurorobust.types import Drive, Inputs, Run
 
@@ -36,6 +43,7 @@ class TrainableEngine(nn.Module):
 
     Attributes:
         weights: masters by the layer's number, `[out, in]` or `[out, in / groups, kH, kW]`.
+        feedback: masters of `weight_rec`, of recurrent layers.
         biases: masters by the layer's number, `[out]`, of layers that have biases.
 
     Example:
@@ -57,13 +65,17 @@ class TrainableEngine(nn.Module):
         self.model, self.gradient = model, gradient
         self.mode = BackwardMode(mode) if isinstance(mode, Surrogate) else mode
         self.weights, self.biases = nn.ParameterDict(), nn.ParameterDict()
+        self.feedback = nn.ParameterDict()
         for layer in _trained(model):
-            self.weights[str(layer.number)] = _master(layer.weight)
+            name = str(layer.number)
+            self.weights[name] = _master(layer.weight)
+            if isinstance(layer, RecurrentLayer):
+                self.feedback[name] = _master(layer.weight_rec)
             if layer.bias is not None:
-                self.biases[str(layer.number)] = _master(layer.bias)
+                self.biases[name] = _master(layer.bias)
         if not self.weights:
-            raise BadInput("trainable engine: the network has no dense or conv layer")
-        make_plan(self.trained())  # refuses now what it would refuse at the first step
+            raise BadInput("trainable engine: the network has no layer with weights")
+        self._plan = make_plan(self.trained())
 
     def forward(self, inputs: Inputs) -> Run:
         """Run a batch; floats with gradients, as `DifferentiableBackend.forward`.
@@ -76,7 +88,7 @@ class TrainableEngine(nn.Module):
             ModelFileError: the masters became a matrix that Lava cannot pack, all zero.
         """
         check_inputs(self.model, inputs)
-        plan = make_plan(self.trained())
+        plan = self._current_plan()
         steps = inputs.steps if isinstance(inputs, Drive) else inputs.shape[4]
         values = inputs.bias_mant if isinstance(inputs, Drive) else inputs
         skipped = plan.layers[0].synapse is None and not isinstance(inputs, Drive)
@@ -102,30 +114,53 @@ class TrainableEngine(nn.Module):
         )
 
     def _stored(self, layer: Layer) -> Layer:
-        if not isinstance(layer, DenseLayer | ConvLayer):
+        if not isinstance(layer, SynapseLayer):
             return layer
-        weight = _integers(even_weights(self.weights[str(layer.number)]))
-        bias = layer.bias
+        name, bias = str(layer.number), layer.bias
+        weight = _integers(even_weights(self.weights[name]))
         if bias is not None:
-            bias = _integers(whole_biases(self.biases[str(layer.number)]))
+            bias = _integers(whole_biases(self.biases[name]))
+        if isinstance(layer, RecurrentLayer):
+            back = _integers(even_weights(self.feedback[name]))
+            return dataclasses.replace(layer, weight=weight, bias=bias, weight_rec=back)
         return dataclasses.replace(layer, weight=weight, bias=bias)
+
+    def _current_plan(self) -> EnginePlan:
+        """`make_plan(self.trained())`, by a shorter way where that is certain to be the same."""
+        found, source = [], self.model.input_shape
+        stored = {layer.number: layer for layer in _trained(self.model)}
+        for layer in self._plan.layers:
+            if layer.number in stored:
+                name = str(layer.number)
+                weight = even_weights(self.weights[name])
+                bias = whole_biases(self.biases[name]) if name in self.biases else None
+                changed = repacked(stored[layer.number], layer, source, weight, bias)
+                if changed is None:
+                    return make_plan(self.trained())
+                layer = changed
+            found.append(layer)
+            source = layer.shape
+        return dataclasses.replace(self._plan, layers=tuple(found))
 
     def _slots(self, layers: tuple[LayerPlan, ...]) -> tuple[tuple[Slot, ...], list[Tensor]]:
         slots, masters = [], []
         delays = {layer.number: _delays(layer) for layer in _trained(self.model)}
         for place, layer in enumerate(layers):
-            for name, group in (("weight", self.weights), ("bias", self.biases)):
+            for name, group in self._groups():
                 if str(layer.number) in group:
                     slots.append(Slot(place, name, delays[layer.number]))
                     masters.append(group[str(layer.number)])
         return tuple(slots), masters
 
+    def _groups(self) -> tuple[tuple[str, nn.ParameterDict], ...]:
+        return ("weight", self.weights), ("weight_rec", self.feedback), ("bias", self.biases)
 
-def _trained(model: NetxModel) -> list[DenseLayer | ConvLayer]:
-    return [layer for layer in model.layers if isinstance(layer, DenseLayer | ConvLayer)]
+
+def _trained(model: NetxModel) -> list[SynapseLayer]:
+    return [layer for layer in model.layers if isinstance(layer, SynapseLayer)]
 
 
-def _delays(layer: DenseLayer | ConvLayer) -> Tensor | None:
+def _delays(layer: SynapseLayer) -> Tensor | None:
     delay = layer.delay if isinstance(layer, DenseLayer) else None
     return None if delay is None else torch.from_numpy(np.asarray(delay, dtype=np.int64))
 

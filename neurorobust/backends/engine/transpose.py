@@ -58,12 +58,13 @@ def weight_gradient(
     else:
         assert delays is not None
         packed = _delayed_weight_gradient(
-            synapse, sums, spikes, _packed_order(delays, source), precision
+            synapse, sums, spikes, packed_order(delays, source), precision
         )
     return _in_file_order(packed, source)
 
 
-def _packed_order(stored: Tensor, source: Shape) -> Tensor:
+def packed_order(stored: Tensor, source: Shape) -> Tensor:
+    """Columns of a file's `[out, in]` matrix, C, H, W order, in the engine's H, W, C order."""
     return stored.view(-1, *source).permute(0, 2, 3, 1).reshape(stored.shape)
 
 
@@ -71,6 +72,18 @@ def _in_file_order(packed: Tensor, source: Shape) -> Tensor:
     channels, height, width = source
     order = packed.view(-1, height, width, channels).permute(0, 3, 1, 2)
     return order.reshape(packed.shape)
+
+
+def feedback_gradient(sums: Tensor, spikes: Tensor, precision: str) -> Tensor:
+    """Of a recurrent layer's `weight_rec`, `[to, from]`, float32, summed over the batch.
+
+    Args:
+        sums: see above, at every step.
+        spikes: the layer's own, `[batch, time, neurons]`.
+        precision: of the product.
+    """
+    later, earlier = sums[:, 1:].flatten(0, 1), spikes[:, :-1].flatten(0, 1)
+    return product(later.t(), earlier, precision)
 
 
 def _shifted(values: Tensor, shift: int) -> Tensor:
