@@ -58,8 +58,8 @@ MAX = 2**31 - 1
 decays = st.sampled_from([0, 1, 4095, 4096]) | st.integers(0, 4096)
 
 
-def engine(model: NetxModel, gradient: str = "float32") -> gpu.GpuEngine:
-    return gpu.GpuEngine(model, DEVICE, gradient)
+def engine(model: NetxModel, gradient: str = "float32", **options: int) -> gpu.GpuEngine:
+    return gpu.GpuEngine(model, DEVICE, gradient, **options)
 
 
 def recordable(model, inputs) -> list[int]:
@@ -255,7 +255,7 @@ def test_digits(weights, count, exponent):
     found = gemm_gpu.digits(weights, DEVICE)
     assert (found.count, found.exponent) == (count, exponent)
     assert found.values.dtype == torch.int8
-    assert all(size % 8 == 0 for size in found.values.shape)
+    assert all(size % 16 == 0 for size in found.values.shape)
 
 
 def test_a_fan_in_beyond_int32_is_refused(monkeypatch):
@@ -309,13 +309,12 @@ def test_conv_sums_wrap_to_24_bits():
 
 
 @pytest.mark.parametrize("kind", ["drive", "spikes"])
-def test_results_do_not_depend_on_parts(kind, monkeypatch):
+def test_results_do_not_depend_on_parts(kind):
     model, inputs = small_network(), small_inputs(kind)
     whole = check(model, inputs)
     rates = [trace.spikes.float().mean() for trace in whole.layers.values()]
     assert all(0 < rate < 1 for rate in rates), rates
-    monkeypatch.setattr(gpu, "CHUNK_ENTRIES", 1)
-    assert_same(engine(model).run(inputs, recordable(model, inputs)), whole)
+    assert_same(engine(model, memory_limit=1).run(inputs, recordable(model, inputs)), whole)
 
 
 def test_an_empty_batch_gives_empty_results():
@@ -402,7 +401,7 @@ def assert_close(got: torch.Tensor, wanted: torch.Tensor, tolerance: float = 1e-
 
 
 def rate_slope(view):
-    return 1 / (view.theta + view.mean_input().abs()) * view.spikes.mean(1)
+    return 1 / (view.theta + view.mean_input().abs()) * view.spikes.float().mean(1)
 
 
 MODES = {
@@ -428,16 +427,16 @@ def test_gradients_equal_those_of_the_cpu(kind, mode):
 def test_gradients_do_not_depend_on_parts(monkeypatch):
     model, inputs = small_network(), small_inputs("drive")
     wanted, _ = gradient_of(engine(model), inputs, Surrogate())
-    monkeypatch.setattr(gpu, "CHUNK_ENTRIES", 11 * 60 * 2)
     monkeypatch.setattr(autograd_gpu, "KEPT_BYTES", 0)  # every part is run again
-    again, _ = gradient_of(engine(model), inputs, Surrogate())
+    parts = engine(model, memory_limit=2 * gpu.ENTRY_BYTES * 11 * 60)  # of two samples
+    again, _ = gradient_of(parts, inputs, Surrogate())
     assert_close(again, wanted)
 
 
-@settings(cases, max_examples=20)
+@settings(cases, max_examples=30)
 @given(data=st.data())
-def test_gradients_of_random_networks(tiny_networks, data):
-    model, inputs = data.draw(tiny_networks)
+def test_gradients_of_random_networks(tiny_networks, recurrent_networks, data):
+    model, inputs = data.draw(tiny_networks | recurrent_networks)
     if not recordable(model, inputs):
         return
     belief = data.draw(st.sampled_from(beliefs))
@@ -579,6 +578,33 @@ def test_a_missing_or_old_triton_is_refused(monkeypatch):
     monkeypatch.setitem(sys.modules, "triton", None)
     with pytest.raises(UnavailableError, match="device cuda needs triton: pip install triton"):
         devices.check_triton()
+
+
+@pytest.fixture
+def cuda(monkeypatch) -> str:
+    """A device that `EngineBackend` takes for a GPU; there is nothing but `GpuEngine` behind it."""
+    if not ON_GPU:
+        monkeypatch.setattr(
+            "neurorobust.backends.engine.backend.open_device",
+            lambda model, device, *rest: gpu.GpuEngine(model, DEVICE, *rest),
+        )
+    return "cuda"
+
+
+@pytest.mark.parametrize("kind", ["drive", "spikes"])
+def test_the_backend_asks_the_device(kind, cuda):
+    model, inputs = small_network(), small_inputs(kind, 2)
+    record = recordable(model, inputs)
+    backend = EngineBackend(model, cuda)
+    for clock in ("aligned", "global"):
+        assert_same(backend.run(inputs, record, clock), engine(model).run(inputs, record, clock))
+    got, _ = gradient_of(backend, inputs, Surrogate())
+    assert torch.equal(got, gradient_of(engine(model), inputs, Surrogate())[0])
+    if kind == "spikes":
+        with pytest.raises(BadInput, match="value 2 is neither 0 nor 1"):
+            backend.run(inputs * 2)
+    with pytest.raises(BadInput, match="engine: path 'float32' with device cuda, paths are fo"):
+        EngineBackend(model, cuda, path="float32")
 
 
 @pytest.mark.skipif(not ON_GPU, reason="needs a CUDA device")

@@ -202,7 +202,7 @@ def _view(layer: GpuLayer, trace: _Trace, first: int) -> LayerView:
         layer.number,
         first,
         trace.voltage.to(torch.float32),
-        trace.spikes.to(torch.float32),
+        trace.spikes.to(torch.uint8),
         layer.theta.to(torch.float32),
         layer.kept.to(torch.float32),
         mean_input,

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import torch
 
+from neurorobust.backends.engine.memory import MEMORY_LIMIT
 from neurorobust.errors import BadInput, UnavailableError
 from neurorobust.netx.model import NetxModel
 
@@ -18,7 +19,10 @@ OLDEST_TRITON = (3, 2)  # the first whose sums may be told that they are meant t
 
 
 def open_device(
-    model: NetxModel, device: str = "cpu", gradient: str = "float32"
+    model: NetxModel,
+    device: str = "cpu",
+    gradient: str = "float32",
+    memory_limit: int = MEMORY_LIMIT,
 ) -> GpuEngine | None:
     """The model on a GPU, or None where the device is the CPU.
 
@@ -26,6 +30,7 @@ def open_device(
         model: the network, already known to fit together.
         device: `cpu`, `cuda`, or `cuda:N`.
         gradient: precision of the backward pass's products.
+        memory_limit: bytes that a run may take on the GPU beside its inputs and results, about.
 
     Raises:
         BadInput: another device.
@@ -47,7 +52,7 @@ def open_device(
 
     if place.index is None:
         place = torch.device("cuda", torch.cuda.current_device())
-    return GpuEngine(model, place, gradient)
+    return GpuEngine(model, place, gradient, memory_limit)
 
 
 def check_triton() -> None:

@@ -25,9 +25,9 @@ from torch import Tensor
 from neurorobust.errors import ModelFileError
 from neurorobust.fixedpoint import IntArray
 
-MOST_INPUTS = 1 << 22  # of a neuron: 2^22 weights of at most 2^9 - 1 sum to less than 2^31
-_TILE = 8  # columns and rows of an int8 matrix come in eights on CUDA
-_FEWEST_ROWS = 17  # of its left operand there
+MOST_INPUTS = 1 << 22  # of a neuron: as many weights of 2^8 sum to 2^30, feedback to 2^30 more
+_TILE = 16  # int8 columns and rows: CUDA wants eights, its tensor cores 16 aligned bytes
+_FEWEST_ROWS = 32  # of the left operand: CUDA wants more than 16
 
 
 @dataclass(frozen=True, eq=False)

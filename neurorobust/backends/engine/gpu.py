@@ -16,12 +16,13 @@ from neurorobust.backends.base import ALIGNED, neurons
 from neurorobust.backends.engine.autograd_gpu import Walk, differentiable_run, public, signals
 from neurorobust.backends.engine.gemm_gpu import arithmetic
 from neurorobust.backends.engine.layer_gpu import GpuLayer, gpu_layer
+from neurorobust.backends.engine.memory import MEMORY_LIMIT
 from neurorobust.errors import BadInput
 from neurorobust.netx.model import NetxModel
 from neurorobust.surrogates import Backward, BackwardMode
 from neurorobust.types import Drive, Inputs, LayerTrace, Run
 
-CHUNK_ENTRIES = 1 << 26  # of the widest tensor of a chunk: 256 MiB of int32
+ENTRY_BYTES = 32  # of a step of a neuron: spikes in and out, sums, and what is recorded of it
 
 
 class GpuEngine:
@@ -31,13 +32,21 @@ class GpuEngine:
         model: the network, already known to fit together.
         device: where to compute. Under triton's interpreter also `cpu`.
         gradient: precision of the backward pass's products, `float32` or `bfloat16`.
+        memory_limit: bytes that samples may take that go through the layers together, about.
 
     Raises:
         ModelFileError: a fan-in beyond what int32 sums hold, or weights that Lava cannot pack.
     """
 
-    def __init__(self, model: NetxModel, device: torch.device, gradient: str = "float32") -> None:
+    def __init__(
+        self,
+        model: NetxModel,
+        device: torch.device,
+        gradient: str = "float32",
+        memory_limit: int = MEMORY_LIMIT,
+    ) -> None:
         self.device, self._source, self._gradient = device, model.input_shape, gradient
+        self._memory_limit = memory_limit
         layers, source = list[GpuLayer](), model.input_shape
         for layer in model.spiking_layers:
             layers.append(gpu_layer(layer, source, device))
@@ -100,7 +109,7 @@ class GpuEngine:
     def _part(self, layers: tuple[GpuLayer, ...], steps: int) -> int:
         """Samples that go through the layers together."""
         widest = max(neurons(self._source), *(layer.cells.width for layer in layers))
-        return max(1, CHUNK_ENTRIES // (steps * widest))
+        return max(1, self._memory_limit // (ENTRY_BYTES * steps * widest))
 
 
 def _one_late(spikes: Tensor) -> Tensor:
