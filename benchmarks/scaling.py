@@ -81,7 +81,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
             last["milliseconds"].median / first["milliseconds"].median, 3
         )
     memory = [
-        peak_memory(replace(base, batch=batch)) for batch in ((16, 64) if options.quick else MEMORY)
+        peak_memory(replace(base, batch=batch)) for batch in ((64,) if options.quick else MEMORY)
     ]
     print("\nmemory")
     common.table(
