@@ -32,6 +32,7 @@ from neurorobust.netx.model import (
     Layer,
     NetxModel,
     Neuron,
+    RecurrentLayer,
 )
 from neurorobust.netx.read import parse
 from neurorobust.netx.write import serialise
@@ -65,7 +66,8 @@ Numbers = tuple[tuple[int, ...], tuple[int, ...]]
 
 def benign(rng: np.random.Generator) -> tuple[list[Layer], bool]:
     """Layers of a small network, and whether it is fed drive."""
-    kind = rng.choice(["dense", "delayed", "deep", "accumulator", "input", "conv", "both"])
+    kinds = ["dense", "delayed", "deep", "accumulator", "input", "conv", "both", "recurrent"]
+    kind = rng.choice(kinds)
     if kind in ("conv", "both"):
         channels, side = int(rng.integers(1, 4)), int(rng.integers(2, 5))
         groups = channels if rng.random() < 0.3 else 1
@@ -89,6 +91,11 @@ def benign(rng: np.random.Generator) -> tuple[list[Layer], bool]:
         layers = [replace(layers[0], delay=reach)]
     if kind == "deep":
         layers.append(dense(rng, 1, layers[0].shape[0]))
+    if kind == "recurrent":
+        first = layers[0]
+        back = rng.integers(-100, 120, (len(first.weight), len(first.weight)))
+        own = (first.shape, first.neuron, first.weight, back, first.bias)
+        layers = [RecurrentLayer(0, *own), dense(rng, 1, first.shape[0])]
     if kind == "accumulator":
         layers = [replace(layers[0], neuron=None)]
     return layers, False
@@ -135,9 +142,10 @@ def counted(rng: np.random.Generator, values: Any, channels: int) -> Any:
 
 
 def weights(rng: np.random.Generator, layer: Any) -> Any:
-    weight = spoilt(rng, layer.weight, WEIGHTS)
+    name = "weight_rec" if layer.kind == "dense_rec" and rng.random() < 0.6 else "weight"
+    weight = spoilt(rng, getattr(layer, name), WEIGHTS)
     sign = rng.choice([0, 0, 1, -1])  # quirks live where no weight is positive
-    return replace(layer, weight=sign * np.abs(weight) if sign else weight)
+    return replace(layer, **{name: sign * np.abs(weight) if sign else weight})
 
 
 def parameters(rng: np.random.Generator, layer: Any) -> Any:
@@ -233,7 +241,7 @@ def restored(rng: np.random.Generator, image: bytes) -> tuple[bytes, list[str]]:
     with h5py.File(io.BytesIO(image)) as file:
         names: list[str] = []
         file.visit(lambda name: names.append(name))
-    fields = ("iDecay", "vDecay", "vThMant", "weight", "bias", "delay")
+    fields = ("iDecay", "vDecay", "vThMant", "weight", "weight_rec", "bias", "delay")
     found = sorted(name for name in names if name.rsplit("/", 1)[-1] in fields)
     name, kind = str(rng.choice(found)), str(rng.choice(STORED))
     return retyped(image, name, kind), [f"{name.rsplit('/', 1)[-1]} as {kind}"]
