@@ -603,6 +603,9 @@ def test_the_backend_asks_the_device(kind, cuda):
     if kind == "spikes":
         with pytest.raises(BadInput, match="value 2 is neither 0 nor 1"):
             backend.run(inputs * 2)
+    assert str(backend) == str(engine(model))
+    with pytest.raises(BadInput, match=r"engine: no streams on \w+(:0)?, they run on cpu"):
+        backend.stream()
     with pytest.raises(BadInput, match="engine: path 'float32' with device cuda, paths are fo"):
         EngineBackend(model, cuda, path="float32")
 

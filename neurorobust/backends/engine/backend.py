@@ -44,6 +44,7 @@ class EngineBackend:
         ModelFileError: a layer that does not fit, or weights that Lava cannot pack.
         BadInput: another device or precision; a path that is not proven exact for a layer; a memory
             limit that does not hold a sample.
+        UnavailableError: no such GPU here, or no triton for it.
     """
 
     name = "engine"
@@ -63,6 +64,10 @@ class EngineBackend:
         self._gpu = open_device(model, device, gradient, memory_limit)
         if self._gpu is not None and path != AUTO:
             raise BadInput(f"engine: path {path!r} with device {device}, paths are for cpu")
+
+    def __str__(self) -> str:
+        """What is computed where, and why it is exact: the plan, or the GPU's."""
+        return str(self.plan if self._gpu is None else self._gpu)
 
     def run(self, inputs: Inputs, record: Collection[int] = (), clock: str = ALIGNED) -> Run:
         """See `Backend.run`."""
@@ -116,7 +121,13 @@ class EngineBackend:
         return Run(*differentiable_run(walk, values), {})
 
     def stream(self, record: Collection[int] = (), clock: str = GLOBAL) -> Stream:
-        """A run in chunks of time with carried state, see `Stream`."""
+        """A run in chunks of time with carried state, see `Stream`.
+
+        Raises:
+            BadInput: an unknown clock or layer, or this engine is on a GPU.
+        """
+        if self._gpu is not None:
+            raise BadInput(f"engine: no streams on {self._gpu.device}, they run on cpu")
         return Stream(self.model, self.plan, record, clock)
 
 
