@@ -199,8 +199,8 @@ def test_the_gather_is_taken_where_few_inputs_spike():
     """By the density of the batch at hand; where it starts depends on the size of the layer."""
     arithmetic = make_plan(dense_network(np.full((512, 784), 3), neuron())).layers[0].arithmetic
     assert arithmetic is not None
-    assert arithmetic.gathers(512, 0.01)
-    assert not arithmetic.gathers(512, 1.0)
+    assert arithmetic.gathers(np.zeros((32, 16, 784), dtype=np.uint8))
+    assert not arithmetic.gathers(np.ones((32, 16, 784), dtype=np.uint8))
     assert arithmetic.break_even(16) > arithmetic.break_even(4096)
     signal = np.zeros((2, 3, 10), dtype=np.uint8)
     signal[1, 2, :6] = 1

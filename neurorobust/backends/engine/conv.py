@@ -20,17 +20,11 @@ from neurorobust.fixedpoint import STATE_LIMIT
 BLOCK_ENTRIES = 1 << 18  # of the patches; 1 MiB in float32
 
 
-def conv_patches(synapse: Conv, spikes: Tensor) -> Tensor:
-    """uint8 `[batch, time, H * W * C]` -> `[batch * time * H' * W', kernel H * kernel W * C]`."""
-    frames = _padded(synapse, spikes, torch.uint8)
-    return _patches(synapse, frames).reshape(-1, synapse.weight.shape[1])
-
-
 def conv_sums(synapse: Conv, spikes: Tensor) -> Tensor:
     """`[batch, time, H * W * C]` -> a fresh `[batch, time, H' * W' * C']` of wrapped sums."""
     batch, steps, _ = spikes.shape
     channels, height, width = synapse.target
-    frames = _padded(synapse, spikes, synapse.weight.dtype)
+    frames = _padded(synapse, spikes)
     total = torch.empty((len(frames), height * width, channels), dtype=frames.dtype)
     for block in _blocks(synapse, len(frames)):
         # [groups, positions, kernel * C / groups] @ [groups, kernel * C / groups, C' / groups]
@@ -87,10 +81,10 @@ def _scatter(synapse: Conv, patches: Tensor, padded: Tensor) -> None:
             seen += split[:, :, :, :, i, j].permute(1, 2, 3, 0, 4)
 
 
-def _padded(synapse: Conv, spikes: Tensor, dtype: torch.dtype) -> Tensor:
-    """`[batch * time, H, W, C]` with zeros around."""
+def _padded(synapse: Conv, spikes: Tensor) -> Tensor:
+    """`[batch * time, H, W, C]` with zeros around, in the type of the sums."""
     channels, height, width = synapse.source
-    frames = spikes.to(dtype).flatten(0, 1)
+    frames = spikes.to(synapse.weight.dtype).flatten(0, 1)
     frames = frames.view(len(frames), height, width, channels)
     top, left = synapse.padding
     return torch.nn.functional.pad(frames, (0, 0, left, left, top, top)).contiguous()

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from neurorobust.backends.engine import event, gemm, paths, recurrent
+from neurorobust.backends.engine import event, gemm, recurrent
 from neurorobust.backends.engine.lif_cpu import KEEP_CURRENT, KEEP_VOLTAGE, Sheet, Steps
 from neurorobust.backends.engine.loops import Array, over_batch
 from neurorobust.backends.engine.plan import LayerPlan
@@ -60,8 +60,8 @@ def fire(
         over_batch(lambda first, last: _drive(sheet, bias, first, last), len(source), amount)
         return sheet.steps()
     signal = source.to(torch.uint8).contiguous().numpy()
-    gathers = layer.arithmetic.gathers(len(source) * steps, paths.density(signal))
-    answer = event.fire if gathers else _product
+    gathered = layer.arithmetic.gathered and layer.arithmetic.gathers(signal)
+    answer = event.fire if gathered else _product
     over_batch(lambda first, last: answer(sheet, signal, first, last), len(source), amount)
     return sheet.steps()
 
@@ -81,9 +81,9 @@ def _product(sheet: Sheet, signal: Array, first: int, last: int) -> None:
     for sample in range(first, last, samples):
         some = slice(sample, min(sample + samples, last))
         for step in range(0, steps, times):
-            block = torch.from_numpy(signal[some, step : step + times])
-            sums = gemm.sums(arithmetic, block)[:, earlier:].contiguous().numpy()
-            if sheet.layer.feedback is None:
-                sheet.integrate(sums, sample, step, len(sums))
-            else:
-                recurrent.integrate(sheet, sums, sample, step)
+            for left, band in gemm.sums(arithmetic, signal[some, step : step + times]):
+                sums = np.ascontiguousarray(band[:, earlier:])
+                if sheet.layer.feedback is None:
+                    sheet.integrate(sums, sample, step, len(sums), left=left)
+                else:
+                    recurrent.integrate(sheet, sums, sample, step)

@@ -95,7 +95,13 @@ class Sheet:
         self.before = spikes
 
     def integrate(
-        self, sums: Array, sample: int, step: int, count: int, bias: Array | None = None
+        self,
+        sums: Array,
+        sample: int,
+        step: int,
+        count: int,
+        bias: Array | None = None,
+        left: int = 0,
     ) -> None:
         """Take neurons through some steps, on from the state they are in.
 
@@ -106,12 +112,13 @@ class Sheet:
             step: the first step.
             count: samples.
             bias: `[batch, neurons]`, already << 6, in place of the layer's own (drive).
+            left: the first neuron.
         """
         kernel: Any = _integrate_wrapping if self.state.dtype == np.int64 else _integrate
         kernel(
             sums, self.layer.scale, self.spikes, self.state, self.voltage, self.current,
             self.constants[3:] if bias is None else bias, self.constants, sample, step, count,
-            self.keep,
+            self.keep, left,
         )  # fmt: skip
 
     def steps(self) -> Steps:
@@ -206,15 +213,16 @@ def cells_of(state: Array, constants: Array, bias: Array, sample: int, some: sli
 @compiled
 def _integrate(
     sums: Array, scale: Any, spikes: Array, state: Array, voltage: Array, current: Array,
-    bias: Array, constants: Array, sample: int, step: int, count: int, keep: int,
+    bias: Array, constants: Array, sample: int, step: int, count: int, keep: int, left: int,
 ) -> None:  # fmt: skip
     single, (_, steps, width) = len(sums) == 1, sums.shape
     how = RECORDED if keep else (0 if np.any(constants[0]) else FORGETS)
     keep_v, keep_u = keep & KEEP_VOLTAGE > 0, keep & KEEP_CURRENT > 0
     for b in range(sample, sample + count):
         mine = sums[0 if single else b - sample]
-        for left in range(0, width, BLOCK):
-            some = slice(left, min(left + BLOCK, width))
+        for near in range(0, width, BLOCK):
+            far = min(near + BLOCK, width)
+            some = slice(left + near, left + far)
             cells = cells_of(state, constants, bias, b, some)
             high, now = voltage[0, 0][some], current[0, 0][some]
             for t in range(step, step + steps):
@@ -222,22 +230,22 @@ def _integrate(
                     high = voltage[b, t][some]
                 if keep_u:
                     now = current[b, t][some]
-                row, fired = mine[t - step][some], spikes[b, t][some]
+                row, fired = mine[t - step][near:far], spikes[b, t][some]
                 row_step(row, scale, fired, cells, high, now, how)
 
 
 @compiled
 def _integrate_wrapping(
     sums: Array, scale: Any, spikes: Array, state: Array, voltage: Array, current: Array,
-    bias: Array, constants: Array, sample: int, step: int, count: int, keep: int,
+    bias: Array, constants: Array, sample: int, step: int, count: int, keep: int, left: int,
 ) -> None:  # fmt: skip
     """The same in int64, with Lava's int32 wrap of both sums; rarely needed."""
     _, steps, width = sums.shape
     for i in range(count):
         b, row = sample + i, sample + i if len(bias) > 1 else 0
         for t in range(steps):
-            for n in range(width):
-                total = np.floor(np.float64(sums[i if len(sums) > 1 else 0, t, n]) * scale)
+            for n in range(left, left + width):
+                total = np.floor(np.float64(sums[i if len(sums) > 1 else 0, t, n - left]) * scale)
                 lifted: Any = np.int64(total) << STATE_SHIFT
                 u = _wrap_int32(_decay(state[0, b, n], constants[0, n]) + lifted)
                 if u > STATE_LIMIT:

@@ -14,7 +14,7 @@ from numba.extending import intrinsic
 
 from neurorobust.fixedpoint import DECAY_UNITY, STATE_LIMIT, STATE_SHIFT
 
-WIDTH = 32
+WIDTH = 16
 
 
 def vector_step(remembers: bool, recorded: bool) -> Any:

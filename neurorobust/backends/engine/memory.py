@@ -24,7 +24,7 @@ class Memory:
     Attributes:
         inputs: entries of a step.
         neurons: entries of a step.
-        row: bytes of the operand and sums of one step.
+        row: bytes of the operands and sums of one step; of a convolution in bands, of one band.
         whole: all steps of a sample are summed together.
     """
 
@@ -43,7 +43,7 @@ class Memory:
     def scratch(self, steps: int) -> int:
         """Bytes of the sums on their way, on one thread."""
         samples, times = self.block(steps)
-        return samples * times * self.row
+        return samples * times * self.row + BLOCK_BYTES
 
     def sample(self, steps: int, recorded: bool) -> int:
         """Bytes of one sample."""

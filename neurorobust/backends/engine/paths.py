@@ -16,6 +16,7 @@ import torch
 from neurorobust.backends.engine import event, int8
 from neurorobust.backends.engine.event import EventWeights
 from neurorobust.backends.engine.int8 import Int8Weights
+from neurorobust.backends.engine.loops import Array
 from neurorobust.backends.engine.synapses import FLOAT32_EXACT, Conv, DelayedDense, Dense, Synapse
 from neurorobust.errors import BadInput
 from neurorobust.fixedpoint import STATE_LIMIT, STATE_SHIFT, IntArray
@@ -59,11 +60,12 @@ class Arithmetic:
         """Weights for the gather, packed when first needed."""
         return event.pack(_matrix(self.synapse))
 
-    def gathers(self, rows: int, density: float) -> bool:
-        """Whether the gather is faster for so many rows of such a density of spikes."""
+    def gathers(self, signal: Array) -> bool:
+        """Whether the gather is faster for uint8 `[batch, time, inputs]`, by its density."""
         if not self.gathered or not self.product:
             return self.gathered
-        return density < self.break_even(rows)
+        limit = self.break_even(signal.shape[0] * signal.shape[1])
+        return limit >= 1 or density(signal) < limit
 
     def break_even(self, rows: int) -> float:
         """The density of spikes below which the gather is faster."""
@@ -163,7 +165,7 @@ def _in_float64(synapse: Synapse) -> Synapse:
     return replace(synapse, proof=proof, weight=synapse.weight.double())
 
 
-def density(signal: IntArray) -> float:
+def density(signal: Array) -> float:
     """The share of ones among the first samples of uint8 `[batch, time, inputs]`."""
     some = signal[:4]
     return float(np.count_nonzero(some.view(np.bool_))) / max(1, some.size)
