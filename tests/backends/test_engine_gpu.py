@@ -153,9 +153,7 @@ def cells(decay, theta, bias) -> lif_gpu.Cells:
     return lif_gpu.Cells(torch.from_numpy(np.stack(rows).astype(np.int32)).to(DEVICE))
 
 
-@settings(cases, max_examples=60)
-@given(case=layers_of_neurons())
-def test_neurons_equal_the_definition(case):
+def compare_neurons(case) -> None:
     sums, decay, theta, bias, left, right = case
     spikes, u, v = by_definition(*case)
     batch, steps, _ = sums.shape
@@ -181,6 +179,12 @@ def test_neurons_equal_the_definition(case):
         )
         assert torch.equal(torch.cat([before.spikes, after.spikes], 1), got.spikes)
         assert torch.equal(after.state, got.state)
+
+
+@settings(cases, max_examples=40)
+@given(case=layers_of_neurons())
+def test_neurons_equal_the_definition(case):
+    compare_neurons(case)
 
 
 def test_neurons_reach_the_borders():
@@ -445,7 +449,7 @@ def test_gradients_of_random_networks(tiny_networks, recurrent_networks, data):
     assert (got - wanted).abs().max() <= 1e-5 * wanted.abs().max()
 
 
-@settings(cases, max_examples=60)
+@settings(cases, max_examples=40)
 @given(data=st.data())
 def test_recurrent_networks(recurrent_networks, data):
     model, inputs = data.draw(recurrent_networks)
@@ -722,3 +726,19 @@ def test_the_benchmark_measures():
 def test_the_benchmark_says_that_there_is_no_gpu():
     with pytest.raises(SystemExit, match="gpu: nothing to measure: engine: device cuda"):
         benchmark().main(["--quick"])
+
+
+@pytest.mark.slow
+@settings(cases, max_examples=1000)
+@given(data=st.data())
+def test_many_random_networks(tiny_networks, recurrent_networks, data):
+    model, inputs = data.draw(tiny_networks | recurrent_networks)
+    if recordable(model, inputs):
+        check(model, inputs, data.draw(st.sampled_from(["aligned", "global"])))
+
+
+@pytest.mark.slow
+@settings(cases, max_examples=600)
+@given(case=layers_of_neurons())
+def test_many_neurons_equal_the_definition(case):
+    compare_neurons(case)

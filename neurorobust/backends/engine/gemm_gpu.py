@@ -106,8 +106,8 @@ def product(matrix: Digits, rows: Tensor) -> Tensor:
 def _has_int8(device: torch.device) -> bool:
     """Whether int8 products are there and right: tried once on a device."""
     generator = np.random.default_rng(0)
-    rows = torch.from_numpy(generator.integers(0, 2, (40, 72)).astype(np.int8))
-    weights = torch.from_numpy(generator.integers(-128, 128, (24, 72)).astype(np.int8))
+    rows = torch.from_numpy(generator.integers(0, 2, (48, 80)).astype(np.int8))
+    weights = torch.from_numpy(generator.integers(-128, 128, (32, 80)).astype(np.int8))
     weights[0] = -128
     rows[0] = 1
     try:

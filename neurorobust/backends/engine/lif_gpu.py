@@ -192,7 +192,7 @@ def _integrate(
             ahead = tl.minimum(step + 1, steps - 1)
             following = tl.load(source + ahead.to(tl.int64) * row, mask=mask, other=0)
             u = tl.add(_decay(u, kept_u), (a >> RIGHT) << (LEFT + _LIFT), sanitize_overflow=False)
-            u = tl.where(u > _LIMIT, u - _RANGE, tl.where(u <= -_LIMIT, u + _RANGE, u))
+            u -= tl.where(u > _LIMIT, _RANGE, tl.where(u <= -_LIMIT, -_RANGE, 0))
         v = _decay(v, kept_v) + u + bias
         v = tl.minimum(tl.maximum(v, -_CLIP), _CLIP)
         if KEEP_CURRENT:
