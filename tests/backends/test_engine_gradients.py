@@ -17,7 +17,14 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from neurorobust import surrogates
-from neurorobust.backends.engine import EngineBackend, adjoint_cpu, autograd, loops, parts
+from neurorobust.backends.engine import (
+    EngineBackend,
+    adjoint_cpu,
+    autograd,
+    event_gradient,
+    loops,
+    parts,
+)
 from neurorobust.backends.engine.trainable import TrainableEngine
 from neurorobust.backends.reference import ReferenceBackend
 from neurorobust.errors import BadInput, ModelFileError
@@ -407,6 +414,19 @@ def test_bfloat16_points_the_same_way():
     fine = gradient_of(wide(), spikes, Surrogate())
     rough = gradient_of(wide(), spikes, Surrogate(), "bfloat16")
     assert torch.nn.functional.cosine_similarity(rough.flatten(), fine.flatten(), dim=0) >= 0.9999
+
+
+@pytest.mark.parametrize("density", [0.0, 0.01, 0.15, 1.0])
+@pytest.mark.parametrize("outputs", [1, 255, 300])
+def test_gathered_gradients_are_the_products(density, outputs):
+    generator = torch.Generator().manual_seed(0)
+    sums = torch.randn((130, outputs), generator=generator)
+    spikes = (torch.rand((130, 21), generator=generator) < density).to(torch.uint8)
+    found = event_gradient.gathered(sums, spikes)
+    assert_close(found, sums.double().t() @ spikes.double())
+    assert event_gradient.gathers(spikes, "float32") == (density < 0.2)
+    assert event_gradient.gathers(spikes, "bfloat16") == (density < 0.1)
+    assert not event_gradient.gathers(spikes.float(), "float32")
 
 
 def test_an_unknown_precision_is_refused():
