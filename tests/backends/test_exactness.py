@@ -37,6 +37,7 @@ from neurorobust.types import Drive, Inputs, LayerTrace, Run
 pytestmark = pytest.mark.lava
 
 TOP = 1 << 23
+MANY = (33, 40, 70)  # more neurons than are computed as one vector
 QUIRKY = (  # what a synapse clips, truncates, clears or rounds down
     range(-256, 255),
     (-128, -2, 64),
@@ -92,6 +93,12 @@ def biases(rng: np.random.Generator, count: int) -> Any:
     return small if kind < 3 else np.where(rng.random(count) < 0.6, large, small)
 
 
+def few_or_many(rng: np.random.Generator, few: tuple[int, int], count: int) -> list[int]:
+    """Numbers of neurons: a handful, or more than a vector holds."""
+    many = rng.random(count) < 0.4
+    return np.where(many, rng.choice(MANY, count), rng.integers(*few, count)).tolist()
+
+
 def quirky(rng: np.random.Generator, shape: tuple[int, ...]) -> Any:
     values = np.array(QUIRKY[rng.integers(len(QUIRKY))])
     weight = rng.choice(values, shape)
@@ -106,7 +113,7 @@ def dense(number: int, weight: Any, neuron: Neuron | None, **fields: Any) -> Den
 
 def narrow(rng: np.random.Generator) -> list[Layer]:
     """Few inputs, weights and thresholds of a few units: thresholds are met exactly."""
-    widths = rng.integers(1, 6, rng.integers(2, 5))
+    widths = few_or_many(rng, (1, 6), int(rng.integers(2, 5)))
     layers: list[Layer] = []
     for number, (inputs, outputs) in enumerate(itertools.pairwise(widths)):
         weight = quirky(rng, (outputs, inputs))
@@ -120,7 +127,7 @@ def narrow(rng: np.random.Generator) -> list[Layer]:
 
 def wide(rng: np.random.Generator) -> list[Layer]:
     """Rows of one sign and so many inputs that u wraps and drifts out, and v saturates."""
-    inputs, outputs = int(rng.choice([516, 1100, 1100, 2600])), int(rng.integers(1, 4))
+    inputs, (outputs,) = int(rng.choice([516, 1100, 1100, 2600])), few_or_many(rng, (1, 4), 1)
     sizes = rng.integers(255 - rng.choice([1, 40, 250]), 254, (outputs, inputs), endpoint=True)
     weight = sizes * rng.choice([-1, 1], (outputs, 1))
     neuron = cell(rng, outputs, [0, 1000, (1 << 17) - 1, 1 << 17, (1 << 17) + 1])
@@ -137,7 +144,7 @@ def wide(rng: np.random.Generator) -> list[Layer]:
 
 def border(rng: np.random.Generator) -> list[Layer]:
     """1024 inputs of 128 and one of a few units: u comes to ±2^23, or a unit beside it."""
-    outputs = int(rng.integers(2, 5))
+    (outputs,) = few_or_many(rng, (2, 5), 1)
     sign = rng.choice([-1, 1], (outputs, 1))
     sign[0] = 1  # a positive weight keeps Lava from losing any
     weight = np.concatenate([np.full((outputs, 1024), 128) * sign, np.zeros_like(sign)], axis=1)
@@ -148,10 +155,10 @@ def border(rng: np.random.Generator) -> list[Layer]:
 
 def delayed(rng: np.random.Generator) -> list[Layer]:
     """One or two layers with delays up to 62."""
-    widths = rng.integers(1, 5, 3)
+    widths = few_or_many(rng, (1, 5), 3)
     layers: list[Layer] = []
     for number in range(rng.integers(1, 3)):
-        shape = (int(widths[number + 1]), int(widths[number]))
+        shape = (widths[number + 1], widths[number])
         delay = rng.choice([0, 1, 2, 61, 62], shape)
         if rng.random() < 0.5:
             delay[:] = delay[:, :1]  # one an output, as SLAYER exports axonal delays
@@ -174,7 +181,7 @@ def broad(rng: np.random.Generator) -> list[Layer]:
 
 def recurrent(rng: np.random.Generator) -> list[Layer]:
     """Spikes come back a step later, through a matrix that is packed with the other."""
-    inputs, outputs = int(rng.integers(1, 4)), int(rng.integers(1, 5))
+    inputs, outputs = few_or_many(rng, (1, 5), 2)
     weight, back = quirky(rng, (outputs, inputs)), quirky(rng, (outputs, outputs))
     if min(weight.min(), back.min()) < 0:  # 255 is for matrices without a negative weight
         weight, back = np.minimum(weight, 254), np.minimum(back, 254)
