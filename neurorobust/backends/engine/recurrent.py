@@ -1,8 +1,8 @@
 """Recurrent layers: what a layer's spikes add to its own sums one step later, and its adjoint.
 
 The feed-forward sums of all steps are taken at once, as for any dense layer. Then time is gone
-through step by step: the columns of the neurons that spiked are added up in integers, the sum is
-shifted right on its own, as in Lava, and the neurons integrate both.
+through step by step: the weights of the neurons that spiked are gathered, their sum is shifted
+right on its own, as in Lava, and the neurons integrate both.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from neurorobust.backends.engine.adjoint_cpu import Adjoining, Gradients
+from neurorobust.backends.engine.event import gather_row
 from neurorobust.backends.engine.lif_cpu import Sheet
 from neurorobust.backends.engine.loops import Array, compiled
 from neurorobust.backends.engine.plan import LayerPlan
@@ -36,11 +37,14 @@ def integrate(sheet: Sheet, sums: Array, sample: int, step: int) -> None:
     some = slice(sample, sample + samples)
     exact = sheet.layer.activation < FLOAT32_EXACT
     totals = np.empty((samples, 1, width), dtype=np.float32 if exact else np.float64)
+    weights, back = feedback.event, 2.0**-feedback.shift
     scale = 2.0 ** -(sheet.layer.synapse.shift if sheet.layer.synapse else 0)
     for t in range(steps):
         here = step + t
         spikes = sheet.before[some] if here == 0 else sheet.spikes[some, here - 1]
-        _add_columns(sums[:, t], scale, spikes, feedback.columns, feedback.shift, totals[:, 0])
+        _add_returned(
+            sums[:, t], scale, spikes, weights.blocks, weights.quads, weights.factor, back, totals
+        )
         sheet.integrate(totals, sample, here, len(totals))
 
 
@@ -79,17 +83,16 @@ def adjoint(
 
 
 @compiled
-def _add_columns(
-    sums: Array, scale: float, spikes: Array, columns: Array, shift: int, totals: Array
-) -> None:
-    """Totals of one step: the shifted feed-forward sums and the shifted sum of the columns."""
-    samples, width = totals.shape
-    back = np.empty(width, dtype=np.int32)
+def _add_returned(
+    sums: Array, scale: float, spikes: Array, blocks: Array, quads: bool, factor: float,
+    back: float, totals: Array,
+) -> None:  # fmt: skip
+    """Totals `[samples, 1, neurons]` of one step: both sums, each shifted on its own."""
+    samples, _, width = totals.shape
+    active, gathered = np.empty(width + 1, np.uint32), np.empty(blocks.shape[2], np.int16)
+    returned = np.zeros(len(blocks) * blocks.shape[2], np.float32)
     for b in range(samples):
-        back[:] = 0
-        for source in range(width):
-            if spikes[b, source]:
-                for n in range(width):
-                    back[n] += columns[source, n]
+        gather_row(spikes[b], blocks, quads, factor, active, gathered, returned)
         for n in range(width):
-            totals[b, n] = np.floor(np.float64(sums[b, n]) * scale) + (back[n] >> shift)
+            forward = np.floor(np.float64(sums[b, n]) * scale)
+            totals[b, 0, n] = forward + np.floor(np.float64(returned[n]) * back)

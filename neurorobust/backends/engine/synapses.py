@@ -15,10 +15,11 @@ from dataclasses import dataclass
 from typing import TypeAlias
 
 import numpy as np
-import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from neurorobust.backends.engine import event
+from neurorobust.backends.engine.event import EventWeights
 from neurorobust.errors import ModelFileError
 from neurorobust.fixedpoint import (
     STATE_LIMIT,
@@ -92,14 +93,14 @@ class Feedback:
     """From a recurrent layer's spikes to its own sums of the next step.
 
     Attributes:
-        proof: of integer sums.
-        columns: int32 `[from, to]`, what a spike adds, before the shift.
+        proof: of its sums.
+        event: what a spike adds, before the shift.
         weight: float32 `[to, from]`, the same for the adjoint.
         shift: of the sum, to the right.
     """
 
     proof: Proof
-    columns: npt.NDArray[np.int32]
+    event: EventWeights
     weight: Tensor
     shift: int
 
@@ -172,9 +173,14 @@ def recurrent(layer: RecurrentLayer, source: Shape) -> tuple[Dense, Feedback]:
     weights = weights[:, _order(source)]
     proof = _prove(weights, shift=shift)
     returned, back_shift = _unshifted(back)
+    again = _prove(returned, shift=back_shift)
+    if again.dtype != torch.float32:
+        raise ModelFileError(
+            f"layer {layer.number} (dense_rec): weight_rec not summed here: {again.reason}"
+        )
     return Dense(proof, torch.tensor(weights, dtype=proof.dtype), shift), Feedback(
-        _prove(returned, shift=back_shift),
-        np.ascontiguousarray(returned.T, dtype=np.int32),
+        again,
+        event.pack(returned),
         torch.tensor(returned, dtype=torch.float32),
         back_shift,
     )
