@@ -256,3 +256,21 @@ def test_blocks_of_samples_and_of_time_change_nothing(block, monkeypatch):
     assert layer.memory.block(12) == ((1, 1) if block == 1 else layer.memory.block(12))
     assert isinstance(layer.synapse, Conv)
     assert not isinstance(layer.synapse, Dense)
+
+
+@pytest.mark.parametrize("bias", [None, 500])
+@pytest.mark.parametrize("path", ["int8", "float32", "float64"])
+def test_convolutions_larger_than_a_block_of_neurons(path, bias):
+    """Constants repeat with the channels; the kernels hold one block of them."""
+    if path == "int8" and int8.unusable():
+        pytest.skip(int8.unusable())
+    generator = np.random.default_rng(4)
+    cell = neuron(*(generator.integers(0, limit, 30) for limit in (4097, 4097, 300)))
+    kernel = generator.integers(-128, 128, (30, 3, 2, 2))
+    biases = None if bias is None else generator.integers(-bias, bias, 30)
+    conv = ConvLayer(1, (30, 9, 8), cell, kernel, biases)
+    model = NetxModel((3, 10, 9), (InputLayer(0, (3, 10, 9), None), conv))
+    spikes = torch.from_numpy(generator.integers(0, 2, (2, 3, 10, 9, 5)).astype(np.uint8))
+    engine = EngineBackend(model, path=path)
+    assert engine.plan.layers[0].constants(np.float32).shape == (4, 1020)
+    assert_same(engine.run(spikes, [1]), ReferenceBackend(model).run(spikes, [1]))

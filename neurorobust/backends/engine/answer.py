@@ -56,5 +56,8 @@ class Answer:
 
     def end(self, layer: LayerPlan, some: slice, done: Steps) -> None:
         """Write down the last layer's answer."""
+        if layer.shape[1:] == (1, 1):  # nothing to reorder; what follows takes 10 microseconds
+            self.spikes[some], self.membrane[some] = done.spikes.transpose(1, 2), done.state[1]
+            return
         self.spikes[some] = public(done.spikes, layer.shape)
         self.membrane[some] = public(done.state[1][:, None], layer.shape)[..., 0]

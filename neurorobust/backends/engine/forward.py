@@ -8,7 +8,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-import torch
 from torch import Tensor
 
 from neurorobust.backends.engine import event, gemm, recurrent
@@ -59,7 +58,7 @@ def fire(
         bias = source.numpy().astype(np.float32) * np.float32(1 << STATE_SHIFT)
         over_batch(lambda first, last: _drive(sheet, bias, first, last), len(source), amount)
         return sheet.steps()
-    signal = source.to(torch.uint8).contiguous().numpy()
+    signal = source.contiguous().numpy().astype(np.uint8, copy=False)
     gathered = layer.arithmetic.gathered and layer.arithmetic.gathers(signal)
     answer = event.fire if gathered else _product
     over_batch(lambda first, last: answer(sheet, signal, first, last), len(source), amount)

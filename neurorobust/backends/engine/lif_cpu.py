@@ -29,6 +29,13 @@ if TYPE_CHECKING:
     from neurorobust.backends.engine.plan import LayerPlan
 
 BLOCK = 1024  # neurons that are carried through all steps together: they stay in the L1 cache
+
+
+def block_neurons(channels: int) -> int:
+    """About `BLOCK`, a multiple of the channels: then one block's constants are every block's."""
+    return max(BLOCK // channels * channels, channels)
+
+
 KEEP_VOLTAGE, KEEP_CURRENT = 1, 2
 RECORDED, FORGETS = 1, 2  # what is to be done; forgets: nothing is kept of u
 
@@ -202,12 +209,14 @@ def row_step(
 def cells_of(state: Array, constants: Array, bias: Array, sample: int, some: slice) -> Cells:
     """u, v, and the constants of one sample's neurons `some`.
 
-    Rows of `constants`: what is kept of u and of v (times 4096), theta, bias; `bias` has one row
-    for all samples or one each.
+    Rows of `constants`: what is kept of u and of v (times 4096), theta, bias, of all neurons or of
+    one block; `bias` has one row for all samples or one each.
     """
+    near = slice(0, some.stop - some.start) if constants.shape[1] < state.shape[2] else some
     own = bias[sample if len(bias) > 1 else 0]
-    kept_u, kept_v, theta = constants[0][some], constants[1][some], constants[2][some]
-    return state[0, sample][some], state[1, sample][some], kept_u, kept_v, theta, own[some]
+    own = own[some if len(own) == state.shape[2] else near]
+    kept_u, kept_v, theta = constants[0][near], constants[1][near], constants[2][near]
+    return state[0, sample][some], state[1, sample][some], kept_u, kept_v, theta, own
 
 
 @compiled
@@ -216,12 +225,14 @@ def _integrate(
     bias: Array, constants: Array, sample: int, step: int, count: int, keep: int, left: int,
 ) -> None:  # fmt: skip
     single, (_, steps, width) = len(sums) == 1, sums.shape
+    shared = constants.shape[1] < state.shape[2]  # one block's constants are every block's
+    block = constants.shape[1] if shared else BLOCK
     how = RECORDED if keep else (0 if np.any(constants[0]) else FORGETS)
     keep_v, keep_u = keep & KEEP_VOLTAGE > 0, keep & KEEP_CURRENT > 0
     for b in range(sample, sample + count):
         mine = sums[0 if single else b - sample]
-        for near in range(0, width, BLOCK):
-            far = min(near + BLOCK, width)
+        for near in range(0, width, block):
+            far = min(near + block, width)
             some = slice(left + near, left + far)
             cells = cells_of(state, constants, bias, b, some)
             high, now = voltage[0, 0][some], current[0, 0][some]
@@ -240,25 +251,29 @@ def _integrate_wrapping(
     bias: Array, constants: Array, sample: int, step: int, count: int, keep: int, left: int,
 ) -> None:  # fmt: skip
     """The same in int64, with Lava's int32 wrap of both sums; rarely needed."""
-    _, steps, width = sums.shape
+    (_, steps, width), period = sums.shape, constants.shape[1]
     for i in range(count):
         b, row = sample + i, sample + i if len(bias) > 1 else 0
         for t in range(steps):
             for n in range(left, left + width):
                 total = np.floor(np.float64(sums[i if len(sums) > 1 else 0, t, n - left]) * scale)
                 lifted: Any = np.int64(total) << STATE_SHIFT
-                u = _wrap_int32(_decay(state[0, b, n], constants[0, n]) + lifted)
+                u = _wrap_int32(_decay(state[0, b, n], constants[0, n % period]) + lifted)
                 if u > STATE_LIMIT:
                     u -= 2 * STATE_LIMIT
                 elif u <= -STATE_LIMIT:
                     u += 2 * STATE_LIMIT
-                v = _wrap_int32(_decay(state[1, b, n], constants[1, n]) + u + bias[row, n])
+                v = _wrap_int32(
+                    _decay(state[1, b, n], constants[1, n % period])
+                    + u
+                    + bias[row, n % bias.shape[1]]
+                )
                 v = min(max(v, 1 - STATE_LIMIT), STATE_LIMIT - 1)
                 if keep & KEEP_VOLTAGE:
                     voltage[b, step + t, n] = v
                 if keep & KEEP_CURRENT:
                     current[b, step + t, n] = u
-                spike = v > constants[2, n]
+                spike = v > constants[2, n % period]
                 spikes[b, step + t, n] = spike
                 state[0, b, n] = u
                 state[1, b, n] = 0 if spike else v

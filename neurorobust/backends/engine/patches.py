@@ -88,18 +88,22 @@ def _copy_patches(
 ) -> None:  # fmt: skip
     count, height, width, kernel, _ = rows.shape
     source, target = padded.reshape(-1), rows.reshape(-1)
-    at, line = 0, padded.shape[2]
+    line, at = padded.shape[2], 0
+    written = width * kernel * runs * length
     for frame in range(count):
         for y in range(height):
             top = (frame * padded.shape[1] + (first + y) * down) * line
+            end = top + ((kernel - 1) * lower + 1) * line
+            wide = end + SPAN <= source.size and at + written + SPAN <= target.size
             for x in range(width):
                 for ky in range(kernel):
-                    for run in range(runs):
-                        start = top + ky * lower * line + (x * right + run * further) * channels
-                        for i in range(0, length, SPAN):
-                            if start + i + SPAN <= source.size and at + i + SPAN <= target.size:
+                    start = top + ky * lower * line + x * right * channels
+                    for _ in range(runs):
+                        if wide:
+                            for i in range(0, length, SPAN):
                                 _span(target, at + i, source, start + i)
-                            else:
-                                for j in range(i, min(i + SPAN, length)):
-                                    target[at + j] = source[start + j]
+                        else:
+                            for i in range(length):
+                                target[at + i] = source[start + i]
+                        start += further * channels
                         at += length

@@ -15,6 +15,7 @@ import numpy.typing as npt
 
 from neurorobust.backends.base import neurons
 from neurorobust.backends.engine import gemm, synapses
+from neurorobust.backends.engine.lif_cpu import block_neurons
 from neurorobust.backends.engine.memory import MEMORY_LIMIT, Memory, chunk_size, needs
 from neurorobust.backends.engine.paths import AUTO, Arithmetic, Paths, arithmetic, asked
 from neurorobust.backends.engine.synapses import DelayedDense, Feedback, Synapse
@@ -79,11 +80,16 @@ class LayerPlan:
         return sum(part.proof.activation for part in (self.synapse, self.feedback) if part)
 
     def constants(self, dtype: npt.DTypeLike) -> npt.NDArray[Any]:
-        """`[4, neurons]`: what a step keeps of u and v, times 4096; theta within ±2^24; bias."""
+        """`[4, neurons]`: what a step keeps of u and v, times 4096; theta within ±2^24; bias.
+
+        All repeat with the channels: of a large convolution one block is enough.
+        """
         if dtype not in self._constants:
             theta = np.clip(self.theta, -2.0 * STATE_LIMIT, 2.0 * STATE_LIMIT)
             rows = (*(self.kept * DECAY_UNITY), theta, self.bias[0])
-            self._constants[dtype] = np.stack(rows).astype(dtype)
+            repeats = self.shape[1] * self.shape[2] > 1
+            end = block_neurons(self.shape[0]) if repeats else self.neurons
+            self._constants[dtype] = np.stack(rows)[:, :end].astype(dtype)
         return self._constants[dtype]
 
     def state_dtype(self, steps: int) -> npt.DTypeLike:
@@ -287,4 +293,4 @@ def _row(layer: LayerPlan) -> tuple[str, ...]:
     row = (*head, str(synapse), str(synapse.proof.bound), str(shift), str(how), how.reason)
     if layer.feedback is None:
         return row
-    return (*row[:-1], f"{row[-1]}; its own spikes step by step, events in int32")
+    return (*row[:-1], f"{row[-1]}; its own spikes gathered step by step")
