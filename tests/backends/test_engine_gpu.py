@@ -729,6 +729,7 @@ def test_the_benchmark_says_that_there_is_no_gpu():
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(900)
 @settings(cases, max_examples=1000)
 @given(data=st.data())
 def test_many_random_networks(tiny_networks, recurrent_networks, data):
@@ -738,6 +739,7 @@ def test_many_random_networks(tiny_networks, recurrent_networks, data):
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(900)
 @settings(cases, max_examples=600)
 @given(case=layers_of_neurons())
 def test_many_neurons_equal_the_definition(case):
