@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from weakref import WeakKeyDictionary
 
 import numpy as np
 import torch
@@ -75,9 +76,7 @@ class Adjoining:
         voltage: Tensor,
         membrane_gradient: Tensor | None,
     ) -> None:
-        slope = 1.0 / (surrogate.width * np.maximum(layer.theta, float(_UNIT)))
-        rows = np.stack([layer.kept[0], layer.kept[1], layer.theta, slope])
-        self._constants = rows.astype(np.float32)
+        self._constants = _constants(layer, surrogate.width)
         self._code = SHAPE_CODES[surrogate.shape]
         self._carried = torch.zeros((len(voltage), 2, layer.neurons), dtype=torch.float32)
         if membrane_gradient is not None:
@@ -101,6 +100,19 @@ class Adjoining:
             kernel(*mine, self._constants, self._code)
 
         over_batch(work, len(voltage), voltage.numel())
+
+
+_known: WeakKeyDictionary[LayerPlan, tuple[float, Array]] = WeakKeyDictionary()
+
+
+def _constants(layer: LayerPlan, width: float) -> Array:
+    """Rows of the kernel's `constants`; kept as long as the layer, for the next part of a batch."""
+    found = _known.get(layer)
+    if found is None or found[0] != width:
+        slope = 1.0 / (width * np.maximum(layer.theta, float(_UNIT)))
+        rows = np.stack([layer.kept[0], layer.kept[1], layer.theta, slope])
+        found = _known[layer] = width, rows.astype(np.float32)
+    return found[1]
 
 
 @compiled

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from neurorobust.backends.base import check_inputs
+from neurorobust.backends.engine import parts
 from neurorobust.backends.engine.autograd import Slot, Walk, differentiable_run
 from neurorobust.backends.engine.plan import EnginePlan, LayerPlan, make_plan
 from neurorobust.backends.engine.products import check_precision
@@ -127,20 +128,23 @@ class TrainableEngine(nn.Module):
 
     def _current_plan(self) -> EnginePlan:
         """`make_plan(self.trained())`, by a shorter way where that is certain to be the same."""
-        found, source = [], self.model.input_shape
         stored = {layer.number: layer for layer in _trained(self.model)}
-        for layer in self._plan.layers:
-            if layer.number in stored:
-                name = str(layer.number)
-                weight = even_weights(self.weights[name])
-                bias = whole_biases(self.biases[name]) if name in self.biases else None
-                changed = repacked(stored[layer.number], layer, source, weight, bias)
-                if changed is None:
-                    return make_plan(self.trained())
-                layer = changed
-            found.append(layer)
-            source = layer.shape
-        return dataclasses.replace(self._plan, layers=tuple(found))
+        layers = self._plan.layers
+        sources = [self.model.input_shape, *(layer.shape for layer in layers)]
+
+        def change(place: int) -> LayerPlan | None:
+            layer = layers[place]
+            if layer.number not in stored:
+                return layer
+            name = str(layer.number)
+            weight = even_weights(self.weights[name])
+            bias = whole_biases(self.biases[name]) if name in self.biases else None
+            return repacked(stored[layer.number], layer, sources[place], weight, bias)
+
+        changed = [layer for layer in parts.each(change, len(layers)) if layer is not None]
+        if len(changed) < len(layers):
+            return make_plan(self.trained())
+        return dataclasses.replace(self._plan, layers=tuple(changed))
 
     def _slots(self, layers: tuple[LayerPlan, ...]) -> tuple[tuple[Slot, ...], list[Tensor]]:
         slots, masters = [], []
