@@ -34,7 +34,7 @@ from neurorobust.netx.model import (
 )
 from neurorobust.types import Drive, Inputs, LayerTrace, Run
 
-pytestmark = pytest.mark.lava
+NO_GPU = pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
 
 TOP = 1 << 23
 MANY = (33, 40, 70)  # more neurons than are computed as one vector
@@ -293,9 +293,11 @@ def one_sample(truth: dict[int, LayerTrace], sample: int) -> dict[int, LayerTrac
     }
 
 
-def engines(model: NetxModel) -> dict[str, EngineBackend]:
+def engines(model: NetxModel, device: str) -> dict[str, EngineBackend]:
     """As it plans itself, and by every other path that is proven exact for some layer."""
-    found = {AUTO: EngineBackend(model)}
+    found = {AUTO: EngineBackend(model, device)}
+    if device != "cpu":
+        return found
     numbers = [layer.number for layer in model.spiking_layers if not isinstance(layer, InputLayer)]
     for path in PATHS:
         allowed = {
@@ -316,7 +318,13 @@ def takes(model: NetxModel, number: int, path: str) -> bool:
     return True
 
 
-def compare(case: Case, oracle: Any, monkeypatch: pytest.MonkeyPatch, met: Counter[str]) -> None:
+def compare(
+    case: Case,
+    oracle: Any,
+    monkeypatch: pytest.MonkeyPatch,
+    met: Counter[str],
+    device: str = "cpu",
+) -> None:
     """Reference and engine; the engine by every path, whole and in small parts, recorded or not.
 
     What is not recorded is computed by other loops.
@@ -327,7 +335,7 @@ def compare(case: Case, oracle: Any, monkeypatch: pytest.MonkeyPatch, met: Count
         return
     record, last = list(truth), len(inputs) - 1
     assert_equals(ReferenceBackend(model).run(inputs, record, clock), truth, "reference")
-    for path, engine in engines(model).items():
+    for path, engine in engines(model, device).items():
         assert_answers(engine.run(inputs, clock=clock), truth, f"{path}, nothing recorded")
         with monkeypatch.context() as patched:
             patched.setattr(loops, "WORTH_A_THREAD", 1)
@@ -448,6 +456,7 @@ RARE = {
 }
 
 
+@pytest.mark.lava
 def test_networks_at_the_borders_equal_lava(lava_oracle, monkeypatch):
     met: Counter[str] = Counter()
     run_counted(at_borders(), 300, 1, lambda case: compare(case, lava_oracle, monkeypatch, met))
@@ -455,6 +464,25 @@ def test_networks_at_the_borders_equal_lava(lava_oracle, monkeypatch):
     assert {name: met[name] for name in RARE if met[name] < 6} == {}
 
 
+@pytest.mark.parametrize("device", ["cpu", pytest.param("cuda", marks=NO_GPU)])
+def test_networks_at_the_borders_equal_the_reference(monkeypatch, device):
+    """Needs no Lava: other versions of torch and numpy, and GPUs."""
+    met: Counter[str] = Counter()
+
+    def reference(model: NetxModel, inputs: Inputs, clock: str) -> dict[int, LayerTrace]:
+        numbers = [layer.number for layer in model.spiking_layers]
+        skipped = model.input_layer is not None and not isinstance(inputs, Drive)
+        record = numbers[1:] if skipped else numbers
+        return ReferenceBackend(model).run(inputs, record, clock).layers
+
+    count = 60 if device == "cpu" else 1000
+    run_counted(
+        at_borders(), count, 9, lambda case: compare(case, reference, monkeypatch, met, device)
+    )
+    assert met["case"] >= count
+
+
+@pytest.mark.lava
 @pytest.mark.slow
 @pytest.mark.timeout(1800)
 @pytest.mark.parametrize("number", range(2, 8))
@@ -468,6 +496,7 @@ def test_many_networks_equal_lava(lava_oracle, tiny_networks, monkeypatch, numbe
     assert {name: met[name] for name in rare if met[name] < 30} == {}
 
 
+@pytest.mark.lava
 def test_currents_beyond_int32_equal_lava(lava_oracle, monkeypatch):
     """70,000 full inputs: the sums leave 2^24, and u leaves ±2^31 in the second step."""
     weight = np.full((2, 70_000), 254)
@@ -480,6 +509,7 @@ def test_currents_beyond_int32_equal_lava(lava_oracle, monkeypatch):
     assert (u[1, :2] < -(1 << 29)).tolist() == [True, False]
 
 
+@pytest.mark.lava
 def test_conv_sums_beyond_24_bits_equal_lava(lava_oracle):
     weight = np.full((2, 34_000, 1, 1), 254)
     weight[1] = -256
