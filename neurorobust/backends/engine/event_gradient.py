@@ -22,7 +22,7 @@ def gathers(spikes: Tensor, precision: str) -> bool:
     if spikes.dtype != torch.uint8 or len(spikes) < WORTH_ROWS:
         return False
     some = spikes[:: len(spikes) // WORTH_ROWS][:_SAMPLED].numpy()
-    return float(np.count_nonzero(some)) < SPARSE[precision] * some.size
+    return int(np.count_nonzero(some)) < int(SPARSE[precision] * some.size)
 
 
 def gathered(sums: Tensor, spikes: Tensor) -> Tensor:
@@ -49,7 +49,7 @@ def _gather(sums: Array, spikes: Array, total: Array) -> None:
         many = 0
         for k in range(inputs):
             active[many] = k
-            many += np.int64(spikes[m, k])
+            many += int(spikes[m, k])
         for i in range(many):
             k = active[i]
             found[k, counts[k]] = m
