@@ -16,10 +16,12 @@ from torch import nn
 from neurorobust.errors import BadInput, ModelFileError
 from neurorobust.fixedpoint import (
     DECAY_UNITY,
+    DELAY_MAX,
     THRESHOLD_MAX,
     WEIGHT_MAX,
     WEIGHT_MIN,
     pack_dense_weights,
+    pack_recurrent_weights,
 )
 from neurorobust.networks import SlayerNetwork
 from neurorobust.networks.blocks import SpikeInput
@@ -34,6 +36,7 @@ from neurorobust.netx.model import (
     NetxModel,
     Neuron,
     Pair,
+    RecurrentLayer,
 )
 
 
@@ -43,8 +46,9 @@ def export(network: SlayerNetwork) -> NetxModel:
     Works on a copy: the network's weights, graph and optimiser are not touched.
 
     Args:
-        network: trained or not; its blocks are ours for the input and lava-dl's CUBA Flatten, Dense
-            and Conv, without normalisation, delay, graded spikes or a time shift between blocks.
+        network: trained or not; its blocks are ours for the input and lava-dl's CUBA Flatten,
+            Dense, Recurrent and Conv, without normalisation, graded spikes or a time shift between
+            blocks. Axonal delays of Dense blocks become whole steps, rounded down.
 
     Returns:
         A model without digest and path: `netx.write` gives it both.
@@ -70,12 +74,13 @@ def _layer(number: int, block: nn.Module) -> Layer:
         "SpikeInput": _declaration,
         "Flatten": _flatten,
         "Dense": _dense,
+        "Recurrent": _recurrent,
         "Conv": _conv,
     }
     name = type(block).__name__
     ours = isinstance(block, InputBlock | SpikeInput)
     if name not in makers or not (ours or type(block).__module__.endswith("block.cuba")):
-        known = "InputBlock, SpikeInput and lava-dl's cuba Flatten, Dense, Conv"
+        known = "InputBlock, SpikeInput and lava-dl's cuba Flatten, Dense, Recurrent, Conv"
         raise BadInput(f"layer {number}: block {name} cannot be exported, known: {known}")
     return makers[name](number, block)
 
@@ -99,16 +104,54 @@ def _flatten(number: int, block: Any) -> FlattenLayer:
 
 def _dense(number: int, block: Any) -> DenseLayer:
     where = f"layer {number} (dense)"
-    neuron = _neuron(where, block)
-    weight = _weight(where, block.synapse)
-    if weight.shape[2:] != (1, 1, 1):
-        raise BadInput(f"{where}: weight {weight.shape} takes images, put a Flatten before it")
-    matrix = weight.reshape(weight.shape[:2])
+    neuron = _neuron(where, block, ("delay",))
+    matrix = _matrix(where, block.synapse)
     try:
         pack_dense_weights(matrix)
     except ModelFileError as error:
         raise ModelFileError(f"{where}: {error}") from error
-    return DenseLayer(number, (len(matrix), 1, 1), neuron, matrix)
+    delay = _delay(where, block, matrix)
+    return DenseLayer(number, (len(matrix), 1, 1), neuron, matrix, delay=delay)
+
+
+def _recurrent(number: int, block: Any) -> RecurrentLayer:
+    where = f"layer {number} (dense_rec)"
+    neuron = _neuron(where, block, ("persistent_state",))  # whoever calls the block resets it
+    if block.bias is not None:
+        raise BadInput(f"{where}: bias cannot be exported, build the block without it")
+    forward = _matrix(where, block.input_synapse)
+    back = _matrix(where, block.recurrent_synapse, "weight_rec")
+    try:
+        pack_recurrent_weights(forward, back)
+    except ModelFileError as error:
+        raise ModelFileError(f"{where}: {error}") from error
+    return RecurrentLayer(number, (len(forward), 1, 1), neuron, forward, back)
+
+
+def _matrix(where: str, synapse: Any, name: str = "weight") -> IntArray:
+    weight = _weight(where, synapse, name)
+    if weight.shape[2:] != (1, 1, 1):
+        raise BadInput(f"{where}: {name} {weight.shape} takes images, put a Flatten before it")
+    return weight.reshape(weight.shape[:2])
+
+
+def _delay(where: str, block: Any, weight: IntArray) -> IntArray | None:
+    """Axonal delays as NetX has them: of everything that arrives at an output, `[out, in]`.
+
+    Late sums give late u, v and spikes; without a bias that is the same as a late axon.
+    """
+    if block.delay is None:
+        return None
+    steps = block.delay.delay.detach().cpu().numpy()
+    if not np.isfinite(steps).all():
+        raise ModelFileError(f"{where}: delay {steps[~np.isfinite(steps)][0]} is not finite")
+    wrong = steps[(steps < 0) | (steps >= DELAY_MAX + 1)]
+    if wrong.size:
+        raise ModelFileError(f"{where}: delay {wrong[0]:g} outside [0, {DELAY_MAX}]")
+    if not np.any(steps >= 1):
+        return None
+    whole = np.floor(steps).astype(np.int64)
+    return np.broadcast_to(whole.reshape(-1, 1), weight.shape).copy()
 
 
 def _conv(number: int, block: Any) -> ConvLayer:
@@ -131,7 +174,7 @@ def _pair(sizes: tuple[int, ...]) -> Pair:
     return int(sizes[0]), int(sizes[1])
 
 
-def _neuron(where: str, block: Any) -> Neuron:
+def _neuron(where: str, block: Any, allowed: tuple[str, ...] = ()) -> Neuron:
     neuron = block.neuron
     if neuron.norm is not None:
         raise BadInput(
@@ -144,7 +187,7 @@ def _neuron(where: str, block: Any) -> Neuron:
         ("graded_spike", neuron.graded_spike),
         ("persistent_state", neuron.persistent_state),
     ):
-        if present:
+        if present and name not in allowed:
             raise BadInput(f"{where}: {name} cannot be exported, build the block without it")
     params = {}
     for name, limit in (
@@ -160,18 +203,18 @@ def _neuron(where: str, block: Any) -> Neuron:
     return Neuron(params["iDecay"], params["vDecay"], params["vThMant"])
 
 
-def _weight(where: str, synapse: Any) -> IntArray:
+def _weight(where: str, synapse: Any, name: str = "weight") -> IntArray:
     """Rounded and scaled by lava-dl's own hook: int64 `[out, in, kH, kW, 1]`."""
     if synapse.pre_hook_fx is None:
         raise BadInput(f"{where}: weights are not quantised (pre_hook_fx is None)")
     raw = synapse.weight.detach().cpu().numpy()
     if not np.isfinite(raw).all():
-        raise ModelFileError(f"{where}: weight {raw[~np.isfinite(raw)][0]} is not finite")
+        raise ModelFileError(f"{where}: {name} {raw[~np.isfinite(raw)][0]} is not finite")
     scaled = synapse.pre_hook_fx(synapse.weight, descale=True).detach().cpu().numpy()
     wrong = scaled[(scaled < WEIGHT_MIN) | (scaled > WEIGHT_MAX) | (scaled != np.trunc(scaled))]
     if wrong.size:
         raise ModelFileError(
-            f"{where}: weight {wrong[0]:g} is no integer in [{WEIGHT_MIN}, {WEIGHT_MAX}]"
+            f"{where}: {name} {wrong[0]:g} is no integer in [{WEIGHT_MIN}, {WEIGHT_MAX}]"
         )
     weight: IntArray = scaled.astype(np.int64)
     return weight

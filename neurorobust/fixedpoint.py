@@ -138,6 +138,33 @@ def pack_dense_weights(weights: IntArray) -> PackedWeights:
         ModelFileError: an all-zero matrix (Lava divides by zero) or a weight out of range (Lava
             would lose it).
     """
+    shift, weight_bits = _scaling(weights)
+    scaled = weights.astype(np.int64) << shift
+    return PackedWeights(_clip_and_truncate(scaled, weight_bits), shift)
+
+
+def pack_recurrent_weights(
+    weights: IntArray, recurrent: IntArray
+) -> tuple[PackedWeights, PackedWeights]:
+    """`pack_dense_weights` for the two matrices of a recurrent layer, `[out, in]`, `[out, out]`.
+
+    NetX scales both by one power of two, found for the two side by side. Each Dense model then
+    clips and truncates its own part by the sign mode of that part: a part of one sign whose scale
+    and bits were found for two signs can lose a bit, or all of its weights.
+
+    Raises:
+        ModelFileError: both all zero, or a weight out of range.
+    """
+    shift, weight_bits = _scaling(np.hstack((weights, recurrent)))
+    first, second = (
+        PackedWeights(_clip_and_truncate(part.astype(np.int64) << shift, weight_bits), shift)
+        for part in (weights, recurrent)
+    )
+    return first, second
+
+
+def _scaling(weights: IntArray) -> tuple[int, int]:
+    """NetX's `optimize_weight_bits`: the shift to the left, and `num_weight_bits`."""
     low, high = int(weights.min()), int(weights.max())
     if low == high == 0:
         raise ModelFileError("dense weights are all zero: Lava cannot scale such a matrix")
@@ -153,9 +180,7 @@ def pack_dense_weights(weights: IntArray) -> PackedWeights:
     even_bits = next(
         (n for n in range(MAX_REAL_WEIGHT_BITS, 0, -1) if not np.any(weights % (1 << n))), 0
     )
-    weight_bits = MAX_REAL_WEIGHT_BITS - shift - (even_bits - mixed)
-    scaled = weights.astype(np.int64) << shift
-    return PackedWeights(_clip_and_truncate(scaled, weight_bits), shift)
+    return shift, MAX_REAL_WEIGHT_BITS - shift - (even_bits - mixed)
 
 
 def _clip_and_truncate(scaled: npt.NDArray[np.int64], weight_bits: int) -> npt.NDArray[np.int64]:

@@ -3,21 +3,31 @@
 With x = (v - theta) / (width * theta), v before the reset and theta = vThMant << 6, the derivative
 of a spike with respect to v is taken as shape(x) / (width * theta):
 
-    fast-sigmoid   1 / (1 + |x|)^2              Zenke & Ganguli, Neural Computation 30 (2018)
-    triangle       max(0, 1 - |x|)              Esser et al., PNAS 113 (2016)
-    atan           1 / (1 + (pi x / 2)^2)       Fang et al., ICCV 2021
+    fast-sigmoid      1 / (1 + |x|)^2            Zenke & Ganguli, Neural Computation 30 (2018)
+    triangle          max(0, 1 - |x|)            Esser et al., PNAS 113 (2016)
+    atan              1 / (1 + (pi x / 2)^2)     Fang et al., ICCV 2021
+    straight-through  1                          Bengio et al., arXiv:1308.3432
+
+A neuron with vThMant below 1 (0 and negative thresholds are legal) has no width of its own: there
+width * theta is taken as width * 64, that of vThMant = 1; x still measures from the true theta.
+
+Everything else that a published backward pass does differently is one of two hooks of a
+`BackwardMode`; see there which mode uses which.
 """
 
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import TypeAlias
 
+import torch
 from torch import Tensor
 
 from neurorobust.errors import BadInput
 
-SHAPES = ("fast-sigmoid", "triangle", "atan")
+SHAPES = ("fast-sigmoid", "triangle", "atan", "straight-through")
 
 
 @dataclass(frozen=True)
@@ -39,7 +49,94 @@ class Surrogate:
             return x.abs().add(1).square().reciprocal()
         if self.shape == "triangle":
             return x.abs().neg().add(1).clamp_min(0)
-        return x.mul(math.pi / 2).square().add(1).reciprocal()
+        if self.shape == "atan":
+            return x.mul(math.pi / 2).square().add(1).reciprocal()
+        return torch.ones_like(x)
 
 
 DEFAULT = Surrogate()
+
+
+@dataclass(frozen=True, eq=False)
+class LayerView:
+    """One layer of one part of a batch, as it fired: what a hook may look at, and not change.
+
+    Neurons are in H, W, C order, values in Lava's units.
+
+    Attributes:
+        number: the layer's place in the file.
+        first: place of the part's first sample in the batch.
+        voltage: float32 `[samples, time, neurons]`, v before the reset.
+        spikes: `[samples, time, neurons]`, 0 and 1.
+        theta: float32 `[neurons]`, vThMant << 6.
+        kept: float32 `[2, neurons]`, the fractions of u and of v that a step keeps.
+        input: computes float32 `[samples, neurons]`: the mean over time of what a step adds to u,
+            64 * a, and to v, 64 * bias.
+    """
+
+    number: int
+    first: int
+    voltage: Tensor
+    spikes: Tensor
+    theta: Tensor
+    kept: Tensor
+    input: Callable[[], Tensor]
+
+    def distance(self) -> Tensor:
+        """(v - theta) / theta, `[samples, time, neurons]`; theta at least that of vThMant = 1."""
+        return (self.voltage - self.theta) / self.theta.clamp_min(64)
+
+    def mean_input(self) -> Tensor:
+        """See `input`."""
+        return self.input()
+
+
+Hook: TypeAlias = Callable[[LayerView], Tensor]
+
+
+@dataclass(frozen=True)
+class BackwardMode:
+    """A backward pass: a surrogate, and where that does not say it all, a hook.
+
+    `scale` multiplies ds/dv and returns what broadcasts to `[samples, time, neurons]`. On top of a
+    straight-through surrogate of width 1 (ds/dv = 1 / theta) it can be any ds/dv:
+
+        BPTR (SNN-RAT)       `fired` below
+        PDSG, ASSG           a density of `distance()`, its width from statistics that the hook
+                             itself keeps, by `number` and `first`
+        raised threshold     (Liang et al.) 0 or a shifted shape at one layer's `number`
+
+    `rate` replaces the adjoint over time by one over the mean over time (RGA): it returns float32
+    `[samples, neurons]`, the derivative of the firing rate with respect to `mean_input()`. A layer
+    passes back the same gradient at every step; a membrane that is read out passes back the mean
+    over time of its own.
+
+    Called in the backward pass, from the last layer to the first, once a layer and part.
+
+    Attributes:
+        surrogate: shape and width of ds/dv; with `rate` it is not used.
+        scale: see above.
+        rate: see above.
+        whole_batch: a hook depends on the samples beside it: the batch is one part.
+    """
+
+    surrogate: Surrogate = DEFAULT
+    scale: Hook | None = None
+    rate: Hook | None = None
+    whole_batch: bool = False
+
+    def __post_init__(self) -> None:
+        if self.scale is not None and self.rate is not None:
+            raise BadInput("backward mode: scale and rate given, a rate has no steps to scale")
+
+
+Backward: TypeAlias = "Surrogate | BackwardMode"
+
+
+def fired(view: LayerView) -> Tensor:
+    """1 where a neuron spiked at least once, else 0: BPTR's mask (Ding et al., SNN-RAT, 2022).
+
+    Example:
+        >>> bptr = BackwardMode(Surrogate("straight-through", 1.0), scale=fired)
+    """
+    return view.spikes.amax(1, keepdim=True)

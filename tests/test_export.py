@@ -11,13 +11,15 @@ from neurorobust.export import export
 from neurorobust.networks import NetworkSpec, build
 from neurorobust.networks.lava_dl import import_slayer
 from neurorobust.netx.compare import difference
-from neurorobust.netx.model import ConvLayer, DenseLayer
+from neurorobust.netx.model import RecurrentLayer, SynapseLayer
 from neurorobust.types import Drive
 
 pytest.importorskip("lava.lib.dl", reason="lava-dl is not installed")
 pytestmark = pytest.mark.lava
 
 MLP = {"kind": "mlp", "hidden": (16, 8)}
+RECURRENT = {"kind": "recurrent", "hidden": (16, 8)}
+DELAYED = {**MLP, "max_delay": 3}
 CNN = {"kind": "cnn", "channels": (4, 6), "hidden": (12,), "kernel": 3, "stride": 2, "padding": 1}
 
 
@@ -37,8 +39,11 @@ def train(trained, optimiser, seed):
 
 
 @pytest.mark.parametrize("weight_norm", [False, True])
-@pytest.mark.parametrize("changes", [MLP, CNN], ids=["mlp", "cnn"])
+@pytest.mark.parametrize(
+    "changes", [MLP, CNN, RECURRENT, DELAYED], ids=["mlp", "cnn", "recurrent", "delayed"]
+)
 def test_the_integers_are_those_of_lava_dls_own_export(changes, weight_norm, tmp_path):
+    weight_norm = weight_norm and changes is not RECURRENT
     ours = network(encoder="poisson", weight_norm=weight_norm, threshold=0.99, **changes)
     model = export(ours)
     cuba = import_slayer().block.cuba
@@ -50,11 +55,15 @@ def test_the_integers_are_those_of_lava_dls_own_export(changes, weight_norm, tmp
             block.export_hdf5(file.create_group(f"layer/{number}"))
     theirs = netx.read(tmp_path / "theirs.net")
     assert difference(model, theirs) is None
-    synapses = [layer for layer in model.layers if isinstance(layer, DenseLayer | ConvLayer)]
+    synapses = [layer for layer in model.layers if isinstance(layer, SynapseLayer)]
     assert len(synapses) == 3 + (changes is CNN)
     for layer in synapses:
         assert layer.weight.dtype == np.int64
         assert not np.any(layer.weight % 2)
+        if isinstance(layer, RecurrentLayer):
+            assert -256 <= layer.weight_rec.min() < 0 < layer.weight_rec.max() <= 254
+        if changes is DELAYED and layer is not synapses[-1]:
+            assert {1} <= set(np.unique(layer.delay)) <= {0, 1, 2}
         assert -256 <= layer.weight.min() < 0 < layer.weight.max() <= 254
         assert int(layer.neuron.threshold[0]) == 63  # int(0.99 * 64)
         assert int(layer.neuron.voltage_decay[0]) == 123  # round(0.03 * 4096)
@@ -77,7 +86,7 @@ def test_the_input_layer_is_written_as_the_encoder_and_the_chip_need_it(tmp_path
 
 
 @pytest.mark.parametrize("encoder", ["drive", "direct"])
-@pytest.mark.parametrize("changes", [MLP, CNN], ids=["mlp", "cnn"])
+@pytest.mark.parametrize("changes", [MLP, CNN, RECURRENT, DELAYED])
 def test_the_file_reads_back_equal(changes, encoder, tmp_path):
     model = export(network(encoder=encoder, **changes))
     written = netx.write(model, tmp_path / "model.net")
@@ -181,3 +190,65 @@ def test_what_cannot_be_exported_is_named(change, error, message):
     with pytest.raises(error, match=message) as caught:
         export(spoilt(change))
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("kind", "change", "error", "message"),
+    [
+        (
+            DELAYED,
+            lambda block: block.delay.delay.data.__setitem__(2, 63.5),
+            ModelFileError,
+            r"layer 2 \(dense\): delay 63.5 outside \[0, 62\]",
+        ),
+        (
+            DELAYED,
+            lambda block: block.delay.delay.data.__setitem__(2, float("nan")),
+            ModelFileError,
+            r"layer 2 \(dense\): delay nan is not finite",
+        ),
+        (
+            RECURRENT,
+            lambda block: block.recurrent_synapse.weight.data.__setitem__(3, float("nan")),
+            ModelFileError,
+            r"layer 2 \(dense_rec\): weight_rec nan is not finite",
+        ),
+        (
+            RECURRENT,
+            lambda block: setattr(block, "delay", import_slayer().axon.Delay()),
+            BadInput,
+            r"layer 2 \(dense_rec\): delay cannot be exported",
+        ),
+        (
+            RECURRENT,
+            lambda block: setattr(block, "bias", 1.0),
+            BadInput,
+            r"layer 2 \(dense_rec\): bias cannot be exported",
+        ),
+        (
+            RECURRENT,
+            lambda block: [
+                synapse.weight.data.zero_()
+                for synapse in (block.input_synapse, block.recurrent_synapse)
+            ],
+            ModelFileError,
+            r"layer 2 \(dense_rec\): dense weights are all zero",
+        ),
+    ],
+)
+def test_recurrent_and_delayed_blocks_that_cannot_be_exported_are_named(
+    kind, change, error, message, monkeypatch
+):
+    trained = network(**kind)
+    change(trained.blocks[2])
+    # a forward pass would clamp or spoil what is to be found
+    monkeypatch.setattr(type(trained), "settle", lambda self: None)
+    with pytest.raises(error, match=message):
+        export(trained)
+
+
+def test_delays_below_one_step_are_none():
+    trained = network(**DELAYED)
+    for block in list(trained.blocks)[2:-1]:
+        block.delay.delay.data.fill_(0.99)
+    assert [layer.delay for layer in export(trained).layers[2:]] == [None] * 3

@@ -13,6 +13,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import h5py
 import numpy as np
 import numpy.typing as npt
 import pytest
@@ -21,6 +22,7 @@ import torch
 from neurorobust.backends.base import Backend
 from neurorobust.backends.engine import EngineBackend
 from neurorobust.backends.reference import ReferenceBackend
+from neurorobust.errors import ModelFileError
 from neurorobust.netx import DenseLayer, NetxModel, Neuron, read
 from neurorobust.types import Drive
 
@@ -66,10 +68,13 @@ def test_dense_recording(wheel: Path, make: Make) -> None:
     recorded = np.load(folder / "out.npy")
     neuron = Neuron(np.array([4096]), np.array([415]), np.array([6]))
     model = NetxModel((200, 1, 1), (DenseLayer(0, (256, 1, 1), neuron, weight),))
-    spikes = make(model).run(spikes_of(events, model.input_shape)).spikes[0].numpy()
+    run = make(model).run(spikes_of(events, model.input_shape), record=[0])
+    spikes = run.spikes[0].numpy()
     assert spikes.sum() == 1826
     assert not recorded[:, 0].any()
     assert np.array_equal(spikes[:, :-1], recorded[:, 1:])
+    current = np.load(folder / "current.npy")
+    assert np.array_equal(run.layers[0].u[0].numpy()[:, :-1], current[:, 1:] * 64)
 
 
 @pytest.mark.parametrize(
@@ -138,6 +143,53 @@ def test_pilotnet_recording(wheel: Path, make: Make) -> None:
         assert np.array_equal(np.where(spikes, REFRACTORY, trace.v[0].numpy()), v), name
 
 
+# ---- what is in the wheel too, and is no network of CUBA neurons
+
+
+def stored(path: Path, layers: list[dict[str, Any]]) -> Path:
+    """A `.net` file of these fields."""
+    with h5py.File(path, "w") as file:
+        for number, fields in enumerate(layers):
+            for name, value in fields.items():
+                file[f"layer/{number}/{name}"] = value
+    return path
+
+
+def test_complex_dense_is_refused_by_name(wheel: Path, tmp_path: Path) -> None:
+    folder = wheel / "gts" / "complex_dense"
+    real, imaginary = np.load(folder / "weight_r.npy"), np.load(folder / "weight_img.npy")
+    neuron = {"neuron/type": "RF_PHASE", "neuron/vThMant": 25}
+    layer = {"type": "dense_comp", "shape": [256], "weight/real": real, "weight/imag": imaginary}
+    with pytest.raises(ModelFileError, match=r"type 'dense_comp' unknown, .*: complex"):
+        read(stored(tmp_path / "a.net", [layer | neuron]))
+    with pytest.raises(
+        ModelFileError, match=r"layer 0 \(dense\): weight/real, weight/imag: complex"
+    ):
+        read(stored(tmp_path / "b.net", [layer | neuron | {"type": "dense"}]))
+
+
+def test_tinynet_sdnn_is_refused_by_name(wheel: Path, tmp_path: Path) -> None:
+    folder = wheel / "gts" / "tinynet_sdnn"
+    neuron = {"neuron/type": "SDNN", "neuron/vThMant": 20, "neuron/activation": "ReLU"}
+    kernel = np.load(folder / "layer1_kernel.npy").transpose(0, 3, 2, 1)
+    pairs = {"stride": [2, 2], "padding": [0, 0], "dilation": [1, 1], "groups": 1}
+    conv = {"type": "conv", "shape": [24, 6, 6], "weight": kernel} | pairs | neuron
+    conv["bias"] = np.load(folder / "layer1_bias.npy")
+    shape = {"type": "input", "shape": [3, 16, 16]}
+    with pytest.raises(ModelFileError, match=r"layer 1 \(conv\): neuron type 'SDNN' unknown"):
+        read(stored(tmp_path / "conv.net", [shape, conv]))
+    weight = np.load(folder / "layer2_weight.npy")
+    dense = {"type": "dense", "shape": [100], "weight": weight} | neuron
+    with pytest.raises(ModelFileError, match=r"layer 0 \(dense\): neuron type 'SDNN' unknown"):
+        read(stored(tmp_path / "dense.net", [dense]))
+
+
+@pytest.mark.parametrize("name", ["network.net", "square_network.net"])
+def test_pilotnet_sdnn_is_refused_by_name(wheel: Path, name: str) -> None:
+    with pytest.raises(ModelFileError, match=r"layer 0 \(input\): neuron type 'SDNN' unknown"):
+        read(wheel / "gts" / "pilotnet_sdnn" / name)
+
+
 # ---- mnist.net on MNIST
 
 
@@ -186,9 +238,10 @@ def test_mnist_sample_by_sample(wheel: Path, digits: Any) -> None:
             assert got.equal(wanted), f"layer {number}: {name}"
 
 
-def test_mnist_needs_its_scaling(wheel: Path, digits: Any) -> None:
-    """Fed pixels in 0..1, the network runs without complaint and guesses."""
+@pytest.mark.parametrize(("unit", "right"), [(255, 205), (1, 214)])
+def test_mnist_needs_its_scaling(wheel: Path, digits: Any, unit: int, right: int) -> None:
+    """Fed pixels in 0..1 or 0..255, the network runs without complaint and guesses."""
     images, labels = digits
     engine = EngineBackend(read(wheel / "mnist.net"))
-    correct = answers(engine, drive_of(images[:1000] / 255)) == labels[:1000]
-    assert (correct.sum(), len(correct)) == (205, 1000)
+    correct = answers(engine, drive_of(images[:1000] / unit)) == labels[:1000]
+    assert (correct.sum(), len(correct)) == (right, 1000)

@@ -24,6 +24,8 @@ def spec(**changes):
 
 
 CNN = {"kind": "cnn", "channels": (4, 6), "hidden": (12,)}
+RECURRENT = {"kind": "recurrent", "hidden": (16, 12)}
+DELAYED = {"max_delay": 3, "weight_scale": 6.0}
 
 
 def spikes(batch=3, density=0.3, steps=8):
@@ -45,9 +47,25 @@ def test_a_spec_survives_its_json(changes):
         ("{", "network: Invalid JSON"),
         ("{}", "kind: Field required"),
         (spec().to_json().replace('"hidden"', '"hiden"'), "hiden: Extra inputs"),
-        (spec().to_json().replace('"mlp"', '"rnn"'), "kind: Input should be 'mlp' or 'cnn'"),
+        (
+            spec().to_json().replace('"mlp"', '"rnn"'),
+            "kind: Input should be 'mlp', 'cnn' or 'recurrent'",
+        ),
         (spec().to_json().replace('"threshold": 1.25', '"threshold": 64'), "less than 64"),
         (spec().to_json().replace('"mlp"', '"cnn"'), "kind cnn: channels"),
+        (
+            spec(weight_norm=True).to_json().replace('"mlp"', '"recurrent"'),
+            "kind recurrent: weight_norm true",
+        ),
+        (
+            spec(max_delay=3).to_json().replace('"mlp"', '"recurrent"'),
+            r"kind recurrent: max_delay 3 \(only hidden layers of an mlp\)",
+        ),
+        (spec(hidden=()).to_json().replace('"mlp"', '"recurrent"'), "kind recurrent: hidden"),
+        (
+            spec().to_json().replace('"max_delay": 0', '"max_delay": 63'),
+            "max_delay: Input should be less than or equal to 62",
+        ),
     ],
 )
 def test_a_damaged_spec_is_refused_in_one_line(text, message):
@@ -102,7 +120,9 @@ def test_the_gradient_to_the_drive_is_slayers_own():
     torch.testing.assert_close(drive_.grad.view(5, 7), held.grad)
 
 
-@pytest.mark.parametrize("changes", [{}, CNN], ids=["mlp", "cnn"])
+@pytest.mark.parametrize(
+    "changes", [{}, CNN, RECURRENT, DELAYED], ids=["mlp", "cnn", "recurrent", "delayed"]
+)
 @pytest.mark.parametrize("encoder", ["drive", "poisson"])
 def test_networks_answer_with_spikes_and_gradients_everywhere(changes, encoder):
     torch.manual_seed(0)
@@ -118,6 +138,17 @@ def test_networks_answer_with_spikes_and_gradients_everywhere(changes, encoder):
     for name, parameter in network.named_parameters():
         if parameter.requires_grad:
             assert parameter.grad.abs().max() > 0, name
+
+
+def test_a_recurrent_network_forgets_between_calls_and_survives_its_checkpoint():
+    torch.manual_seed(0)
+    network, other = build(spec(**RECURRENT)), build(spec(**RECURRENT))
+    inputs = drive()
+    first = network.layers(inputs)
+    assert all(torch.equal(first[n], again) for n, again in network.layers(inputs).items())
+    assert 0 < first[2].mean() < 1
+    other.load_state_dict(network.state_dict())
+    assert all(torch.equal(first[n], theirs) for n, theirs in other.layers(inputs).items())
 
 
 def test_layers_are_numbered_as_in_the_file_and_flat():

@@ -1,7 +1,11 @@
-"""What every backend is: bound to one model, fed spikes or drive, answering on the aligned clock.
+"""What every backend is: bound to one model, fed spikes or drive, answering on one of two clocks.
 
 Aligned clock: column k of every layer is its answer to input column k, with state zero before
 column 0; the backend hides latency, resets and padding.
+
+Global clock: column k of every layer is its state after Lava's step k + 1. Every synapse (but an
+on-chip input layer has none) adds one step of latency and nothing is reset, so that layers with a
+bias integrate it before any data come.
 """
 
 from __future__ import annotations
@@ -17,6 +21,8 @@ from neurorobust.netx.model import NetxModel
 from neurorobust.surrogates import Surrogate
 from neurorobust.types import Drive, Inputs, Run
 
+ALIGNED, GLOBAL = CLOCKS = ("aligned", "global")
+
 
 @runtime_checkable
 class Backend(Protocol):
@@ -25,16 +31,18 @@ class Backend(Protocol):
     name: str
     model: NetxModel
 
-    def run(self, inputs: Inputs, record: Collection[int] = ()) -> Run:
+    def run(self, inputs: Inputs, record: Collection[int] = (), clock: str = ALIGNED) -> Run:
         """Run a batch.
 
         Args:
             inputs: spikes uint8 `[batch, *model.input_shape, time]` for the first synapse (an
                 on-chip input layer before it is skipped), or `Drive` for the on-chip input layer.
             record: numbers (in the file) of the layers whose spikes, u and v are wanted.
+            clock: `aligned` or `global`.
 
         Raises:
-            BadInput: shape, dtype or value does not fit the model.
+            BadInput: shape, dtype or value does not fit the model; or a clock that this target
+                does not have.
             BackendError: the target failed or timed out.
         """
         ...
@@ -87,7 +95,9 @@ def _check_shape(name: str, given: tuple[int, ...], wanted: tuple[int, ...]) -> 
 
 
 def _check_integral(name: str, values: torch.Tensor) -> None:
-    if values.is_floating_point() and not bool(torch.all(values == torch.trunc(values))):
+    if not values.is_floating_point() or not bool(torch.frac(values.detach()).any()):
+        return  # frac is one fast pass; infinities and NaN have one that is NaN
+    if not bool(torch.all(values == torch.trunc(values))):
         fractional = values.detach()[values.detach() != torch.trunc(values.detach())][0].item()
         raise BadInput(f"{name}: value {fractional} is not an integer")
 
@@ -102,6 +112,14 @@ def check_record(model: NetxModel, record: Collection[int]) -> None:
     for number in record:
         if number not in known:
             raise BadInput(f"record: layer {number} holds no neurons, layers that do: {known}")
+
+
+def check_clock(clock: str, backend: str = "", known: Collection[str] = CLOCKS) -> None:
+    """Refuse a clock that does not exist, or that `backend` does not have."""
+    if clock not in CLOCKS:
+        raise BadInput(f"clock: {clock!r} unknown, known: {', '.join(CLOCKS)}")
+    if clock not in known:
+        raise BadInput(f"clock: {clock!r} is not run by {backend}, use reference or engine")
 
 
 def neurons(shape: tuple[int, ...]) -> int:

@@ -24,7 +24,7 @@ import numpy as np
 import torch
 
 from neurorobust import netx
-from neurorobust.backends.base import check_inputs, check_record
+from neurorobust.backends.base import ALIGNED, check_clock, check_inputs, check_record
 from neurorobust.backends.lava_exchange import Array
 from neurorobust.backends.lava_process import WorkerProcess, new_directory
 from neurorobust.backends.lava_worker import MODEL_FILE
@@ -74,12 +74,13 @@ class LavaBackend:
         self._worker: WorkerProcess | None = None
         _check_file(model)
 
-    def run(self, inputs: Inputs, record: Collection[int] = ()) -> Run:
-        """See `Backend.run`.
+    def run(self, inputs: Inputs, record: Collection[int] = (), clock: str = ALIGNED) -> Run:
+        """See `Backend.run`. The worker forgets between samples, so the clock is `aligned` only.
 
         Raises:
             BackendError: Lava failed, or the time limit passed; the worker has been ended.
         """
+        check_clock(clock, self.name, known=[ALIGNED])
         check_inputs(self.model, inputs)
         check_record(self.model, record)
         driven = isinstance(inputs, Drive)

@@ -7,8 +7,9 @@ states to, one unnamed file that they inherited when they were forked.
 Clock: one step in `steps + 1` is a **gap** between samples. A process at depth d is d steps late:
 its local time is `time - 1 - d`, and sample s covers the local times `s * (steps + 1)` (the gap)
 to `s * (steps + 1) + steps`. A source of spikes and an on-chip input layer have depth 0. A
-synapse buffers one step; it has the depth of what feeds it, and its neuron is one deeper. Samples
-follow each other without waiting: a network of depth d costs d steps more for a batch.
+synapse buffers one step; it has the depth of what feeds it, and its neuron is one deeper. A
+recurrent synapse is fed by that neuron and has its depth. Samples follow each other without
+waiting: a network of depth d costs d steps more for a batch.
 """
 
 from __future__ import annotations

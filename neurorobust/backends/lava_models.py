@@ -11,9 +11,10 @@ things are done (the clock and its gaps are explained in `lava_exchange`):
 Why that is exact: a neuron forgets in the step before its first step of data, so it starts from u
 = v = 0 whatever its bias did. A synapse forgets after the step in which it received its source's
 gap; in the next step its neuron has its gap and it receives the sample's first spikes; these
-alone are in it when its neuron's first step of data comes. The same holds at the end: what the
-last step left behind is forgotten before anything of the next sample arrives, delayed events
-included.
+alone are in it when its neuron's first step of data comes. A recurrent synapse is fed by that
+neuron: it forgets after the neuron's gap, and sends nothing in the neuron's first step of data.
+The same holds at the end: what the last step left behind is forgotten before anything of the next
+sample arrives, delayed events included.
 
 Why not Lava's `LIFReset`: it clears u and v only, so that buffered and delayed activation leaks
 into the next sample, and its interval is fixed when the network is compiled.

@@ -58,6 +58,8 @@ class LavaNetwork:
             if hasattr(block, "synapse"):
                 block.synapse.proc_params["clock"] = Clock(self._exchange, depth)
                 depth += 1
+            if hasattr(block, "synapse_rec"):  # what feeds it is its own neuron
+                block.synapse_rec.proc_params["clock"] = Clock(self._exchange, depth)
             parameters = block.neuron.proc_params
             parameters["clock"] = Clock(self._exchange, depth)
             parameters["index"] = index

@@ -13,8 +13,20 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from neurorobust.backends.base import check_inputs, check_record, neurons
-from neurorobust.backends.reference_synapses import Synapse, conv_synapse, dense_synapse
+from neurorobust.backends.base import (
+    ALIGNED,
+    check_clock,
+    check_inputs,
+    check_record,
+    neurons,
+)
+from neurorobust.backends.reference_synapses import (
+    Feedback,
+    Synapse,
+    conv_synapse,
+    dense_synapse,
+    recurrent_synapses,
+)
 from neurorobust.errors import BadInput, ModelFileError
 from neurorobust.fixedpoint import cast_bias, lif_step
 from neurorobust.netx.model import (
@@ -25,8 +37,11 @@ from neurorobust.netx.model import (
     InputLayer,
     IntArray,
     NetxModel,
+    RecurrentLayer,
     SpikingLayer,
+    SynapseLayer,
 )
+from neurorobust.netx.numbers import check_numbers
 from neurorobust.types import Drive, Inputs, LayerTrace, Run
 
 
@@ -40,7 +55,7 @@ class _States:
 
 
 class ReferenceBackend:
-    """Runs a network by its definition, on the aligned clock.
+    """Runs a network by its definition, on either clock.
 
     Args:
         model: the network.
@@ -54,19 +69,25 @@ class ReferenceBackend:
     def __init__(self, model: NetxModel) -> None:
         self.model = model
         self._synapses: dict[int, Synapse] = {}
+        self._feedback: dict[int, Feedback] = {}
         self._neurons: dict[int, _Neurons] = {}
         shape = model.input_shape
         for layer in model.layers:
             if isinstance(layer, DenseLayer):
                 self._synapses[layer.number] = dense_synapse(layer, shape)
+            elif isinstance(layer, RecurrentLayer):
+                synapses = recurrent_synapses(layer, shape)
+                self._synapses[layer.number], self._feedback[layer.number] = synapses
             elif isinstance(layer, ConvLayer):
                 self._synapses[layer.number] = conv_synapse(layer, shape)
             shape = (neurons(shape), 1, 1) if isinstance(layer, FlattenLayer) else layer.shape
         for spiking in model.spiking_layers:
+            check_numbers(spiking)
             self._neurons[spiking.number] = _Neurons(spiking)
 
-    def run(self, inputs: Inputs, record: Collection[int] = ()) -> Run:
+    def run(self, inputs: Inputs, record: Collection[int] = (), clock: str = ALIGNED) -> Run:
         """See `Backend.run`."""
+        check_clock(clock)
         check_inputs(self.model, inputs)
         check_record(self.model, record)
         skipped = None if isinstance(inputs, Drive) else self.model.input_layer
@@ -76,7 +97,8 @@ class ReferenceBackend:
             )
 
         steps = inputs.steps if isinstance(inputs, Drive) else int(inputs.shape[4])
-        samples = [self._run_sample(inputs, index, steps) for index in range(len(inputs))]
+        late = clock != ALIGNED
+        samples = [self._run_sample(inputs, index, steps, late) for index in range(len(inputs))]
         last = _collect(self.model.output_layer, samples, steps)
         return Run(
             spikes=last.spikes,
@@ -88,8 +110,11 @@ class ReferenceBackend:
             },
         )
 
-    def _run_sample(self, inputs: Inputs, index: int, steps: int) -> dict[int, _States]:
-        """Every layer's answer to one sample, from zero state, by layer number."""
+    def _run_sample(self, inputs: Inputs, index: int, steps: int, late: bool) -> dict[int, _States]:
+        """Every layer's answer to one sample, from zero state, by layer number.
+
+        Where synapses are `late`, each shows its neurons what it was given one step before.
+        """
         answers: dict[int, _States] = {}
         drive = None
         if isinstance(inputs, Drive):
@@ -105,9 +130,10 @@ class ReferenceBackend:
                 if layer.neuron is None or drive is None:  # a shape only, or skipped
                     continue
                 states = self._neurons[layer.number].integrate(signal, drive)
-            elif isinstance(layer, DenseLayer | ConvLayer):
-                activation = self._synapses[layer.number](signal)
-                states = self._neurons[layer.number].integrate(activation)
+            elif isinstance(layer, SynapseLayer):
+                activation = self._synapses[layer.number](_one_late(signal) if late else signal)
+                feedback = self._feedback.get(layer.number)
+                states = self._neurons[layer.number].integrate(activation, None, feedback)
             else:  # average: the readout's business
                 continue
             answers[layer.number] = states
@@ -128,23 +154,39 @@ class _Neurons:
         self.threshold = _per_neuron(layer, "vThMant", neuron.threshold)
         self.bias = cast_bias(_per_neuron(layer, "bias", bias))
 
-    def integrate(self, activation: IntArray, drive: IntArray | None = None) -> _States:
-        """Step from u = v = 0 through `activation` `[C, H, W, time]`; `drive` replaces the bias."""
+    def integrate(
+        self,
+        activation: IntArray,
+        drive: IntArray | None = None,
+        feedback: Feedback | None = None,
+    ) -> _States:
+        """Step from u = v = 0 through `activation` `[C, H, W, time]`.
+
+        `drive` replaces the bias; `feedback` turns the layer's spikes into activation for its next
+        step.
+        """
         bias = self.bias if drive is None else drive
         states = _States(*(np.zeros_like(activation) for _ in range(3)))
-        u = v = np.zeros(activation.shape[:-1], dtype=np.int64)
+        u = v = returned = np.zeros(activation.shape[:-1], dtype=np.int64)
         for step in range(activation.shape[-1]):
             spikes, u, v = lif_step(
                 u,
                 v,
-                activation[..., step],
+                activation[..., step] + returned,
                 bias,
                 self.current_decay,
                 self.voltage_decay,
                 self.threshold,
             )
             states.spikes[..., step], states.u[..., step], states.v[..., step] = spikes, u, v
+            if feedback is not None:
+                returned = feedback(states.spikes[..., step])
         return states
+
+
+def _one_late(signal: IntArray) -> IntArray:
+    """`[..., time]` one step later, a step of silence before it."""
+    return np.concatenate([np.zeros_like(signal[..., :1]), signal[..., :-1]], axis=-1)
 
 
 def _per_neuron(layer: SpikingLayer, name: str, values: IntArray) -> IntArray:

@@ -9,19 +9,31 @@ import numpy as np
 
 from neurorobust.backends.base import neurons
 from neurorobust.errors import ModelFileError
-from neurorobust.fixedpoint import CONV_PARAMETER_MAX, pack_dense_weights, wrap_signed_24
-from neurorobust.netx.model import ConvLayer, DenseLayer, IntArray, Shape
+from neurorobust.fixedpoint import (
+    CONV_PARAMETER_MAX,
+    PackedWeights,
+    pack_dense_weights,
+    pack_recurrent_weights,
+    wrap_signed_24,
+)
+from neurorobust.netx.model import (
+    ConvLayer,
+    DenseLayer,
+    IntArray,
+    RecurrentLayer,
+    Shape,
+    SynapseLayer,
+)
 
 # spikes [C, H, W, time] -> activation [C, H, W, time]
 Synapse: TypeAlias = Callable[[IntArray], IntArray]
+# a layer's own spikes of one step [C, H, W] -> what they add to its activation of the next
+Feedback: TypeAlias = Callable[[IntArray], IntArray]
 
 
 def dense_synapse(layer: DenseLayer, incoming: Shape) -> Synapse:
     """Packed weights; each delay's sum is shifted on its own, as Lava's DelayDense does."""
-    if layer.weight.shape != (neurons(layer.shape), neurons(incoming)):
-        raise _misfit(layer, f"weight {layer.weight.shape}", incoming)
-    if incoming[1:] != (1, 1):
-        raise _misfit(layer, "without a flatten layer before it", incoming)
+    _check_dense(layer, incoming)
     try:
         packed = pack_dense_weights(layer.weight)
     except ModelFileError as error:
@@ -41,6 +53,42 @@ def dense_synapse(layer: DenseLayer, incoming: Shape) -> Synapse:
         return activation
 
     return activate
+
+
+def recurrent_synapses(layer: RecurrentLayer, incoming: Shape) -> tuple[Synapse, Feedback]:
+    """The two matrices of a recurrent layer; each one's sum is shifted on its own."""
+    _check_dense(layer, incoming)
+    features = neurons(layer.shape)
+    if layer.weight_rec.shape != (features, features):
+        raise ModelFileError(
+            f"layer {layer.number} (dense_rec): weight_rec {layer.weight_rec.shape},"
+            f" should be {(features, features)}"
+        )
+    try:
+        forward, back = pack_recurrent_weights(layer.weight, layer.weight_rec)
+    except ModelFileError as error:
+        raise ModelFileError(f"layer {layer.number} (dense_rec): {error}") from None
+
+    def activate(spikes: IntArray) -> IntArray:
+        frames = [_dense_sum(forward, frame) for frame in np.moveaxis(spikes, -1, 0)]
+        return np.stack(frames, axis=-1).reshape(*layer.shape, -1)
+
+    def feed_back(spikes: IntArray) -> IntArray:
+        return _dense_sum(back, spikes).reshape(layer.shape)
+
+    return activate, feed_back
+
+
+def _dense_sum(packed: PackedWeights, spikes: IntArray) -> IntArray:
+    total: IntArray = (packed.weights @ spikes.reshape(-1).astype(np.int64)) >> packed.shift
+    return total
+
+
+def _check_dense(layer: DenseLayer | RecurrentLayer, incoming: Shape) -> None:
+    if layer.weight.shape != (neurons(layer.shape), neurons(incoming)):
+        raise _misfit(layer, f"weight {layer.weight.shape}", incoming)
+    if incoming[1:] != (1, 1):
+        raise _misfit(layer, "without a flatten layer before it", incoming)
 
 
 def conv_synapse(layer: ConvLayer, incoming: Shape) -> Synapse:
@@ -95,7 +143,7 @@ def _conv_length(layer: ConvLayer, incoming: Shape, axis: int) -> int:
     return free // layer.stride[axis] + 1
 
 
-def _misfit(layer: DenseLayer | ConvLayer, what: str, incoming: Shape) -> ModelFileError:
+def _misfit(layer: SynapseLayer, what: str, incoming: Shape) -> ModelFileError:
     return ModelFileError(
         f"layer {layer.number} ({layer.kind}): {what} does not fit its input {incoming} (C, H, W)"
     )

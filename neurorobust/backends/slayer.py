@@ -13,7 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from neurorobust.backends.base import check_inputs, check_record
+from neurorobust.backends.base import ALIGNED, check_clock, check_inputs, check_record
 from neurorobust.backends.slayer_dynamics import (
     Neurons,
     differentiable,
@@ -25,6 +25,7 @@ from neurorobust.backends.slayer_dynamics import (
 from neurorobust.errors import BadInput
 from neurorobust.export import export
 from neurorobust.networks import SlayerNetwork
+from neurorobust.networks.blocks import is_recurrent
 from neurorobust.networks.spec import THRESHOLD_LIMIT
 from neurorobust.surrogates import Surrogate
 from neurorobust.types import Drive, Inputs, LayerTrace, Run
@@ -61,8 +62,9 @@ class SlayerBackend:
         self._network = network.frozen_copy()
         self._neurons = self._make_neurons()
 
-    def run(self, inputs: Inputs, record: Collection[int] = ()) -> Run:
-        """See `Backend.run`."""
+    def run(self, inputs: Inputs, record: Collection[int] = (), clock: str = ALIGNED) -> Run:
+        """See `Backend.run`. SLAYER's layers have no latency, so the clock is `aligned` only."""
+        check_clock(clock, self.name, known=[ALIGNED])
         check_inputs(self.model, inputs)
         check_record(self.model, record)
         if 0 in record and not isinstance(inputs, Drive):
@@ -118,7 +120,8 @@ class SlayerBackend:
                     )
                 found[number] = quantised_neurons(block)
             else:
-                block.synapse.pre_hook_fx = None  # the hook is what rounds
+                for synapse in _synapses(block):
+                    synapse.pre_hook_fx = None  # the hook is what rounds
                 found[number] = float_neurons(block, spec.threshold)
         return found
 
@@ -138,9 +141,25 @@ class SlayerBackend:
         return values if self.precision == "float" else values.round().to(torch.int32)
 
 
+def _synapses(block: Any) -> list[Any]:
+    if is_recurrent(block):
+        return [block.input_synapse, block.recurrent_synapse]
+    return [block.synapse]
+
+
 def _sums(block: Any, x: Tensor) -> Tensor:
-    """What the neurons are given: the synapses' sums, or the drive itself (no block)."""
+    """What the neurons are given: the synapses' sums, or the drive itself (no block).
+
+    An axonal delay delays the sums, as in the file: u, v and spikes come late by it.
+    """
     if block is None:
         return x
-    sums: Tensor = block.synapse(x)
-    return sums
+    sums: Tensor = _synapses(block)[0](x)
+    return sums if block.delay is None else _late(sums, block.delay.delay.detach().floor())
+
+
+def _late(sums: Tensor, delay: Tensor) -> Tensor:
+    """`[batch, neurons, time]`, each neuron's row late by its delay."""
+    source = torch.arange(sums.shape[-1]) - delay.to(torch.int64)[:, None]
+    rows = source.clamp_min(0).expand(sums.shape)
+    return torch.where(source >= 0, sums.gather(-1, rows), 0.0)

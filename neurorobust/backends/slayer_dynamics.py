@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 
 from neurorobust.fixedpoint import DECAY_UNITY, STATE_SHIFT
+from neurorobust.networks.blocks import forget, is_recurrent
 from neurorobust.networks.input import InputBlock, integrate
 from neurorobust.surrogates import Surrogate
 
@@ -46,6 +47,7 @@ class Neurons:
         kept_current, kept_voltage: the fractions kept in one step, broadcast over a layer's shape.
         theta: threshold in Lava's units.
         unit: Lava's units of u (of v, for an input layer) for 1 of the input.
+        feedback: `[to, from]`, what a spike adds to the sums of the next step; None if nothing.
     """
 
     fire: Callable[[Tensor], Steps]
@@ -53,13 +55,16 @@ class Neurons:
     kept_voltage: Tensor
     theta: float
     unit: float
+    feedback: Tensor | None = None
 
 
 def quantised_neurons(block: Any) -> Neurons:
     """lava-dl's own CPU dynamics of a CUBA block: int64 inside, exact in float32 below 2^24."""
-    neuron = block.neuron
+    neuron, feedback = block.neuron, _feedback(block)
 
     def fire(sums: Tensor) -> Steps:
+        if feedback is not None:
+            return _fire_recurrent(block, sums, feedback)
         current, voltage = neuron.dynamics(sums)
         spikes = neuron.spike(voltage)
         return Steps(spikes, current * SLAYER_UNIT, voltage * SLAYER_UNIT)
@@ -70,6 +75,7 @@ def quantised_neurons(block: Any) -> Neurons:
         _kept(block, neuron.cx_voltage_decay),
         float(neuron.v_th_mant << STATE_SHIFT),
         SLAYER_UNIT,
+        feedback,
     )
 
 
@@ -78,12 +84,13 @@ def float_neurons(block: Any, threshold: float) -> Neurons:
     neuron = block.neuron
     current = _kept(block, neuron.current_decay.detach())
     voltage = _kept(block, neuron.voltage_decay.detach())
-    theta = threshold * SLAYER_UNIT
+    theta, feedback = threshold * SLAYER_UNIT, _feedback(block)
+    lifted = None if feedback is None else feedback * SLAYER_UNIT
 
     def fire(sums: Tensor) -> Steps:
-        return _integrate(sums * SLAYER_UNIT, current, voltage, theta)
+        return _integrate(sums * SLAYER_UNIT, current, voltage, theta, lifted)
 
-    return Neurons(fire, current, voltage, theta, SLAYER_UNIT)
+    return Neurons(fire, current, voltage, theta, SLAYER_UNIT, feedback)
 
 
 def quantised_input(block: InputBlock) -> Neurons:
@@ -120,17 +127,45 @@ def differentiable(neurons: Neurons, inputs: Tensor, surrogate: Surrogate) -> tu
     return spikes, membrane
 
 
+def _feedback(block: Any) -> Tensor | None:
+    """A recurrent block's own weights as its forward pass uses them."""
+    if not is_recurrent(block):
+        return None
+    synapse = block.recurrent_synapse
+    weight: Tensor = synapse.weight.detach()
+    if synapse.pre_hook_fx is not None:
+        weight = synapse.pre_hook_fx(weight)
+    return weight.reshape(weight.shape[:2])
+
+
+def _fire_recurrent(block: Any, sums: Tensor, feedback: Tensor) -> Steps:
+    """Step by step from zero state, as lava-dl's `utils/recurrent.py`."""
+    neuron, columns = block.neuron, []
+    forget(block)
+    spikes = torch.zeros_like(sums[..., 0])
+    for step in range(sums.shape[-1]):
+        current, voltage = neuron.dynamics((sums[..., step] + spikes @ feedback.t())[..., None])
+        spikes = neuron.spike(voltage)[..., 0]
+        columns.append((spikes, current[..., 0] * SLAYER_UNIT, voltage[..., 0] * SLAYER_UNIT))
+    forget(block)
+    return Steps(*(torch.stack(values, -1) for values in zip(*columns, strict=True)))
+
+
 def _kept(block: Any, decay: Any) -> Tensor:
     """Fractions kept, one for the layer or one a channel, for decays that are 4096 at most."""
     kept: Tensor = 1 - torch.as_tensor(decay, dtype=torch.float32).reshape(-1) / DECAY_UNITY
     return kept.reshape(-1, *(1 for _ in block.neuron.shape[1:])) if len(kept) > 1 else kept[0]
 
 
-def _integrate(push: Tensor, kept_u: Tensor, kept_v: Tensor, theta: float) -> Steps:
+def _integrate(
+    push: Tensor, kept_u: Tensor, kept_v: Tensor, theta: float, feedback: Tensor | None = None
+) -> Steps:
     u = v = torch.zeros_like(push[..., 0])
     columns: tuple[list[Tensor], ...] = ([], [], [])
     for step in range(push.shape[-1]):
         u = kept_u * u + push[..., step]
+        if feedback is not None and step:
+            u = u + columns[0][-1] @ feedback.t()
         v = kept_v * v + u
         spike = v > theta
         for column, value in zip(columns, (spike.to(push.dtype), u, v), strict=True):
@@ -155,14 +190,15 @@ class _Fire(torch.autograd.Function):
         spikes, voltage = ctx.saved_tensors
         neurons: Neurons = ctx.neurons
         width = ctx.surrogate.width * max(neurons.theta, DRIVE_UNIT)  # at least one vThMant
-        to_voltage = (
-            grad_spikes * ctx.surrogate.derivative((voltage - neurons.theta) / width) / width
-        )
-        result = torch.empty_like(to_voltage)
+        slope = ctx.surrogate.derivative((voltage - neurons.theta) / width) / width
+        result = torch.empty_like(slope)
         along_voltage = grad_membrane * (1 - spikes[..., -1])
         along_current = torch.zeros_like(along_voltage)
         for step in reversed(range(result.shape[-1])):
-            here = to_voltage[..., step] + along_voltage
+            gradient = grad_spikes[..., step]
+            if neurons.feedback is not None and step + 1 < result.shape[-1]:
+                gradient = gradient + neurons.unit * result[..., step + 1] @ neurons.feedback
+            here = gradient * slope[..., step] + along_voltage
             through = here + along_current
             result[..., step] = through
             along_voltage = neurons.kept_voltage * here

@@ -18,7 +18,7 @@ from neurorobust.networks import NetworkSpec
 
 def train(
     out: Annotated[Path, typer.Option(help="The run directory.")],
-    network: Annotated[str, typer.Option(help="mlp or cnn.")] = "mlp",
+    network: Annotated[str, typer.Option(help="mlp, cnn, recurrent or delayed.")] = "mlp",
     dataset: Annotated[str, typer.Option(help="As for evaluate.")] = "digits",
     data_dir: options.DataDir = None,
     download: options.Download = False,

@@ -128,10 +128,16 @@ def unpack(bits: npt.NDArray[np.generic], shape: tuple[int, ...]) -> Spikes:
 
 @contextmanager
 def one_thread() -> Iterator[None]:
-    """Let torch use one thread: sums of floats in one order, however many cores there are."""
+    """Let torch use one thread: sums of floats in one order, however many cores there are.
+
+    The engine may go on with several: its floats do not depend on how many.
+    """
+    from neurorobust.backends.engine.parts import threads  # numba comes with it: not at import
+
     before = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
-        yield
+        with threads(before):
+            yield
     finally:
         torch.set_num_threads(before)

@@ -6,6 +6,7 @@ import math
 import warnings
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 
 from neurorobust.networks.input import InputBlock
@@ -43,7 +44,7 @@ def input_block(spec: NetworkSpec) -> nn.Module:
 
 
 def mlp(spec: NetworkSpec) -> list[nn.Module]:
-    """input, flatten, one dense block a hidden size, one for the classes."""
+    """input, flatten, one dense (or recurrent) block a hidden size, a dense one for the classes."""
     return [input_block(spec), *_head(spec, math.prod(spec.input_shape))]
 
 
@@ -77,20 +78,56 @@ def cnn(spec: NetworkSpec) -> list[nn.Module]:
 def _head(spec: NetworkSpec, features: int) -> list[nn.Module]:
     cuba = import_slayer().block.cuba
     blocks: list[nn.Module] = [cuba.Flatten()]
-    for size in (*spec.hidden, spec.classes):
-        blocks.append(
-            _quiet(
-                cuba.Dense,
-                _neuron(spec),
-                features,
-                size,
-                weight_scale=spec.weight_scale,
-                weight_norm=spec.weight_norm,
-                delay_shift=False,
-            )
+    for index, size in enumerate((*spec.hidden, spec.classes)):
+        hidden = index < len(spec.hidden)
+        made = _quiet(
+            cuba.Recurrent if hidden and spec.kind == "recurrent" else cuba.Dense,
+            _neuron(spec),
+            features,
+            size,
+            weight_scale=spec.weight_scale,
+            weight_norm=spec.weight_norm,
+            delay=hidden and spec.max_delay > 0,
+            delay_shift=False,
         )
+        if made.delay is not None:
+            _draw_delays(made.delay, size, spec.max_delay)
+        blocks.append(made)
         features = size
     return blocks
+
+
+def is_recurrent(block: nn.Module) -> bool:
+    """Whether it is lava-dl's recurrent block."""
+    return hasattr(block, "recurrent_synapse")
+
+
+def call(block: Any, x: Tensor) -> Tensor:
+    """The block's answer from zero state: lava-dl's recurrent blocks keep theirs over calls."""
+    if not is_recurrent(block):
+        plain: Tensor = block(x)
+        return plain
+    forget(block)
+    answer: Tensor = block(x)
+    forget(block)  # what is kept has the batch's shape, which no checkpoint could load
+    return answer
+
+
+def forget(block: Any) -> None:
+    """Zero the state that a recurrent block carries from call to call."""
+    for holder, names in (
+        (block, ("spike_state",)),
+        (block.neuron, ("current_state", "voltage_state")),
+    ):
+        for name in names:
+            setattr(holder, name, torch.zeros(1, device=getattr(holder, name).device))
+
+
+def _draw_delays(axon: Any, size: int, max_delay: int) -> None:
+    """Uniform initial delays; lava-dl would begin with less than one step, and clamp at 62."""
+    axon.max_delay = max_delay
+    axon.delay.data = max_delay * torch.rand(size)
+    axon.init = True
 
 
 def _neuron(spec: NetworkSpec) -> dict[str, Any]:

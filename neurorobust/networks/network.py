@@ -9,12 +9,12 @@ import torch
 from torch import Tensor, nn
 
 from neurorobust.errors import BadInput
-from neurorobust.networks.blocks import cnn, mlp
+from neurorobust.networks.blocks import call, cnn, mlp
 from neurorobust.networks.input import InputBlock
 from neurorobust.networks.spec import NetworkSpec
 from neurorobust.types import Drive, Inputs
 
-KINDS = {"mlp": mlp, "cnn": cnn}
+KINDS = {"mlp": mlp, "cnn": cnn, "recurrent": mlp}
 
 
 class SlayerNetwork(nn.Module):
@@ -54,7 +54,7 @@ class SlayerNetwork(nn.Module):
         if isinstance(inputs, Drive):
             found[0] = x.flatten(1, -2)
         for number, block in self.after_input():
-            x = block(x)
+            x = call(block, x)
             if hasattr(block, "neuron"):
                 found[number] = x.flatten(1, -2)
         return found

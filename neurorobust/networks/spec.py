@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from neurorobust.errors import BadInput
+from neurorobust.fixedpoint import DELAY_MAX
 
 Size = Annotated[int, Field(ge=1)]
 # SLAYER spikes on v >= threshold + 0.01/4096, meant as the chip's v > threshold. In float32 that
@@ -21,17 +22,21 @@ class NetworkSpec(BaseModel):
     forgotten in one step: 1.0 is 4096 in the file.
 
     Attributes:
-        kind: `mlp` (flatten, dense …) or `cnn` (conv …, flatten, dense …).
+        kind: `mlp` (flatten, dense …), `cnn` (conv …, flatten, dense …) or `recurrent` (as `mlp`,
+            but its hidden layers are told their own spikes one step later).
         input_shape: C, H, W of one image or of one frame of spikes.
         classes: neurons of the last dense layer, one a class.
         steps: time steps of one sample.
         encoder: `drive` starts the network with an on-chip input layer that takes an integer bias;
             `poisson` and `direct` feed spikes to the first synapse.
         hidden: sizes of the dense layers before the last.
+        max_delay: axonal delays of the hidden layers of an `mlp`, drawn from 0 to this many steps
+            and trained within them; the chip counts whole steps. 0 is none.
         channels, kernel, stride, padding: the convolutions of a `cnn`, square, one a channel count.
         threshold, current_decay, voltage_decay: of every layer but the input's.
         weight_scale: multiplies torch's initial weights.
-        weight_norm: train direction and length of the weights apart (folded on export).
+        weight_norm: train direction and length of the weights apart (folded on export); not of
+            recurrent ones.
         tau_grad, scale_grad: relaxation and scale of SLAYER's surrogate gradient.
         input_weight, input_bias: drive = trunc(input_weight * (pixel - mean) / std + input_bias),
             `drive` only.
@@ -43,12 +48,13 @@ class NetworkSpec(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     version: Literal[1] = 1
-    kind: Literal["mlp", "cnn"]
+    kind: Literal["mlp", "cnn", "recurrent"]
     input_shape: tuple[Size, Size, Size]
     classes: int = Field(ge=2)
     steps: int = Field(ge=1, le=100_000)
     encoder: Literal["drive", "poisson", "direct"] = "drive"
     hidden: tuple[Size, ...] = (128,)
+    max_delay: int = Field(default=0, ge=0, le=DELAY_MAX)
     channels: tuple[Size, ...] = ()
     kernel: int = Field(default=3, ge=1)
     stride: int = Field(default=2, ge=1)
@@ -72,6 +78,16 @@ class NetworkSpec(BaseModel):
     def _fits(self) -> NetworkSpec:
         if (self.kind == "cnn") != bool(self.channels):
             raise ValueError(f"kind {self.kind}: channels {self.channels} (only a cnn has some)")
+        if self.kind == "recurrent" and not self.hidden:
+            raise ValueError("kind recurrent: hidden () (its hidden layers are the recurrent ones)")
+        if self.kind == "recurrent" and self.weight_norm:
+            raise ValueError(
+                "kind recurrent: weight_norm true (lava-dl never updates a recurrent weight by it)"
+            )
+        if self.max_delay and (self.kind != "mlp" or not self.hidden):
+            raise ValueError(
+                f"kind {self.kind}: max_delay {self.max_delay} (only hidden layers of an mlp)"
+            )
         for channels, height, width in self.conv_shapes:
             if height < 1 or width < 1:
                 raise ValueError(f"channels: conv output {channels, height, width} is empty")

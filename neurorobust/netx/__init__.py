@@ -9,6 +9,7 @@ from neurorobust.netx.model import (
     Layer,
     NetxModel,
     Neuron,
+    RecurrentLayer,
 )
 from neurorobust.netx.read import read
 from neurorobust.netx.write import write
@@ -22,6 +23,7 @@ __all__ = [
     "Layer",
     "NetxModel",
     "Neuron",
+    "RecurrentLayer",
     "read",
     "write",
 ]

@@ -13,8 +13,11 @@ from neurorobust.netx.model import (
     FlattenLayer,
     InputLayer,
     Layer,
+    RecurrentLayer,
     Shape,
+    SynapseLayer,
 )
+from neurorobust.netx.numbers import check_numbers
 
 
 def check_chain(layers: tuple[Layer, ...], name: str) -> Shape:
@@ -28,10 +31,12 @@ def check_chain(layers: tuple[Layer, ...], name: str) -> Shape:
         The shape (C, H, W) of what the network is fed.
 
     Raises:
-        ModelFileError: naming the first layer that does not fit the one before it.
+        ModelFileError: naming the first layer that does not fit the one before it, or whose
+            numbers Lava would change.
     """
     shape: Shape | None = None
     for layer in layers:
+        check_numbers(layer, f"{name}: ")
         previous = layers[layer.number - 1] if layer.number else None
         if isinstance(previous, AverageLayer):
             _fail(name, layer, "follows an average layer, which must be the last")
@@ -39,18 +44,19 @@ def check_chain(layers: tuple[Layer, ...], name: str) -> Shape:
             _fail(name, layer, "an input layer must be the first")
         if isinstance(layer, ConvLayer):
             _check_conv(name, layer, shape, previous)
-        elif isinstance(layer, DenseLayer):
-            _check_dense(name, layer, shape, previous)
+        elif isinstance(layer, DenseLayer | RecurrentLayer):
+            _check_dense(name, layer, shape)
         elif shape is not None:
             _check_size(name, layer, shape)
         shape = layer.shape
     if not any(
-        isinstance(layer, DenseLayer | ConvLayer) or getattr(layer, "neuron", None)
-        for layer in layers
+        isinstance(layer, SynapseLayer) or getattr(layer, "neuron", None) for layer in layers
     ):
         raise ModelFileError(f"{name}: none of its {len(layers)} layers holds neurons")
     first = layers[0]
-    return (first.weight.shape[1], 1, 1) if isinstance(first, DenseLayer) else first.shape
+    if isinstance(first, DenseLayer | RecurrentLayer):
+        return first.weight.shape[1], 1, 1
+    return first.shape
 
 
 def conv_output(layer: ConvLayer, height: int, width: int) -> tuple[int, int]:
@@ -72,7 +78,7 @@ def conv_output(layer: ConvLayer, height: int, width: int) -> tuple[int, int]:
 def _check_conv(name: str, layer: ConvLayer, shape: Shape | None, previous: Layer | None) -> None:
     if shape is None:
         _fail(name, layer, "the input shape is unknown: no input layer before the first conv layer")
-    if isinstance(previous, FlattenLayer | DenseLayer):
+    if isinstance(previous, FlattenLayer | DenseLayer | RecurrentLayer):
         _fail(name, layer, f"follows a {previous.kind} layer, which has no height and width")
     outputs, inputs = layer.weight.shape[:2]
     if inputs * layer.groups != shape[0]:
@@ -89,7 +95,7 @@ def _check_conv(name: str, layer: ConvLayer, shape: Shape | None, previous: Laye
         _fail(name, layer, f"shape {layer.shape}, but the convolution gives {made}")
 
 
-def _check_dense(name: str, layer: DenseLayer, shape: Shape | None, previous: Layer | None) -> None:
+def _check_dense(name: str, layer: DenseLayer | RecurrentLayer, shape: Shape | None) -> None:
     if shape is None:
         return
     if shape[1:] != (1, 1):

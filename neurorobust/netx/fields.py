@@ -25,11 +25,11 @@ def integers(group: Group, name: str, low: int, high: int) -> IntArray:
     return _limited(group, name, _unfractional(group, name), low, high)
 
 
-def weights(group: Group) -> IntArray:
-    """`weight`, any shape, in [-256, 254], or to 255 where none is negative."""
-    values = _unfractional(group, "weight")
+def weights(group: Group, name: str = "weight") -> IntArray:
+    """Weights of any shape, in [-256, 254], or to 255 where none is negative."""
+    values = _unfractional(group, name)
     high = WEIGHT_MAX if values.min() < 0 else WEIGHT_MAX + 1
-    return _limited(group, "weight", values, WEIGHT_MIN, high)
+    return _limited(group, name, values, WEIGHT_MIN, high)
 
 
 def finite(group: Group, name: str) -> npt.NDArray[Any]:

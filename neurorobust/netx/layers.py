@@ -12,7 +12,7 @@ from collections.abc import Callable
 import numpy as np
 
 from neurorobust.errors import ModelFileError
-from neurorobust.fixedpoint import DELAY_MAX, pack_dense_weights
+from neurorobust.fixedpoint import DELAY_MAX, pack_dense_weights, pack_recurrent_weights
 from neurorobust.netx.fields import (
     INT8_MAX,
     INT32_MAX,
@@ -37,6 +37,7 @@ from neurorobust.netx.model import (
     InputLayer,
     IntArray,
     Layer,
+    RecurrentLayer,
 )
 from neurorobust.netx.neurons import read_neuron
 
@@ -44,6 +45,7 @@ INPUT_FIELDS = frozenset({"type", "shape", "neuron", "weight", "bias"})
 SHAPE_FIELDS = frozenset({"type", "shape"})
 DENSE_IGNORED = frozenset({"inFeatures", "outFeatures"})
 DENSE_FIELDS = DENSE_IGNORED | {"type", "shape", "neuron", "weight", "bias", "delay"}
+RECURRENT_FIELDS = DENSE_FIELDS | {"weight_rec"}
 CONV_IGNORED = frozenset({"inChannels", "outChannels", "kernelSize"})
 CONV_PAIRS = frozenset({"stride", "padding", "dilation"})
 CONV_FIELDS = CONV_IGNORED | CONV_PAIRS | DENSE_FIELDS - DENSE_IGNORED | {"groups"}
@@ -52,7 +54,6 @@ INSTEAD = {
     "unpool": "NetX cannot load it",
     "convT": "NetX cannot load it",
     "concat": "NetX cannot load it",
-    "dense_rec": "recurrent layers are not computed here",
     "dense_comp": "complex layers are not computed here",
     "kwta": "export it as its dense layer",
 }
@@ -110,6 +111,34 @@ def _dense(group: Group, index: int) -> DenseLayer:
     )
 
 
+def _recurrent(group: Group, index: int) -> RecurrentLayer:
+    _refuse_complex(group)
+    known(group, RECURRENT_FIELDS)
+    _check_ignored(group, DENSE_IGNORED)
+    if "delay" in group.names():
+        group.fail("delay: NetX loses the weights' exponent of delayed recurrent layers")
+    features = math.prod(extents(group))
+    weight, recurrent = weights(group), weights(group, "weight_rec")
+    if weight.ndim == 1 and weight.size % features == 0 and recurrent.size == features**2:
+        weight, recurrent = weight.reshape(features, -1), recurrent.reshape(features, -1)
+    if weight.ndim != 2 or weight.shape[0] != features:
+        group.fail(f"weight has shape {weight.shape}, needs ({features}, inputs)")
+    if recurrent.shape != (features, features):
+        group.fail(f"weight_rec has shape {recurrent.shape}, needs {(features, features)}")
+    try:
+        pack_recurrent_weights(weight, recurrent)
+    except ModelFileError as error:
+        group.fail(str(error))
+    return RecurrentLayer(
+        number=index,
+        shape=(features, 1, 1),
+        neuron=read_neuron(group, features),
+        weight=weight,
+        weight_rec=recurrent,
+        bias=_bias(group, features, shared=True),
+    )
+
+
 def _conv(group: Group, index: int) -> ConvLayer:
     _refuse_complex(group)
     known(group, CONV_FIELDS)
@@ -156,6 +185,7 @@ def _average(group: Group, index: int) -> AverageLayer:
 READERS: dict[str, Callable[[Group, int], Layer]] = {
     "input": _input,
     "dense": _dense,
+    "dense_rec": _recurrent,
     "conv": _conv,
     "flatten": _flatten,
     "average": _average,

@@ -78,6 +78,26 @@ class DenseLayer:
 
 
 @dataclass(frozen=True, eq=False)
+class RecurrentLayer:
+    """`type: dense_rec`: a dense layer whose spikes come back to it one step later.
+
+    Attributes:
+        weight: int64 `[out, in]` as stored; Lava packs it together with `weight_rec`.
+        weight_rec: int64 `[out, out]`, from the layer's own neurons (columns) to them (rows).
+        bias: int64 `[out]` bias_mant as stored, or None.
+        neuron: None means NetX's accumulator, which never spikes.
+    """
+
+    number: int
+    shape: Shape
+    neuron: Neuron | None
+    weight: IntArray
+    weight_rec: IntArray
+    bias: IntArray | None = None
+    kind = "dense_rec"
+
+
+@dataclass(frozen=True, eq=False)
 class ConvLayer:
     """`type: conv`; the stored kernel equals torch's cross-correlation.
 
@@ -117,8 +137,9 @@ class AverageLayer:
     kind = "average"
 
 
-Layer: TypeAlias = InputLayer | DenseLayer | ConvLayer | FlattenLayer | AverageLayer
-SpikingLayer: TypeAlias = InputLayer | DenseLayer | ConvLayer
+SynapseLayer: TypeAlias = DenseLayer | RecurrentLayer | ConvLayer
+SpikingLayer: TypeAlias = InputLayer | SynapseLayer
+Layer: TypeAlias = SpikingLayer | FlattenLayer | AverageLayer
 
 
 @dataclass(frozen=True, eq=False)
@@ -149,7 +170,7 @@ class NetxModel:
         return tuple(
             layer
             for layer in self.layers
-            if isinstance(layer, DenseLayer | ConvLayer)
+            if isinstance(layer, SynapseLayer)
             or (isinstance(layer, InputLayer) and layer.neuron is not None)
         )
 

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import numpy as np
+
 from neurorobust.fixedpoint import DECAY_UNITY, STATE_SHIFT
-from neurorobust.netx.fields import INT32_MAX, finite, integers, known, neutral
+from neurorobust.netx.fields import finite, integers, known, neutral
 from neurorobust.netx.hdf5 import Group, quoted
 from neurorobust.netx.model import IntArray, Neuron
+from neurorobust.netx.numbers import THRESHOLD_LIMIT
 
 CUBA_TYPES = ("CUBA", "LOIHI")  # LOIHI is what lava-dl's predecessor called it
-THRESHOLD_LIMIT = INT32_MAX >> STATE_SHIFT  # vThMant << 6 is an int32 in Lava
 REQUIRED = frozenset({"type", "iDecay", "vDecay", "vThMant"})
 IGNORED = frozenset({"refDelay", "scaleRho", "tauRho", "theta"})  # Lava's simulation drops them
 NEUTRAL = {
@@ -57,4 +59,19 @@ def _parameter(group: Group, name: str, high: int, channels: int) -> IntArray:
             f"{group.prefix}{name} has shape {values.shape}, "
             f"needs 1 entry or {channels} (one a channel)"
         )
+    _check_storage(group, name, values)
     return values.reshape(-1)
+
+
+def _check_storage(group: Group, name: str, values: IntArray) -> None:
+    """Lava computes with these fields in the type they are stored in; weights it casts first."""
+    stored = group.array(name)
+    kind = stored.dtype
+    if kind.kind == "f" or kind == np.uint64:
+        group.fail(f"{group.prefix}{name} is stored as {kind}, which Lava cannot shift")
+    limit = np.iinfo(kind if kind.kind in "iu" else np.int64).max >> STATE_SHIFT
+    if name == "vThMant" and stored.ndim and values.max() > limit:
+        group.fail(
+            f"{group.prefix}{name} {values.max()} is stored as {kind}: Lava shifts it there, "
+            f"above {limit} it wraps"
+        )

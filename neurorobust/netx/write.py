@@ -22,6 +22,8 @@ from neurorobust.netx.model import (
     Layer,
     NetxModel,
     Neuron,
+    RecurrentLayer,
+    SynapseLayer,
 )
 from neurorobust.netx.read import parse
 
@@ -66,8 +68,9 @@ def serialise(model: NetxModel) -> bytes:
 def _put_layer(group: Any, layer: Layer, following: Layer | None) -> None:
     kind = np.array([layer.kind.encode("ascii")], dtype="S10")
     group.create_dataset("type", data=kind, track_times=False)
-    flat = isinstance(layer, DenseLayer) or (
-        isinstance(layer, InputLayer) and isinstance(following, DenseLayer)
+    dense = DenseLayer | RecurrentLayer
+    flat = isinstance(layer, dense) or (
+        isinstance(layer, InputLayer) and isinstance(following, dense)
     )
     shape = layer.shape[:1] if flat and layer.shape[1:] == (1, 1) else layer.shape
     _put(group, "shape", np.asarray(shape, dtype=np.int64))
@@ -75,6 +78,8 @@ def _put_layer(group: Any, layer: Layer, following: Layer | None) -> None:
         _put_input(group, layer)
     elif isinstance(layer, DenseLayer):
         _put_dense(group, layer)
+    elif isinstance(layer, RecurrentLayer):
+        _put_recurrent(group, layer)
     elif isinstance(layer, ConvLayer):
         _put_conv(group, layer)
     else:
@@ -100,6 +105,14 @@ def _put_dense(group: Any, layer: DenseLayer) -> None:
     _put_neuron(group, layer.neuron)
 
 
+def _put_recurrent(group: Any, layer: RecurrentLayer) -> None:
+    _put(group, "inFeatures", np.int64(layer.weight.shape[1]))
+    _put(group, "outFeatures", np.int64(layer.weight.shape[0]))
+    _put_synapse(group, layer)
+    _put(group, "weight_rec", _narrow(layer.weight_rec, np.int16))
+    _put_neuron(group, layer.neuron)
+
+
 def _put_conv(group: Any, layer: ConvLayer) -> None:
     _put(group, "inChannels", np.int64(layer.weight.shape[1] * layer.groups))
     _put(group, "outChannels", np.int64(layer.weight.shape[0]))
@@ -115,7 +128,7 @@ def _put_conv(group: Any, layer: ConvLayer) -> None:
     _put_neuron(group, layer.neuron)
 
 
-def _put_synapse(group: Any, layer: DenseLayer | ConvLayer) -> None:
+def _put_synapse(group: Any, layer: SynapseLayer) -> None:
     _put(group, "weight", _narrow(layer.weight, np.int16))
     if layer.bias is not None:
         _put(group, "bias", _narrow(layer.bias, np.int32))

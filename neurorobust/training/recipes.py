@@ -15,6 +15,8 @@ SURROGATE: Fields = {"tau_grad": 0.03, "scale_grad": 3.0}  # a narrow, high grad
 NETWORKS: dict[str, Fields] = {  # fields of NetworkSpec
     "mlp": {"hidden": (128,), **SURROGATE},
     "cnn": {"channels": (16, 32), "hidden": (64,), **SURROGATE},
+    "recurrent": {"hidden": (128,), **SURROGATE},
+    "delayed": {"kind": "mlp", "hidden": (128,), "max_delay": 4, **SURROGATE},
 }
 DATASETS: dict[str, Fields] = {  # fields of NetworkSpec that the data decide
     "digits": {"input_shape": (1, 8, 8), "classes": 10, "steps": 16},

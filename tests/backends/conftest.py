@@ -6,6 +6,7 @@ in as Lava's `py_builder.py` does it and stepped by hand, one layer after the ot
 
 from __future__ import annotations
 
+import itertools
 import math
 import warnings
 from collections.abc import Callable
@@ -18,7 +19,6 @@ import pytest
 import torch
 from hypothesis import strategies as st
 
-from neurorobust.netx import write
 from neurorobust.netx.model import (
     ConvLayer,
     DenseLayer,
@@ -27,25 +27,40 @@ from neurorobust.netx.model import (
     Layer,
     NetxModel,
     Neuron,
+    RecurrentLayer,
     Shape,
 )
+from neurorobust.netx.write import serialise
 from neurorobust.types import Drive, Inputs, LayerTrace
 
 Array = npt.NDArray[np.integer[Any]]
-Oracle = Callable[[NetxModel, Inputs], dict[int, LayerTrace]]
+Oracle = Callable[..., dict[int, LayerTrace]]
 
 
 @pytest.fixture(scope="session")
 def lava_oracle(tmp_path_factory: pytest.TempPathFactory) -> Oracle:
-    """Every spiking layer's spikes, u and v as Lava's models compute them, on the aligned clock.
+    """Every spiking layer's spikes, u and v as Lava's models compute them, on either clock.
 
-    Keys are the layers' numbers in the file, without the input layer where spikes are given.
+    `lava_oracle(model, inputs)`, or `lava_oracle(model, inputs, image)` with the bytes of a `.net`
+    file of these layers. Keys are the layers' numbers in the file, without the input layer where
+    spikes are given. Nothing is checked on the way: what Lava cannot run raises what Lava raises.
     """
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         pytest.importorskip("lava.lib.dl.netx", reason="needs Lava")
-    path = tmp_path_factory.mktemp("oracle") / "model.net"
-    return lambda model, inputs: _run(model, inputs, path)
+    folder, count = tmp_path_factory.mktemp("oracle"), itertools.count()
+
+    def run(
+        model: NetxModel, inputs: Inputs, image: bytes | None = None, clock: str = "aligned"
+    ) -> dict[int, LayerTrace]:
+        path = folder / f"{next(count)}.net"  # NetX keeps a file open when it raises
+        path.write_bytes(serialise(model) if image is None else image)
+        try:
+            return _run(model, inputs, path, clock)
+        finally:
+            path.unlink()
+
+    return run
 
 
 @pytest.fixture(scope="session")
@@ -54,7 +69,15 @@ def tiny_networks() -> st.SearchStrategy[tuple[NetxModel, Inputs]]:
     return _networks()
 
 
-def _run(model: NetxModel, inputs: Inputs, path: Path) -> dict[int, LayerTrace]:
+@pytest.fixture(scope="session")
+def recurrent_networks() -> st.SearchStrategy[tuple[NetxModel, Inputs]]:
+    """Random small networks with at least one recurrent layer, and inputs that fit them."""
+    return _networks(recurrent=True)
+
+
+def _run(
+    model: NetxModel, inputs: Inputs, path: Path, clock: str = "aligned"
+) -> dict[int, LayerTrace]:
     blocks = _build(model, inputs, path)
     layers = [layer for layer in model.spiking_layers if layer.number in blocks]
     traces: dict[int, list[LayerTrace]] = {layer.number: [] for layer in layers}
@@ -67,7 +90,7 @@ def _run(model: NetxModel, inputs: Inputs, path: Path) -> dict[int, LayerTrace]:
                 drive = inputs.bias_mant[sample].numpy()
                 states = _step_input(block, _to_lava(drive, block.neuron.a_in.shape), inputs.steps)
             else:
-                states = _step(block, signal)
+                states = _step(block, signal, clock)
             trace = [_from_lava(state, layer.shape) for state in states]
             signal = trace[0].reshape(*layer.shape, -1)
             traces[layer.number].append(_as_trace(trace))
@@ -78,7 +101,6 @@ def _build(model: NetxModel, inputs: Inputs, path: Path) -> dict[int, Any]:
     """NetX's blocks by the layer's number in the file."""
     from lava.lib.dl.netx import hdf5
 
-    write(model, path)
     skipped = model.input_layer is not None and not isinstance(inputs, Drive)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # 127 / 0 while it looks for a scale
@@ -144,19 +166,30 @@ def _step_input(block: Any, drive: Array, steps: int) -> list[Array]:
     return _over_time(states)
 
 
-def _step(block: Any, spikes: Array) -> list[Array]:
-    """A synapse answers one step late: the neuron runs from the second step on, to one after."""
+def _step(block: Any, spikes: Array, clock: str) -> list[Array]:
+    """A synapse answers one step late: the neuron runs from the second step on, to one after.
+
+    On the global clock it runs from the first step on, as in Lava's runtime. A recurrent synapse
+    sends what it was given in the step before and then is given what its neuron sends.
+    """
     synapse, neuron = _instantiate(block.synapse), _instantiate(block.neuron)
+    recurrent = _instantiate(block.synapse_rec) if hasattr(block, "synapse_rec") else None
     silence = np.zeros(synapse.s_in.data.shape, dtype=bool)
     states = []
-    for step in range(spikes.shape[-1] + 1):
+    aligned = clock == "aligned"
+    for step in range(spikes.shape[-1] + aligned):
         arriving = step < spikes.shape[-1]
         frame = _to_lava(spikes[..., step], silence.shape) if arriving else silence
         synapse.s_in.send(frame)
         synapse.run_spk()
-        if step > 0:
+        if step > 0 or not aligned:
             neuron.a_in.data = synapse.a_out.data  # a_in's int16 is declared, never applied
+            if recurrent is not None:
+                neuron.a_in.data = neuron.a_in.data + recurrent.a_buff
             neuron.run_spk()
+            if recurrent is not None:
+                recurrent.s_in.send(neuron.s_out.data)
+                recurrent.run_spk()
             states.append(_snapshot(neuron))
     return _over_time(states)
 
@@ -261,6 +294,26 @@ def _dense(draw: st.DrawFn, number: int, incoming: int, last: bool) -> DenseLaye
 
 
 @st.composite
+def _recurrent(draw: st.DrawFn, number: int, incoming: int, last: bool) -> RecurrentLayer:
+    outgoing = draw(st.integers(1, 5))
+    weight = draw(_weights((outgoing, incoming)))
+    back = draw(_weights((outgoing, outgoing)))
+    silent = draw(st.sampled_from([None, None, weight, back]))  # one of the two may be all zero
+    if silent is not None:
+        silent[:] = 0
+    if min(weight.min(), back.min()) < 0:  # 255 is for matrices without a negative weight
+        weight, back = np.minimum(weight, 254), np.minimum(back, 254)
+    return RecurrentLayer(
+        number=number,
+        shape=(outgoing, 1, 1),
+        neuron=None if last and draw(st.booleans()) else draw(_neurons(outgoing)),
+        weight=weight,
+        weight_rec=back,
+        bias=draw(_biases(outgoing)),
+    )
+
+
+@st.composite
 def _conv(draw: st.DrawFn, number: int, incoming: Shape) -> ConvLayer:
     groups = incoming[0] if draw(st.booleans()) else 1
     channels = groups * draw(st.integers(1, 2))
@@ -291,7 +344,7 @@ def _conv(draw: st.DrawFn, number: int, incoming: Shape) -> ConvLayer:
 
 
 @st.composite
-def _networks(draw: st.DrawFn) -> tuple[NetxModel, Inputs]:
+def _networks(draw: st.DrawFn, recurrent: bool = False) -> tuple[NetxModel, Inputs]:
     """One to four layers with their input: spikes, or drive into an on-chip input layer."""
     convs, denses = draw(st.sampled_from([(0, 1), (0, 3), (1, 0), (2, 0), (1, 1), (2, 1)]))
     sides = (draw(st.integers(1, 5)), draw(st.integers(1, 5))) if convs else (1, 1)
@@ -305,11 +358,15 @@ def _networks(draw: st.DrawFn) -> tuple[NetxModel, Inputs]:
     for _ in range(convs):
         layers.append(draw(_conv(len(layers), shape)))
         shape = layers[-1].shape
-    if convs and denses:
+    loops = [False] * denses
+    if recurrent:
+        loops = draw(st.permutations([True, *draw(st.lists(st.booleans(), max_size=2))]))
+    if convs and loops:
         shape = (math.prod(shape), 1, 1)
         layers.append(FlattenLayer(len(layers), shape))
-    for index in range(denses):
-        layers.append(draw(_dense(len(layers), shape[0], index == denses - 1)))
+    for index, loop in enumerate(loops):
+        make = _recurrent if loop else _dense
+        layers.append(draw(make(len(layers), shape[0], index == len(loops) - 1)))
         shape = layers[-1].shape
     model = NetxModel(input_shape, tuple(layers))
     batch, steps = draw(st.integers(1, 2)), draw(st.sampled_from([1, 2, 5, 9]))

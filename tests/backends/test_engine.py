@@ -9,7 +9,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from neurorobust.backends.base import Backend, DifferentiableBackend
-from neurorobust.backends.engine import EngineBackend, backend, loops
+from neurorobust.backends.engine import EngineBackend, loops, memory
 from neurorobust.backends.reference import ReferenceBackend
 from neurorobust.errors import BadInput, ModelFileError
 from neurorobust.netx.model import (
@@ -258,7 +258,8 @@ def test_results_do_not_depend_on_batch_chunks_or_threads(
     monkeypatch.setattr(loops, "WORTH_A_THREAD", 1)
     torch_threads(3)
     assert_same(engine.run(inputs, record), whole)
-    monkeypatch.setattr(backend, "CHUNK_ENTRIES", 1)
+    monkeypatch.setattr(memory, "CHUNK_BYTES", 1)
+    monkeypatch.setattr(memory, "BLOCK_BYTES", 1)
     assert_same(engine.run(inputs, record), whole)
     for sample in range(5):
         part = slice(sample, sample + 1)

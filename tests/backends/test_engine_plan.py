@@ -117,11 +117,19 @@ def test_the_table():
             DenseLayer(3, (9, 1, 1), CELL, weight, None, generator.integers(0, 3, weight.shape)),
         ),
     )
-    lines = str(make_plan(model)).splitlines()
+    plan = make_plan(model, {1: "float32"})
+    lines = str(plan).splitlines()
     bounds = np.abs(kernel).sum((1, 2, 3)).max(), np.abs(weight).sum(1).max()
     assert lines[0] == "engine plan, input (2, 5, 6) (C, H, W)"
-    assert [line.split() for line in lines[2:]] == [
+    assert [line.split() for line in lines[2:-1]] == [
         ["0", "input", "60", "-", "-", "-", "-", "driven"],
-        f"1 conv 54 9 inputs (3x3 kernel) {bounds[0]} 0 float32 sum |w| < 2^24".split(),
-        f"3 dense 9 54 inputs, 3 delays {bounds[1]} 0 float32 sum |w| < 2^24".split(),
+        f"1 conv 54 9 inputs (3x3 kernel) {bounds[0]} 0 float32 sum |w| < 2^24; asked for".split(),
+        (
+            f"3 dense 9 54 inputs, 3 delays {bounds[1]} 0 float32 sum |w| < 2^24;"
+            " delays are summed one by one"
+        ).split(),
     ]
+    mebibytes = plan.peak_bytes(16, 1) / (1 << 20)
+    assert lines[-1] == (
+        f"working memory: {mebibytes:.1f} MiB a thread at 16 steps, limit 2048 MiB for all threads"
+    )

@@ -71,6 +71,20 @@ def test_every_layer_equals_lava(lava_oracle, tiny_networks, data):
 
 
 @pytest.mark.lava
+@settings(max_examples=50, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
+@given(data=st.data())
+def test_every_layer_equals_lava_on_the_global_clock(lava_oracle, tiny_networks, data):
+    """One step of latency a synapse, no resets: biased layers integrate before any data come."""
+    model, inputs = data.draw(tiny_networks)
+    truth = lava_oracle(model, inputs, clock="global")
+    run = ReferenceBackend(model).run(inputs, record=tuple(truth), clock="global")
+    for number, expected in truth.items():
+        for name in ("spikes", "u", "v"):
+            got, wanted = getattr(run.layers[number], name), getattr(expected, name)
+            assert got.equal(wanted), f"layer {number}: {name} {got} instead of {wanted}"
+
+
+@pytest.mark.lava
 def test_overflowing_currents_and_saturated_voltages_equal_lava(lava_oracle):
     """1100 maximal weights at once lift u beyond 2^24: it wraps once and stays outside 24 bits."""
     weight = np.repeat([[254], [-256], [254]], 1100, axis=1)
@@ -158,6 +172,25 @@ def test_delays_arrive_late_and_are_shifted_one_by_one():
     for layer, expected in ((plain, [-255, 0, -128, 0]), (delayed, [-128, 0, -256, 0])):
         u = ReferenceBackend(one_layer(layer)).run(events, record=[0]).layers[0].u[0, 0]
         assert (u // 64).tolist() == expected
+
+
+def test_the_global_clock_is_one_step_late_a_synapse_and_biases_do_not_wait():
+    model = NetxModel(
+        (1, 1, 1),
+        (
+            dense([[20]], neuron=neuron(4096, 4096, 10)),
+            dense([[2]], 1, neuron=None, bias=np.array([1])),
+        ),
+    )
+    backend, events = ReferenceBackend(model), spikes([1, 0, 1, 0, 0])
+    aligned = backend.run(events, record=[0, 1]).layers
+    late = backend.run(events, record=[0, 1], clock="global").layers
+    assert aligned[0].spikes[0].tolist() == [[1, 0, 1, 0, 0]]
+    assert late[0].spikes[0].tolist() == [[0, 1, 0, 1, 0]]
+    assert (aligned[1].v[0] // 64).tolist() == [[3, 3, 5, 5, 5]]
+    assert (late[1].v[0] // 64).tolist() == [[1, 1, 3, 3, 5]]
+    with pytest.raises(BadInput, match="clock: 'chip' unknown, known: aligned, global"):
+        backend.run(events, clock="chip")
 
 
 def test_conv_is_correlation_per_channel_and_flatten_is_channel_first():

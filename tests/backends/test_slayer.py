@@ -19,6 +19,8 @@ pytestmark = pytest.mark.lava
 
 MLP = {"kind": "mlp", "hidden": (24, 12)}
 CNN = {"kind": "cnn", "channels": (4, 6), "hidden": (12,)}
+RECURRENT = {"kind": "recurrent", "hidden": (24, 12)}
+DELAYED = {**MLP, "max_delay": 5, "weight_scale": 5.0}
 STEPS = 14
 
 
@@ -62,8 +64,14 @@ def gradient(backend, inputs, surrogate=DEFAULT):
         {**MLP, "threshold": 0.25, "current_decay": 1.0, "voltage_decay": 0.0},
         {**CNN, "threshold": 1.9, "current_decay": 0.0, "voltage_decay": 0.9},
         {**CNN, "input_threshold": 1.0, "input_voltage_decay": 0.2, "stride": 1, "padding": 0},
+        RECURRENT,
+        {**RECURRENT, "voltage_decay": 0.5, "current_decay": 0.0},
+        DELAYED,
     ],
-    ids=["mlp", "cnn", "weight-norm", "no-leak", "slow-current", "valid-conv"],
+    ids=[
+        *("mlp", "cnn", "weight-norm", "no-leak", "slow-current", "valid-conv"),
+        *("recurrent", "recurrent-slow-current", "delayed"),
+    ],
 )
 def test_slayer_reference_and_engine_agree_in_every_layer_and_variable(changes, encoder):
     slayer = SlayerBackend(network(encoder=encoder, **changes))
@@ -151,7 +159,9 @@ def test_forward_gives_the_numbers_of_run_and_gradients(changes, encoder, precis
 
 @pytest.mark.parametrize("shape", ["fast-sigmoid", "triangle", "atan"])
 @pytest.mark.parametrize("encoder", ["drive", "poisson"])
-@pytest.mark.parametrize("changes", [MLP, CNN], ids=["mlp", "cnn"])
+@pytest.mark.parametrize(
+    "changes", [MLP, CNN, RECURRENT, DELAYED], ids=["mlp", "cnn", "recurrent", "delayed"]
+)
 def test_gradients_follow_the_engines_convention(changes, encoder, shape):
     slayer = SlayerBackend(network(encoder=encoder, **changes))
     inputs, surrogate = inputs_for(encoder), Surrogate(shape, 0.5)
@@ -171,11 +181,14 @@ def test_the_float_network_is_another_one():
         parity(SlayerBackend(made, "float"), SlayerBackend(made), inputs, variables=("u",))
 
 
-def test_on_the_grid_rounding_changes_nothing():
-    made = network(current_decay=1.0, voltage_decay=0.0, threshold=1.5, input_threshold=3.0)
+@pytest.mark.parametrize("changes", [MLP, RECURRENT, DELAYED], ids=["mlp", "recurrent", "delayed"])
+def test_on_the_grid_rounding_changes_nothing(changes):
+    grid = {"current_decay": 1.0, "voltage_decay": 0.0, "threshold": 1.5, "input_threshold": 3.0}
+    made = network(**{**changes, **grid})
     with torch.no_grad():
-        for block in made.blocks[2:]:
-            block.synapse.weight.copy_((block.synapse.weight * 32).round() / 32)
+        for name, weight in made.blocks[2:].named_parameters():
+            if name.endswith("synapse.weight"):
+                weight.copy_((weight * 32).round() / 32)
     one, other = SlayerBackend(made, "float"), SlayerBackend(made)
     inputs = inputs_for("drive", 20)
     result = parity(one, other, inputs)
@@ -184,9 +197,10 @@ def test_on_the_grid_rounding_changes_nothing():
     torch.testing.assert_close(gradient(one, inputs), gradient(other, inputs))
 
 
+@pytest.mark.parametrize("changes", [MLP, RECURRENT], ids=["mlp", "recurrent"])
 @pytest.mark.parametrize("precision", ["float", "quantised"])
-def test_every_call_starts_from_zero_state(precision):
-    backend = SlayerBackend(network(), precision)
+def test_every_call_starts_from_zero_state(precision, changes):
+    backend = SlayerBackend(network(**changes), precision)
     inputs = inputs_for("drive")
     first = backend.run(inputs, [2])
     backend.run(inputs_for("drive", seed=9))
@@ -223,5 +237,7 @@ def test_unfitting_requests_are_refused():
         backend.forward(torch.full((1, 2, 8, 7, 4), 2.0), DEFAULT)
     with pytest.raises(BadInput, match=r"layer 0 \(input\) is skipped when spikes are given"):
         backend.run(inputs_for("poisson"), [0])
+    with pytest.raises(BadInput, match="clock: 'global' is not run by slayer, use reference"):
+        backend.run(inputs_for("poisson"), clock="global")
     with pytest.raises(BadInput, match="layer 1 holds no neurons"):
         backend.run(inputs_for("poisson"), [1])

@@ -22,6 +22,7 @@ from neurorobust.netx import (
     Layer,
     NetxModel,
     Neuron,
+    RecurrentLayer,
     write,
 )
 from neurorobust.netx.chain import conv_output
@@ -155,6 +156,20 @@ def _dense(draw: st.DrawFn, number: int, inputs: int) -> DenseLayer:
 
 
 @st.composite
+def _recurrent(draw: st.DrawFn, number: int, inputs: int) -> RecurrentLayer:
+    outputs = draw(st.integers(1, 5))
+    low, high = draw(st.sampled_from([(-256, 254), (0, 255), (-256, -1), (-5, 1)]))
+    return RecurrentLayer(
+        number=number,
+        shape=(outputs, 1, 1),
+        neuron=draw(st.none() | _random_neuron(outputs)),
+        weight=draw(_array((outputs, inputs), low, high)),
+        weight_rec=draw(_array((outputs, outputs), low, high)),
+        bias=draw(_bias(outputs)),
+    )
+
+
+@st.composite
 def _models(draw: st.DrawFn) -> NetxModel:
     layers: list[Layer] = []
     convs = draw(st.integers(0, 2))
@@ -180,10 +195,12 @@ def _models(draw: st.DrawFn) -> NetxModel:
         layers.append(FlattenLayer(len(layers), shape))
     if shape[1:] == (1, 1):
         for _ in range(draw(st.integers(0 if convs else 1, 2))):
-            layers.append(draw(_dense(len(layers), shape[0])))
+            make = draw(st.sampled_from([_dense, _recurrent]))
+            layers.append(draw(make(len(layers), shape[0])))
             shape = layers[-1].shape
     if draw(st.booleans()):
         layers.append(AverageLayer(len(layers), (math.prod(shape), 1, 1)))
     first = layers[0]
-    fed = (first.weight.shape[1], 1, 1) if isinstance(first, DenseLayer) else first.shape
+    dense = isinstance(first, DenseLayer | RecurrentLayer)
+    fed = (first.weight.shape[1], 1, 1) if dense else first.shape
     return NetxModel(fed, tuple(layers))

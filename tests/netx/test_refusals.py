@@ -50,7 +50,15 @@ def spoil(name: str, index: int, value: float) -> Callable[[Any], None]:
     return edit
 
 
-KNOWN_TYPES = "known: input, dense, conv, flatten, average"
+KNOWN_TYPES = "known: input, dense, dense_rec, conv, flatten, average"
+
+
+def recur(file: Any) -> None:
+    """Layer 4, 3 inputs and 6 neurons, tells itself what it did."""
+    put("layer/4/type", "dense_rec")(file)
+    put("layer/4/weight_rec", np.eye(6, dtype=np.int16))(file)
+
+
 REFUSALS = {
     # types
     "pool": (
@@ -59,8 +67,37 @@ REFUSALS = {
         "use a strided conv, grouped and with constant weights",
     ),
     "dense_rec": (
-        put("layer/3/type", "dense_rec"),
-        f"layer 3: type 'dense_rec' unknown, {KNOWN_TYPES}: recurrent layers are not computed here",
+        put("layer/4/type", "dense_rec"),
+        "layer 4 (dense_rec): weight_rec missing",
+    ),
+    "recurrent delay": (
+        several(recur, put("layer/4/delay", np.zeros(6))),
+        "layer 4 (dense_rec): delay: NetX loses the weights' exponent of delayed recurrent layers",
+    ),
+    "recurrent shape": (
+        several(recur, put("layer/4/weight_rec", np.ones((6, 3)))),
+        "layer 4 (dense_rec): weight_rec has shape (6, 3), needs (6, 6)",
+    ),
+    "recurrent range": (
+        several(recur, spoil("layer/4/weight_rec", 3, -257)),
+        "layer 4 (dense_rec): weight_rec -257 outside [-256, 254]",
+    ),
+    "recurrent sign": (
+        several(recur, spoil("layer/4/weight_rec", 3, 255)),
+        "layer 4 (dense_rec): weight 255 outside [-256, 254]",
+    ),
+    "recurrent silence": (
+        several(
+            recur,
+            put("layer/4/weight_rec", np.zeros((6, 6))),
+            put("layer/4/weight", np.zeros((6, 3))),
+        ),
+        "layer 4 (dense_rec): dense weights are all zero: Lava cannot scale such a matrix",
+    ),
+    "recurrent weights in a dense layer": (
+        put("layer/4/weight_rec", np.eye(6)),
+        "layer 4 (dense): unknown field 'weight_rec', known: bias, delay, inFeatures, neuron, "
+        "outFeatures, shape, type, weight",
     ),
     "odd type": (put("layer/1/type", "a\nb"), f"layer 1: type 'a\\nb' unknown, {KNOWN_TYPES}"),
     "kwta": (

@@ -1,11 +1,18 @@
 """The engine: batched, exact, differentiable.
 
 In reading order: `synapses` packs weights, `plan` decides, `gemm` sums, `loops` compiles,
-`lif_cpu` integrates, `adjoint_cpu` goes backward, `autograd` joins them into a layer, `backend`
-runs the layers.
+`lif_cpu` integrates, `adjoint_cpu` goes backward, `autograd` joins the layers, `backend` runs them.
+
+Backward: `parts` cuts the batch, `hooks` asks the mode, `transpose` takes gradients through
+synapses (`products`, `event_gradient`), `weights` rounds what `trainable` trains.
+
+On a GPU: `devices` opens it, `gemm_gpu` sums exactly in int8, `synapses_gpu` and `conv_gpu` put the
+sums together, `lif_gpu` integrates, `adjoint_gpu` goes backward, `layer_gpu` is one layer,
+`autograd_gpu` all of them both ways, `gpu` the engine. Only these need triton.
 """
 
 from neurorobust.backends.engine.backend import EngineBackend
 from neurorobust.backends.engine.plan import EnginePlan, make_plan
+from neurorobust.backends.engine.trainable import TrainableEngine
 
-__all__ = ["EngineBackend", "EnginePlan", "make_plan"]
+__all__ = ["EngineBackend", "EnginePlan", "TrainableEngine", "make_plan"]

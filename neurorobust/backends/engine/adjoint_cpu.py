@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
+from weakref import WeakKeyDictionary
 
 import numpy as np
 import torch
@@ -13,10 +15,24 @@ from neurorobust.backends.engine.plan import LayerPlan
 from neurorobust.fixedpoint import STATE_SHIFT
 from neurorobust.surrogates import Surrogate
 
-SHAPE_CODES = {"fast-sigmoid": 0, "triangle": 1, "atan": 2}
+SHAPE_CODES = {"fast-sigmoid": 0, "triangle": 1, "atan": 2, "straight-through": 3}
 
-_UNIT = float(1 << STATE_SHIFT)
+_UNIT = np.float32(1 << STATE_SHIFT)
 _HALF_PI = np.float32(np.pi / 2)
+
+
+@dataclass(frozen=True, eq=False)
+class Gradients:
+    """What a layer passes back.
+
+    Attributes:
+        sums: float32 `[batch, time, neurons]`, of the weighted sums a (after their shift); `time`
+            is 1 where it is the same at every step. None unless asked for.
+        level: float32 `[batch, neurons]`, of bias_mant (or drive), which is held over time.
+    """
+
+    sums: Tensor | None
+    level: Tensor
 
 
 def adjoint(
@@ -24,73 +40,122 @@ def adjoint(
     surrogate: Surrogate,
     voltage: Tensor,
     spike_gradient: Tensor,
-    membrane_gradient: Tensor,
-) -> Tensor:
-    """The gradient of the weighted sums (of the bias_mant, step by step, for an input layer).
+    membrane_gradient: Tensor | None,
+    scale: Tensor | None = None,
+    want_sums: bool = True,
+) -> Gradients:
+    """The gradients of a layer's input from those of its output.
 
-    ds/dv is the surrogate, dv/du = 1, the leaks are linear, du/da = 64 * 2^-shift; wraps and clips
-    are passed straight through and nothing flows through the reset, as in SLAYER (Shrestha &
-    Orchard, NeurIPS 2018; lava-dl `spike/spike.py`, `neuron/dynamics/leaky_integrator.py`). The
-    membrane's gradient enters at the last step, where the neuron did not spike.
+    ds/dv is the surrogate, dv/du = 1, the leaks are linear, du/da = 64; wraps and clips are passed
+    straight through and nothing flows through the reset, as in SLAYER (Shrestha & Orchard, NeurIPS
+    2018; lava-dl `spike/spike.py`, `neuron/dynamics/leaky_integrator.py`). The membrane's gradient
+    enters at the last step, where the neuron did not spike.
 
     Args:
         layer: the layer.
         surrogate: shape and width; the width is a fraction of theta, at least of one vThMant.
         voltage: float32 `[batch, time, neurons]`, v before the reset.
         spike_gradient: float32 `[batch, time, neurons]`.
-        membrane_gradient: float32 `[batch, neurons]`.
+        membrane_gradient: float32 `[batch, neurons]`, or None for zeros.
+        scale: float32, a factor of ds/dv that broadcasts to `[batch, time, neurons]`.
+        want_sums: return the gradient of the sums.
     """
-    shift = layer.synapse.shift if layer.synapse else 0
-    kept_current = layer.kept[0] if layer.synapse else np.zeros_like(layer.kept[0])
-    slope = 1.0 / (surrogate.width * np.maximum(layer.theta, _UNIT))
-    constants = np.stack([kept_current, layer.kept[1], layer.theta, slope]).astype(np.float32)
-    code, factor = SHAPE_CODES[surrogate.shape], np.float32(_UNIT * 2.0**-shift)
-    result = torch.empty(voltage.shape, dtype=torch.float32)
-    arrays = [
-        t.numpy()
-        for t in (spike_gradient.contiguous(), membrane_gradient.contiguous(), voltage, result)
-    ]
+    adjoining = Adjoining(layer, surrogate, voltage, membrane_gradient)
+    sums = torch.empty(voltage.shape if want_sums else (0, 0, 0), dtype=torch.float32)
+    adjoining.back(voltage, spike_gradient, scale, sums)
+    return Gradients(sums if want_sums else None, adjoining.level)
 
-    kernel: Callable[..., None] = _adjoint
 
-    def work(first: int, last: int) -> None:
-        kernel(*(array[first:last] for array in arrays), constants, code, factor)
+class Adjoining:
+    """The state of a layer's adjoint between two steps; `back` goes some steps on."""
 
-    over_batch(work, len(voltage), voltage.numel())
-    return result
+    def __init__(
+        self,
+        layer: LayerPlan,
+        surrogate: Surrogate,
+        voltage: Tensor,
+        membrane_gradient: Tensor | None,
+    ) -> None:
+        self._constants = _constants(layer, surrogate.width)
+        self._code = SHAPE_CODES[surrogate.shape]
+        self._carried = torch.zeros((len(voltage), 2, layer.neurons), dtype=torch.float32)
+        if membrane_gradient is not None:
+            silent = voltage[:, -1] <= torch.from_numpy(self._constants[2])
+            self._carried[:, 1] = membrane_gradient * silent
+        self.level = torch.zeros((len(voltage), layer.neurons), dtype=torch.float32)
+
+    def back(
+        self, voltage: Tensor, spike_gradient: Tensor, scale: Tensor | None, sums: Tensor
+    ) -> None:
+        """Through the steps of `voltage`, the last one first; fills `sums` unless it is empty."""
+        shape = voltage.shape
+        factors = torch.empty((0, 0, 0)) if scale is None else scale.to(torch.float32).expand(shape)
+        given = (spike_gradient.expand(shape), voltage, factors)
+        arrays = [tensor.contiguous().numpy() for tensor in given]
+        arrays += [tensor.numpy() for tensor in (sums, self.level, self._carried)]
+        kernel: Callable[..., None] = _adjoint
+
+        def work(first: int, last: int) -> None:
+            mine = [array[first:last] for array in arrays]
+            kernel(*mine, self._constants, self._code)
+
+        over_batch(work, len(voltage), voltage.numel())
+
+
+_known: WeakKeyDictionary[LayerPlan, tuple[float, Array]] = WeakKeyDictionary()
+
+
+def _constants(layer: LayerPlan, width: float) -> Array:
+    """Rows of the kernel's `constants`; kept as long as the layer, for the next part of a batch."""
+    found = _known.get(layer)
+    if found is None or found[0] != width:
+        slope = 1.0 / (width * np.maximum(layer.theta, float(_UNIT)))
+        rows = np.stack([layer.kept[0], layer.kept[1], layer.theta, slope])
+        found = _known[layer] = width, rows.astype(np.float32)
+    return found[1]
 
 
 @compiled
 def _adjoint(
     spike_gradient: Array,
-    membrane_gradient: Array,
     voltage: Array,
-    result: Array,
+    scale: Array,
+    sums: Array,
+    level: Array,
+    carried: Array,
     constants: Array,
     code: int,
-    factor: np.float32,
 ) -> None:
     """Backward in time; rows of `constants`: kept of u, kept of v, theta, 1 / (width * theta)."""
     batch, steps, width = voltage.shape
-    carried = np.zeros((2, width), dtype=np.float32)
+    scaled, want_sums = scale.size > 0, sums.size > 0
+    bell = np.empty(width, dtype=np.float32)
     one, zero = np.float32(1), np.float32(0)
     for b in range(batch):
-        for n in range(width):
-            silent = voltage[b, steps - 1, n] <= constants[2, n]
-            carried[0, n] = zero
-            carried[1, n] = membrane_gradient[b, n] if silent else zero
         for t in range(steps - 1, -1, -1):
+            if code == 0:
+                for n in range(width):
+                    x = one + abs((voltage[b, t, n] - constants[2, n]) * constants[3, n])
+                    bell[n] = constants[3, n] / (x * x)
+            elif code == 1:
+                for n in range(width):
+                    x = abs((voltage[b, t, n] - constants[2, n]) * constants[3, n])
+                    bell[n] = max(one - x, zero) * constants[3, n]
+            elif code == 2:
+                for n in range(width):
+                    x = _HALF_PI * ((voltage[b, t, n] - constants[2, n]) * constants[3, n])
+                    bell[n] = constants[3, n] / (one + x * x)
+            else:
+                for n in range(width):
+                    bell[n] = constants[3, n]
+            if scaled:
+                for n in range(width):
+                    bell[n] *= scale[b, t, n]
             for n in range(width):
-                x = abs((voltage[b, t, n] - constants[2, n]) * constants[3, n])
-                if code == 0:
-                    bell = one / (one + x)
-                    bell = bell * bell
-                elif code == 1:
-                    bell = max(one - x, zero)
-                else:
-                    bell = one / (one + (_HALF_PI * x) * (_HALF_PI * x))
-                to_v = spike_gradient[b, t, n] * (bell * constants[3, n]) + carried[1, n]
-                to_u = to_v + carried[0, n]
-                result[b, t, n] = to_u * factor
-                carried[1, n] = constants[1, n] * to_v
-                carried[0, n] = constants[0, n] * to_u
+                to_v = spike_gradient[b, t, n] * bell[n] + carried[b, 1, n]
+                to_u = to_v + carried[b, 0, n]
+                level[b, n] += to_v * _UNIT
+                carried[b, 1, n] = constants[1, n] * to_v
+                carried[b, 0, n] = constants[0, n] * to_u
+                if want_sums:
+                    sums[b, t, n] = to_u * _UNIT

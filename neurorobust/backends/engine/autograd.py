@@ -1,78 +1,245 @@
-"""One layer as a differentiable step: exact integers forward, the surrogate's adjoint backward.
+"""The network as one differentiable function: exact integers forward, an adjoint backward.
 
-Layers are chained by ordinary tensors, so a scale per neuron and step on any layer's spike gradient
-is a tensor hook on its output.
+A batch goes through the layers in parts (see `parts`). What the adjoint needs of a part (every
+layer's spikes and v before the reset) is kept up to a limit of memory; parts beyond it are run
+again in the backward pass, which gives the same integers.
 """
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import Tensor
+from torch.autograd.function import once_differentiable
 
-from neurorobust.backends.engine import gemm, lif_cpu
-from neurorobust.backends.engine.adjoint_cpu import adjoint
+from neurorobust.backends.base import neurons
+from neurorobust.backends.engine import parts
+from neurorobust.backends.engine.adjoint_cpu import Gradients
+from neurorobust.backends.engine.forward import fire
+from neurorobust.backends.engine.hooks import Trace, layer_adjoint
 from neurorobust.backends.engine.plan import LayerPlan
-from neurorobust.fixedpoint import STATE_SHIFT
-from neurorobust.surrogates import Surrogate
+from neurorobust.backends.engine.transpose import (
+    feedback_gradient,
+    input_gradient,
+    weight_gradient,
+)
+from neurorobust.netx.model import Shape
+from neurorobust.surrogates import BackwardMode
+
+KEPT_BYTES = 1 << 30  # of all parts' traces together
 
 
-def fire(
-    layer: LayerPlan,
-    source: Tensor,
-    steps: int,
-    keep_voltage: bool = False,
-    keep_current: bool = False,
-) -> lif_cpu.Steps:
-    """A layer's answer.
+@dataclass(frozen=True, eq=False)
+class Slot:
+    """A trained tensor as the file holds it: `weight`, `weight_rec` or `bias` of layer `place`.
+
+    `delays` are the layer's, `[out, in]` as in the file, if it has any.
+    """
+
+    place: int
+    name: str
+    delays: Tensor | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class Walk:
+    """How a batch goes through the layers and back.
+
+    Attributes:
+        layers: in order; the first is the on-chip input layer where drive is given.
+        source: shape of the input, C, H, W.
+        steps: number of time steps.
+        mode: the backward pass.
+        precision: of its products, `float32` or `bfloat16`.
+        slots: what the trained tensors are, in their order.
+    """
+
+    layers: tuple[LayerPlan, ...]
+    source: Shape
+    steps: int
+    mode: BackwardMode
+    precision: str
+    slots: tuple[Slot, ...] = ()
+
+    def parts(self, batch: int) -> list[slice]:
+        """The parts of a batch."""
+        if self.mode.whole_batch:
+            return [slice(0, batch)]
+        return parts.cut(batch, self.steps * max(self._widths()))
+
+    def kept(self, batch: int) -> int:
+        """How many parts are kept for the backward pass."""
+        bytes_ = self.steps * sum(5 * width for width in self._widths())  # spikes uint8, v float32
+        ends = [part.stop * bytes_ for part in self.parts(batch)]
+        return sum(end <= KEPT_BYTES for end in ends)
+
+    def _widths(self) -> list[int]:
+        return [neurons(self.source), *(layer.neurons for layer in self.layers)]
+
+
+def differentiable_run(walk: Walk, values: Tensor, *trained: Tensor) -> tuple[Tensor, Tensor]:
+    """Spikes `[batch, neurons, time]` and membrane `[batch, neurons]`, float32, with gradients.
 
     Args:
-        layer: the layer.
-        source: spikes float32 `[batch, time, inputs]`, or drive `[batch, neurons]` (bias_mant) for
-            an input layer.
-        steps: number of time steps.
-        keep_voltage: return v before the reset.
-        keep_current: return u.
+        walk: layers whose integers already are those of the trained tensors.
+        values: spikes `[batch, C, H, W, time]` or drive `[batch, C, H, W]`, exact integers of any
+            type; gradients reach floats.
+        trained: float tensors, one a slot; only their gradients are used. A rounding between them
+            and the integers is passed straight through.
     """
-    if layer.synapse is None:
-        sums = torch.zeros((len(source), steps, layer.neurons), dtype=torch.float32)
-        bias = source.to(torch.float64) * (1 << STATE_SHIFT)
-        return lif_cpu.integrate(layer, sums, bias, keep_voltage, keep_current)
-    sums = gemm.weighted_sums(layer.synapse, source)
-    return lif_cpu.integrate(layer, sums, None, keep_voltage, keep_current)
-
-
-def differentiable_fire(
-    layer: LayerPlan, source: Tensor, steps: int, surrogate: Surrogate
-) -> tuple[Tensor, Tensor]:
-    """`fire` with gradients: float32 spikes `[batch, time, neurons]`, membrane `[batch, neurons]`.
-
-    The gradient of drive is summed over the steps that hold it.
-    """
-    apply: Any = _Fire.apply
-    spikes, membrane = apply(source, layer, steps, surrogate)
+    apply: Any = _Network.apply
+    spikes, membrane = apply(values, walk, *trained)
     return spikes, membrane
 
 
-class _Fire(torch.autograd.Function):
+class _Network(torch.autograd.Function):
     @staticmethod
-    def forward(
-        ctx: Any, source: Tensor, layer: LayerPlan, steps: int, surrogate: Surrogate
-    ) -> tuple[Tensor, Tensor]:
-        done = fire(layer, source, steps, keep_voltage=ctx.needs_input_grad[0])
-        if done.voltage is not None:
-            ctx.save_for_backward(done.voltage)
-        ctx.layer, ctx.surrogate = layer, surrogate
-        return done.spikes, done.membrane
+    def forward(ctx: Any, values: Tensor, walk: Walk, *trained: Tensor) -> tuple[Tensor, Tensor]:
+        wanted, shape = any(ctx.needs_input_grad), walk.layers[-1].shape
+        cuts, kept = walk.parts(len(values)), walk.kept(len(values)) if wanted else 0
+
+        def work(number: int) -> tuple[Tensor, Tensor, list[Tensor]]:
+            traces, membrane = _forward(walk, values[cuts[number]], number < kept)
+            spikes = public(traces[-1].spikes.to(torch.float32), shape)
+            own = [t for trace in traces for t in (trace.voltage, trace.spikes)]
+            tensors = [traces[0].source, *own] if number < kept else []
+            return spikes, public(membrane[:, None], shape)[..., 0], tensors
+
+        done = parts.each(work, len(cuts))
+        ctx.save_for_backward(values, *(tensor for *_, tensors in done for tensor in tensors))
+        ctx.walk = walk
+        return torch.cat([spikes for spikes, *_ in done]), torch.cat([done_[1] for done_ in done])
 
     @staticmethod
-    def backward(
-        ctx: Any, spike_gradient: Tensor, membrane_gradient: Tensor
-    ) -> tuple[Tensor, None, None, None]:
-        (voltage,) = ctx.saved_tensors
-        with torch.no_grad():
-            sums = adjoint(ctx.layer, ctx.surrogate, voltage, spike_gradient, membrane_gradient)
-            if ctx.layer.synapse is None:
-                return sums.sum(1), None, None, None
-            return gemm.transposed_sums(ctx.layer.synapse, sums), None, None, None
+    @once_differentiable  # type: ignore[untyped-decorator]
+    def backward(ctx: Any, to_spikes: Tensor, to_membrane: Tensor) -> tuple[Tensor | None, ...]:
+        values, *kept = ctx.saved_tensors
+        walk: Walk = ctx.walk
+        cuts, each = walk.parts(len(values)), 1 + 2 * len(walk.layers)
+
+        def work(number: int) -> tuple[Tensor | None, list[Tensor]]:
+            part, own = cuts[number], kept[number * each : (number + 1) * each]
+            traces = _retrace(own) if own else _forward(walk, values[part], True)[0]
+            back = _Back(walk, part.start, ctx.needs_input_grad[0])
+            return back(traces, to_spikes[part], to_membrane[part])
+
+        done = parts.each(work, len(cuts))
+        inputs = [reached for reached, _ in done if reached is not None]
+        to_values = torch.cat(inputs).to(values.dtype) if inputs else None
+        trained = [_sum([found[i] for _, found in done]) for i in range(len(walk.slots))]
+        return (to_values, None, *trained)
+
+
+def _sum(tensors: list[Tensor]) -> Tensor:
+    total = tensors[0]
+    for tensor in tensors[1:]:
+        total += tensor
+    return total
+
+
+class _Back:
+    """One part, from its last layer to its first."""
+
+    def __init__(self, walk: Walk, first: int, want_inputs: bool) -> None:
+        self.walk, self.first, self.want_inputs = walk, first, want_inputs
+        self.trained: dict[int, Tensor] = {}
+
+    def __call__(
+        self, traces: list[Trace], to_spikes: Tensor, to_membrane: Tensor
+    ) -> tuple[Tensor | None, list[Tensor]]:
+        """The gradients of the part's input (None unless wanted) and of the trained tensors."""
+        walk, layers = self.walk, self.walk.layers
+        lowest = min((slot.place for slot in walk.slots), default=len(layers))
+        gradient = internal(to_spikes, layers[-1].shape)
+        membrane: Tensor | None = internal(to_membrane[..., None], layers[-1].shape)[:, 0]
+        for place in range(len(layers) - 1, -1, -1):
+            layer, trace = layers[place], traces[place]
+            deeper = self.want_inputs or lowest < place
+            found = layer_adjoint(
+                layer, walk.mode, walk.precision, trace, self.first, gradient, membrane
+            )
+            self._train(place, trace, found)
+            if not deeper:
+                return None, self._all_trained()
+            if layer.synapse is None:
+                return self._to_input(found.level[:, None])[..., 0], self._all_trained()
+            assert found.sums is not None
+            gradient = input_gradient(layer.synapse, found.sums, walk.steps, walk.precision)
+            membrane = None
+        return self._to_input(gradient.expand(-1, walk.steps, -1)), self._all_trained()
+
+    def _to_input(self, gradient: Tensor) -> Tensor:
+        """`[samples, time, H * W * C]` -> `[samples, C, H, W, time]`."""
+        flat = public(gradient, self.walk.source)
+        return flat.reshape(len(flat), *self.walk.source, flat.shape[-1])
+
+    def _all_trained(self) -> list[Tensor]:
+        return [self.trained[number] for number in range(len(self.walk.slots))]
+
+    def _train(self, place: int, trace: Trace, found: Gradients) -> None:
+        walk, layer = self.walk, self.walk.layers[place]
+        source = walk.layers[place - 1].shape if place else walk.source
+        for number, slot in enumerate(walk.slots):
+            if slot.place != place:
+                continue
+            if slot.name == "bias":
+                self.trained[number] = found.level.sum(0).view(-1, layer.shape[0]).sum(0)
+                continue
+            assert layer.synapse is not None
+            assert found.sums is not None
+            if slot.name == "weight_rec":
+                self.trained[number] = feedback_gradient(found.sums, trace.spikes, walk.precision)
+                continue
+            self.trained[number] = weight_gradient(
+                layer.synapse, found.sums, trace.source, source, slot.delays, walk.precision
+            )
+
+
+def _forward(walk: Walk, values: Tensor, keep: bool) -> tuple[list[Trace], Tensor]:
+    """One part through all layers; without `keep` the traces hold no v."""
+    signal = signals(values)
+    traces = []
+    for layer in walk.layers:
+        done = fire(layer, signal, walk.steps, keep_voltage=keep)
+        voltage = torch.empty(0) if done.voltage is None else done.voltage
+        traces.append(Trace(signal, voltage, done.spikes))
+        signal = done.spikes
+    return traces, done.membrane
+
+
+def _retrace(tensors: list[Tensor]) -> list[Trace]:
+    source, traces = tensors[0], []
+    for voltage, spikes in zip(tensors[1::2], tensors[2::2], strict=True):
+        traces.append(Trace(source, voltage, spikes))
+        source = spikes
+    return traces
+
+
+def signals(values: Tensor) -> Tensor:
+    """What the first layer is fed, in H, W, C order.
+
+    Spikes `[batch, C, H, W, time]` become uint8 `[batch, time, neurons]`, drive `[batch, C, H, W]`
+    float32 `[batch, neurons]`.
+    """
+    if values.dim() == 5:
+        rows = values.to(torch.uint8).permute(0, 4, 2, 3, 1)
+        return rows.contiguous().flatten(2)
+    return values.to(torch.float32).permute(0, 2, 3, 1).contiguous().flatten(1)
+
+
+def public(signal: Tensor, shape: Shape) -> Tensor:
+    """`[batch, time, H * W * C]` -> `[batch, C * H * W, time]`."""
+    split = signal.reshape(*signal.shape[:2], *_height_width_channels(shape))
+    return split.permute(0, 4, 2, 3, 1).reshape(len(signal), -1, signal.shape[1])
+
+
+def internal(signal: Tensor, shape: Shape) -> Tensor:
+    """The way back from `public`."""
+    split = signal.reshape(len(signal), *shape, signal.shape[-1])
+    return split.permute(0, 4, 2, 3, 1).reshape(len(signal), signal.shape[-1], -1)
+
+
+def _height_width_channels(shape: Shape) -> Shape:
+    return shape[1], shape[2], shape[0]

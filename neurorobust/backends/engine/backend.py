@@ -2,20 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
+from collections.abc import Collection
 
 import torch
-from torch import Tensor
 
-from neurorobust.backends.base import check_inputs, check_record
-from neurorobust.backends.engine.autograd import differentiable_fire, fire
-from neurorobust.backends.engine.plan import LayerPlan, make_plan
+from neurorobust.backends.base import ALIGNED, GLOBAL, check_clock, check_inputs, check_record
+from neurorobust.backends.engine import loops
+from neurorobust.backends.engine.answer import Answer, one_late, signals
+from neurorobust.backends.engine.autograd import Walk, differentiable_run
+from neurorobust.backends.engine.devices import open_device
+from neurorobust.backends.engine.forward import fire
+from neurorobust.backends.engine.memory import MEMORY_LIMIT
+from neurorobust.backends.engine.parts import each
+from neurorobust.backends.engine.paths import AUTO, Paths
+from neurorobust.backends.engine.plan import make_plan
+from neurorobust.backends.engine.products import check_precision
+from neurorobust.backends.engine.stream import Stream
 from neurorobust.errors import BadInput
-from neurorobust.netx.model import NetxModel, Shape
-from neurorobust.surrogates import Surrogate
-from neurorobust.types import Drive, Inputs, LayerTrace, Run
-
-CHUNK_ENTRIES = 1 << 19  # of the widest tensor of a chunk; 2 MiB in float32 stay in the cache
+from neurorobust.netx.model import NetxModel
+from neurorobust.surrogates import Backward, BackwardMode, Surrogate
+from neurorobust.types import Drive, Inputs, Run
 
 
 class EngineBackend:
@@ -26,96 +32,103 @@ class EngineBackend:
 
     Args:
         model: the network.
-        device: `cpu`.
+        device: `cpu`, `cuda` or `cuda:N`; on a GPU the same integers, gradients but for last bits.
+            Results lie where the inputs lie.
+        gradient: precision of the backward pass's products, `float32` or `bfloat16` (on CPUs with
+            AVX512-BF16 about twice as fast; 8 bits a factor).
+        path: `auto`, or the arithmetic to take, of every layer with synapses or by its number:
+            `int8`, `float32`, `float64` or `event`. Results do not depend on it.
+        memory_limit: bytes that a run may take beside its inputs and results.
 
     Raises:
         ModelFileError: a layer that does not fit, or weights that Lava cannot pack.
-        BadInput: another device.
+        BadInput: another device or precision; a path that is not proven exact for a layer; a memory
+            limit that does not hold a sample.
+        UnavailableError: no such GPU here, or no triton for it.
     """
 
     name = "engine"
 
-    def __init__(self, model: NetxModel, device: str = "cpu") -> None:
-        if device != "cpu":
-            raise BadInput(f"engine: device {device!r} unknown, known: cpu")
+    def __init__(
+        self,
+        model: NetxModel,
+        device: str = "cpu",
+        gradient: str = "float32",
+        path: Paths = AUTO,
+        memory_limit: int = MEMORY_LIMIT,
+    ) -> None:
+        check_precision(gradient)
         self.model = model
-        self.plan = make_plan(model)
+        self.gradient = gradient
+        self.plan = make_plan(model, path, memory_limit)
+        self._gpu = open_device(model, device, gradient, memory_limit)
+        if self._gpu is not None and path != AUTO:
+            raise BadInput(f"engine: path {path!r} with device {device}, paths are for cpu")
 
-    def run(self, inputs: Inputs, record: Collection[int] = ()) -> Run:
+    def __str__(self) -> str:
+        """What is computed where, and why it is exact: the plan, or the GPU's."""
+        return str(self.plan if self._gpu is None else self._gpu)
+
+    def run(self, inputs: Inputs, record: Collection[int] = (), clock: str = ALIGNED) -> Run:
         """See `Backend.run`."""
+        check_clock(clock)
         check_inputs(self.model, inputs)
         check_record(self.model, record)
-        layers = self._layers(inputs)
-        skipped = set(record) - {layer.number for layer in layers}
-        if skipped:
-            raise BadInput(f"record: layer {min(skipped)} (input) is skipped when spikes are given")
-        spikes, membranes = [], []
-        traces: dict[int, list[LayerTrace]] = {number: [] for number in sorted(record)}
-        with torch.no_grad():
-            for signal, steps in self._chunks(inputs):
-                for layer in layers:
-                    traced = layer.number in traces
-                    done = fire(layer, signal, steps, traced, traced)
-                    if done.voltage is not None and done.current is not None:
-                        v = torch.where(done.spikes > 0, 0, done.voltage)
-                        kept = (done.spikes.to(torch.uint8), done.current, v.to(torch.int32))
-                        trace = LayerTrace(*(_public(tensor, layer.shape) for tensor in kept))
-                        traces[layer.number].append(trace)
-                    signal = done.spikes
-                spikes.append(_public(signal.to(torch.uint8), layers[-1].shape))
-                membrane = _public(done.membrane.to(torch.int32)[:, None], layers[-1].shape)
-                membranes.append(membrane[..., 0])
-        return Run(
-            torch.cat(spikes), torch.cat(membranes), {n: _join(t) for n, t in traces.items()}
-        )
-
-    def forward(self, inputs: Inputs, surrogate: Surrogate) -> Run:
-        """See `DifferentiableBackend.forward`; the floats are float32."""
-        check_inputs(self.model, _detached(inputs))
-        layers = self._layers(inputs)
-        spikes, membranes = [], []
-        for signal, steps in self._chunks(inputs):
-            for layer in layers:
-                signal, membrane = differentiable_fire(layer, signal, steps, surrogate)
-            spikes.append(_public(signal, layers[-1].shape))
-            membranes.append(_public(membrane[:, None], layers[-1].shape)[..., 0])
-        return Run(torch.cat(spikes), torch.cat(membranes), {})
-
-    def _layers(self, inputs: Inputs) -> tuple[LayerPlan, ...]:
-        """Spikes go to the first synapse: an on-chip input layer before it is skipped."""
-        first = self.plan.layers[0]
-        skip = not isinstance(inputs, Drive) and first.synapse is None
-        layers = self.plan.layers[1:] if skip else self.plan.layers
-        if not layers:
-            raise BadInput("spikes: the network has no synapse, give it drive")
-        return layers
-
-    def _chunks(self, inputs: Inputs) -> Iterator[tuple[Tensor, int]]:
-        """Float32 signals for the first layer, H, W, C order, with the number of steps."""
-        driven = isinstance(inputs, Drive)
+        layers = self.plan.fed(isinstance(inputs, Drive), record)
+        if self._gpu is not None:
+            return self._gpu.run(inputs, record, clock)
         steps = inputs.steps if isinstance(inputs, Drive) else inputs.shape[4]
-        values = inputs.bias_mant[..., None] if isinstance(inputs, Drive) else inputs
-        size = max(1, CHUNK_ENTRIES // (steps * self.plan.widest))
-        for chunk in torch.split(values, size):
-            rows = chunk.permute(0, 4, 2, 3, 1)
-            rows = rows.to(torch.float32, memory_format=torch.contiguous_format).flatten(2)
-            yield (rows[:, 0] if driven else rows), steps
+        answer = Answer(layers, len(inputs), steps, record)
+        threads = torch.get_num_threads()
+        size = self.plan.chunk(steps, threads, bool(record))
+        if len(inputs) * steps * self.plan.widest < 2 * loops.WORTH_A_THREAD:
+            threads = 1
+        size = max(1, min(size, -(-len(inputs) // threads)))
+        edges = [*range(0, len(inputs), size), len(inputs)]
+        values = inputs.bias_mant if isinstance(inputs, Drive) else inputs
 
+        def work(number: int) -> None:
+            some = slice(edges[number], edges[number + 1])
+            signal = signals(values[some])
+            for layer in layers:
+                traced = layer.number in answer.layers
+                if clock != ALIGNED and layer.synapse is not None:
+                    signal = one_late(signal)
+                done = fire(layer, signal, steps, traced, traced)
+                answer.trace(layer, some, done)
+                signal = done.spikes
+            answer.end(layers[-1], some, done)
 
-def _public(signal: Tensor, shape: Shape) -> Tensor:
-    """`[batch, time, H * W * C]` -> `[batch, C * H * W, time]`."""
-    channels, height, width = shape
-    batch, steps, _ = signal.shape
-    split = signal.view(batch, steps, height * width, channels)
-    return split.permute(0, 3, 2, 1).reshape(batch, channels * height * width, steps)
+        if len(edges) > 2:
+            each(work, len(edges) - 1)
+        elif len(inputs):
+            work(0)
+        return Run(answer.spikes, answer.membrane, answer.layers)
 
+    def forward(self, inputs: Inputs, surrogate: Backward) -> Run:
+        """See `DifferentiableBackend.forward`; the floats are float32.
 
-def _join(traces: list[LayerTrace]) -> LayerTrace:
-    return LayerTrace(
-        torch.cat([trace.spikes for trace in traces]),
-        torch.cat([trace.u for trace in traces]),
-        torch.cat([trace.v for trace in traces]),
-    )
+        A `BackwardMode` in place of a surrogate brings its hooks.
+        """
+        check_inputs(self.model, _detached(inputs))
+        if self._gpu is not None:
+            return self._gpu.forward(inputs, surrogate)
+        layers = self.plan.fed(isinstance(inputs, Drive))
+        mode = BackwardMode(surrogate) if isinstance(surrogate, Surrogate) else surrogate
+        steps = inputs.steps if isinstance(inputs, Drive) else inputs.shape[4]
+        walk = Walk(layers, self.model.input_shape, steps, mode, self.gradient)
+        values = inputs.bias_mant if isinstance(inputs, Drive) else inputs
+        return Run(*differentiable_run(walk, values), {})
+
+    def stream(self, record: Collection[int] = (), clock: str = GLOBAL) -> Stream:
+        """A run in chunks of time with carried state, see `Stream`.
+
+        Raises:
+            BadInput: an unknown clock or layer, or this engine is on a GPU.
+        """
+        if self._gpu is not None:
+            raise BadInput(f"engine: no streams on {self._gpu.device}, they run on cpu")
+        return Stream(self.model, self.plan, record, clock)
 
 
 def _detached(inputs: Inputs) -> Inputs:

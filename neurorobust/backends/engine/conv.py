@@ -38,7 +38,7 @@ def conv_sums(synapse: Conv, spikes: Tensor) -> Tensor:
                 torch.bmm(patches, synapse.weight).transpose(0, 1)
             )
     flat = total.view(batch, steps, height * width * channels)
-    return _wrap_signed_24(flat) if synapse.wraps else flat
+    return wrapped(flat) if synapse.wraps else flat
 
 
 def transposed_conv_sums(synapse: Conv, gradient: Tensor) -> Tensor:
@@ -109,7 +109,7 @@ def _blocks(synapse: Conv, frames: int) -> Iterator[slice]:
     return (slice(first, first + size) for first in range(0, frames, size))
 
 
-def _wrap_signed_24(total: Tensor) -> Tensor:
+def wrapped(total: Tensor) -> Tensor:
     """Keep the low 24 bits, sign-extended; every step exact in float64."""
     wide = total.to(torch.float64)
     return wide - 2 * STATE_LIMIT * torch.floor((wide + STATE_LIMIT) / (2 * STATE_LIMIT))

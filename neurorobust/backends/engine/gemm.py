@@ -1,15 +1,65 @@
 """Weighted sums of spikes and their transposes; exact integers in floating types (see `synapses`).
 
-Signals are float32 `[batch, time, neurons]`, neurons in H, W, C order.
+Signals are 0/1 `[batch, time, neurons]` of any type, neurons in H, W, C order.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import torch
 from torch import Tensor
 
-from neurorobust.backends.engine.conv import conv_sums, transposed_conv_sums
-from neurorobust.backends.engine.synapses import DelayedDense, Dense, Synapse
+from neurorobust.backends.engine import memory, patches
+from neurorobust.backends.engine.conv import conv_sums, transposed_conv_sums, wrapped
+from neurorobust.backends.engine.int8 import int8_sums
+from neurorobust.backends.engine.loops import Array
+from neurorobust.backends.engine.paths import Arithmetic
+from neurorobust.backends.engine.synapses import Conv, DelayedDense, Dense, Synapse
+
+
+def row_bytes(arithmetic: Arithmetic) -> int:
+    """What one sample's step takes while its sums are computed: operands and sums."""
+    synapse, size = arithmetic.synapse, arithmetic.synapse.proof.dtype.itemsize
+    operand, result = (1, 4) if arithmetic.product == "int8" else (size, size)
+    if isinstance(synapse, Conv) and arithmetic.product == "int8":
+        return 2 * patches.frame_bytes(synapse) + patches.band_bytes(synapse)
+    if isinstance(synapse, Conv):
+        channels, height, width = synapse.target
+        taken = height * width * synapse.groups * synapse.weight.shape[1]
+        taken += 2 * patches.frame_bytes(synapse)
+        return taken * size + channels * height * width * (2 * size + 16 * synapse.wraps)
+    if isinstance(synapse, DelayedDense):
+        return 2 * (synapse.inputs + synapse.outputs) * size
+    outputs, inputs = synapse.weight.shape
+    return inputs * operand + 2 * outputs * result
+
+
+def sums(arithmetic: Arithmetic, spikes: Array) -> Iterator[tuple[int, Array]]:
+    """Weighted sums by the planned product, a band of neurons at a time.
+
+    Args:
+        arithmetic: of the layer.
+        spikes: uint8 `[batch, time, inputs]`.
+
+    Yields:
+        the first neuron, and contiguous `[batch, time, some neurons]` from there on.
+    """
+    synapse, (batch, steps, _) = arithmetic.synapse, spikes.shape
+    if arithmetic.product != "int8":
+        yield 0, weighted_sums(synapse, torch.from_numpy(spikes)).contiguous().numpy()
+    elif not isinstance(synapse, Conv):
+        rows = torch.from_numpy(spikes).reshape(batch * steps, -1)
+        yield 0, int8_sums(arithmetic.int8, rows).view(batch, steps, -1).numpy()
+    else:
+        channels, height, width = synapse.target
+        padded = patches.frames(synapse, spikes)
+        band = max(1, memory.BLOCK_BYTES // (batch * steps * patches.band_bytes(synapse)))
+        for first in range(0, height, band):
+            seen = patches.patches(synapse, padded, first, min(first + band, height))
+            flat = int8_sums(arithmetic.int8, seen).view(batch, steps, -1)
+            flat = wrapped(flat) if synapse.wraps else flat
+            yield first * width * channels, flat.numpy()
 
 
 def weighted_sums(synapse: Synapse, spikes: Tensor) -> Tensor:

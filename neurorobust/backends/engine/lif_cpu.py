@@ -1,158 +1,282 @@
 """LIF neurons over time in compiled loops.
 
-The kernels keep u and v in float64, where every rule of `fixedpoint` is exact: a decay factor has
-at most 13 bits and |u| < 2^31, so the product has fewer than 53 and `trunc` rounds toward zero as
-the chip does. A layer whose u may reach ±2^31 runs in int64 instead and wraps as Lava's int32.
+The kernels keep u and v in a floating type in which every rule of `fixedpoint` is exact. With
+k = 4096 - decay and x = 4096 h + l, h = trunc(x / 4096), the decayed state is
+h k + trunc(l k / 4096): h k is no larger than x, and l k < 2^24.
+
+- float32, where 64 |a| <= 2^23: then |u| <= 2^23 always, u + 64 a and v + u stay within 2^24, and
+  a v + u + bias beyond 2^24, which float32 may round, is clipped anyway.
+- float64, while |u| stays below 2^31.
+- int64 with Lava's int32 wraps where it may not (`LayerPlan.leaves_int32`).
+
+A threshold beyond ±2^24 is cut there, because |v| < 2^23.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from neurorobust.backends.engine.loops import Array, compiled, over_batch
-from neurorobust.backends.engine.plan import LayerPlan
+from neurorobust.backends.engine.lif_vector import WIDTH, vector_step
+from neurorobust.backends.engine.loops import Array, compiled
 from neurorobust.fixedpoint import DECAY_BITS, DECAY_UNITY, STATE_LIMIT, STATE_SHIFT
 
-_LIMIT, _RANGE, _CLIP = float(STATE_LIMIT), 2.0 * STATE_LIMIT, STATE_LIMIT - 1.0
-_UNIT = float(1 << STATE_SHIFT)
+if TYPE_CHECKING:
+    from neurorobust.backends.engine.plan import LayerPlan
+
+BLOCK = 1024  # neurons that are carried through all steps together: they stay in the L1 cache
+
+
+def block_neurons(channels: int) -> int:
+    """About `BLOCK`, a multiple of the channels: then one block's constants are every block's."""
+    return max(BLOCK // channels * channels, channels)
+
+
+KEEP_VOLTAGE, KEEP_CURRENT = 1, 2
+RECORDED, FORGETS = 1, 2  # what is to be done; forgets: nothing is kept of u
+
+Cells: TypeAlias = tuple[Array, Array, Array, Array, Array, Array]
+
+_LIMIT, _RANGE = np.float32(STATE_LIMIT), np.float32(2 * STATE_LIMIT)
+_CLIP, _UNIT = np.float32(STATE_LIMIT - 1), np.float32(1 << STATE_SHIFT)
+_UNITY, _PART = np.float32(DECAY_UNITY), np.float32(1 / DECAY_UNITY)
+_ZERO, _SPIKE, _SILENCE = np.float32(0), np.uint8(1), np.uint8(0)
 _INT32 = 1 << 31
+
+
+_plain = vector_step(remembers=True, recorded=False)
+_forgetting = vector_step(remembers=False, recorded=False)
+_recorded = vector_step(remembers=True, recorded=True)
 
 
 @dataclass(frozen=True, eq=False)
 class Steps:
-    """What a layer did: float32 spikes `[batch, time, neurons]` and v after the last step.
+    """What a layer did.
 
-    `voltage` is v before the reset (float32, exact in 24 bits), `current` is u (int32); both are
-    None unless asked for.
+    Attributes:
+        spikes: uint8 `[batch, time, neurons]`.
+        state: `[2, batch, neurons]`, u and v after the last step, in the kernel's type.
+        voltage: float32 `[batch, time, neurons]`, v before the reset; None unless asked for.
+        current: int32, u; None unless asked for.
     """
 
     spikes: Tensor
-    membrane: Tensor
+    state: Tensor
     voltage: Tensor | None
     current: Tensor | None
 
+    @property
+    def membrane(self) -> Tensor:
+        """V after the last step, float32 `[batch, neurons]`."""
+        return self.state[1].to(torch.float32)
 
-def integrate(
-    layer: LayerPlan,
-    sums: Tensor,
-    bias: Tensor | None = None,
-    keep_voltage: bool = False,
-    keep_current: bool = False,
-) -> Steps:
-    """Run a layer's neurons from zero state through all steps.
+
+class Sheet:
+    """What a layer writes on: its answer for a batch and all steps, and its state on the way.
 
     Args:
         layer: the layer.
-        sums: `[batch, time, neurons]` weighted sums before the shift; overwritten.
-        bias: float64 `[batch, neurons]`, already << 6, in place of the layer's own (drive).
-        keep_voltage: return v before the reset.
-        keep_current: return u.
+        batch: samples.
+        steps: time steps.
+        keep: `KEEP_VOLTAGE` + `KEEP_CURRENT`, or 0. What is not kept has one row to scribble on.
     """
-    batch, steps, width = sums.shape
-    membrane = torch.empty((batch, width), dtype=torch.float32)
-    voltage = torch.empty(sums.shape if keep_voltage else (0, 0, 0), dtype=torch.float32)
-    current = torch.empty(sums.shape if keep_current else (0, 0, 0), dtype=torch.int32)
-    wide = layer.leaves_int32(steps)
-    kernel: Callable[..., None] = _integrate_wrapping if wide else _integrate
-    arrays = [t.numpy() for t in (sums, membrane, voltage, current)]
-    biases = layer.bias if bias is None else bias.numpy()
-    scale = 2.0 ** -(layer.synapse.shift if layer.synapse else 0)
 
-    def work(first: int, last: int) -> None:
-        mine = [array[first:last] for array in arrays]
-        own = biases if bias is None else biases[first:last]
-        kernel(*mine, own, layer.kept, layer.theta, scale)
+    def __init__(self, layer: LayerPlan, batch: int, steps: int, keep: int) -> None:
+        shape, scribble = (batch, steps, layer.neurons), (1, 1, layer.neurons)
+        dtype = layer.state_dtype(steps)
+        self.layer, self.keep = layer, keep
+        self.constants = layer.constants(dtype)
+        self.spikes = np.empty(shape, dtype=np.uint8)
+        self.state = np.zeros((2, batch, layer.neurons), dtype=dtype)
+        self.before = np.zeros((batch, layer.neurons), dtype=np.uint8)
+        self.voltage = np.empty(shape if keep & KEEP_VOLTAGE else scribble, dtype=np.float32)
+        self.current = np.empty(shape if keep & KEEP_CURRENT else scribble, dtype=np.int32)
 
-    over_batch(work, batch, sums.numel())
-    return Steps(
-        sums.to(torch.float32),
-        membrane,
-        voltage if keep_voltage else None,
-        current if keep_current else None,
-    )
+    def go_on(self, state: Array, spikes: Array) -> None:
+        """From this state `[2, batch, neurons]`, overwritten, and the last step's spikes."""
+        self.state, self.constants = state, self.layer.constants(state.dtype)
+        self.before = spikes
+
+    def integrate(
+        self,
+        sums: Array,
+        sample: int,
+        step: int,
+        count: int,
+        bias: Array | None = None,
+        left: int = 0,
+    ) -> None:
+        """Take neurons through some steps, on from the state they are in.
+
+        Args:
+            sums: `[count or 1, time, neurons]` weighted sums before the shift; one for all samples,
+                or one each.
+            sample: the first sample.
+            step: the first step.
+            count: samples.
+            bias: `[batch, neurons]`, already << 6, in place of the layer's own (drive).
+            left: the first neuron.
+        """
+        kernel: Any = _integrate_wrapping if self.state.dtype == np.int64 else _integrate
+        kernel(
+            sums, self.layer.scale, self.spikes, self.state, self.voltage, self.current,
+            self.constants[3:] if bias is None else bias, self.constants, sample, step, count,
+            self.keep, left,
+        )  # fmt: skip
+
+    def steps(self) -> Steps:
+        """What was written."""
+        return Steps(
+            torch.from_numpy(self.spikes),
+            torch.from_numpy(self.state),
+            torch.from_numpy(self.voltage) if self.keep & KEEP_VOLTAGE else None,
+            torch.from_numpy(self.current) if self.keep & KEEP_CURRENT else None,
+        )
+
+
+@compiled
+def _leak(x: Any, kept: Any) -> Any:
+    """trunc(x * kept / 4096), exact (see above)."""
+    high = np.trunc(x * _PART)
+    return high * kept + np.trunc((x - high * _UNITY) * kept * _PART)
+
+
+@compiled
+def _wrap(u: Any) -> Any:
+    return u - _RANGE if u > _LIMIT else (u + _RANGE if u <= -_LIMIT else u)
+
+
+@compiled
+def _clip(v: Any) -> Any:
+    v = _CLIP if v > _CLIP else v
+    return -_CLIP if v < -_CLIP else v
+
+
+@compiled
+def _few(
+    row: Array, scale: Any, fired: Array, u: Array, v: Array, kept_u: Array, kept_v: Array,
+    theta: Array, bias: Array, high: Array, now: Array, start: int,
+) -> None:  # fmt: skip
+    """One step of the neurons from `start` on, one by one."""
+    for n in range(start, row.size):
+        total = _wrap(np.floor(row[n] * scale) * _UNIT + _leak(u[n], kept_u[n]))
+        reached = _clip(_leak(v[n], kept_v[n]) + total + bias[n])
+        spike = reached > theta[n]
+        high[n] = reached
+        now[n] = np.int32(total)
+        fired[n] = _SPIKE if spike else _SILENCE
+        u[n] = total
+        v[n] = _ZERO if spike else reached
+
+
+@compiled
+def row_step(
+    row: Array, scale: Any, fired: Array, cells: Cells, high: Array, now: Array, how: int
+) -> None:
+    """One step of a block of neurons.
+
+    Args:
+        row: their weighted sums.
+        scale: 2^-shift of the sums.
+        fired: where spikes go.
+        cells: their state and constants, from `cells_of`.
+        high: where v before the reset goes.
+        now: where u goes.
+        how: `RECORDED`, `FORGETS` or 0.
+    """
+    u, v, kept_u, kept_v, theta, bias = cells
+    start = 0
+    if how == RECORDED:
+        while start + WIDTH <= row.size:
+            _recorded(row, scale, fired, u, v, kept_u, kept_v, theta, bias, high, now, start)
+            start += WIDTH
+    elif how == FORGETS:
+        while start + WIDTH <= row.size:
+            _forgetting(row, scale, fired, u, v, kept_u, kept_v, theta, bias, high, now, start)
+            start += WIDTH
+    else:
+        while start + WIDTH <= row.size:
+            _plain(row, scale, fired, u, v, kept_u, kept_v, theta, bias, high, now, start)
+            start += WIDTH
+    _few(row, scale, fired, u, v, kept_u, kept_v, theta, bias, high, now, start)
+
+
+@compiled
+def cells_of(state: Array, constants: Array, bias: Array, sample: int, some: slice) -> Cells:
+    """u, v, and the constants of one sample's neurons `some`.
+
+    Rows of `constants`: what is kept of u and of v (times 4096), theta, bias, of all neurons or of
+    one block; `bias` has one row for all samples or one each.
+    """
+    near = slice(0, some.stop - some.start) if constants.shape[1] < state.shape[2] else some
+    own = bias[sample if len(bias) > 1 else 0]
+    own = own[some if len(own) == state.shape[2] else near]
+    kept_u, kept_v, theta = constants[0][near], constants[1][near], constants[2][near]
+    return state[0, sample][some], state[1, sample][some], kept_u, kept_v, theta, own
 
 
 @compiled
 def _integrate(
-    sums: Array,
-    membrane: Array,
-    voltage: Array,
-    current: Array,
-    bias: Array,
-    kept: Array,
-    theta: Array,
-    scale: float,
-) -> None:
-    """`fixedpoint.lif_step` over all steps in float64; sums become spikes in place."""
-    batch, steps, width = sums.shape
-    keep_voltage, keep_current = voltage.size > 0, current.size > 0
-    state = np.zeros((2, width))
-    for b in range(batch):
-        row = b if bias.shape[0] > 1 else 0
-        state[:] = 0.0
-        for t in range(steps):
-            for n in range(width):
-                x = np.trunc(state[0, n] * kept[0, n])
-                x += np.floor(np.float64(sums[b, t, n]) * scale) * _UNIT
-                u = x
-                if x > _LIMIT:
-                    u = x - _RANGE
-                if x <= -_LIMIT:
-                    u = x + _RANGE
-                v = np.trunc(state[1, n] * kept[1, n]) + u + bias[row, n]
-                v = min(max(v, -_CLIP), _CLIP)
-                spike = v > theta[n]
-                if keep_voltage:
-                    voltage[b, t, n] = v
-                if keep_current:
-                    current[b, t, n] = np.int32(u)
-                sums[b, t, n] = 1.0 if spike else 0.0
-                state[0, n] = u
-                state[1, n] = 0.0 if spike else v
-        for n in range(width):
-            membrane[b, n] = state[1, n]
+    sums: Array, scale: Any, spikes: Array, state: Array, voltage: Array, current: Array,
+    bias: Array, constants: Array, sample: int, step: int, count: int, keep: int, left: int,
+) -> None:  # fmt: skip
+    single, (_, steps, width) = len(sums) == 1, sums.shape
+    shared = constants.shape[1] < state.shape[2]  # one block's constants are every block's
+    block = constants.shape[1] if shared else BLOCK
+    how = RECORDED if keep else (0 if np.any(constants[0]) else FORGETS)
+    keep_v, keep_u = keep & KEEP_VOLTAGE > 0, keep & KEEP_CURRENT > 0
+    for b in range(sample, sample + count):
+        mine = sums[0 if single else b - sample]
+        for near in range(0, width, block):
+            far = min(near + block, width)
+            some = slice(left + near, left + far)
+            cells = cells_of(state, constants, bias, b, some)
+            high, now = voltage[0, 0][some], current[0, 0][some]
+            for t in range(step, step + steps):
+                if keep_v:
+                    high = voltage[b, t][some]
+                if keep_u:
+                    now = current[b, t][some]
+                row, fired = mine[t - step][near:far], spikes[b, t][some]
+                row_step(row, scale, fired, cells, high, now, how)
 
 
 @compiled
 def _integrate_wrapping(
-    sums: Array,
-    membrane: Array,
-    voltage: Array,
-    current: Array,
-    bias: Array,
-    kept: Array,
-    theta: Array,
-    scale: float,
-) -> None:
+    sums: Array, scale: Any, spikes: Array, state: Array, voltage: Array, current: Array,
+    bias: Array, constants: Array, sample: int, step: int, count: int, keep: int, left: int,
+) -> None:  # fmt: skip
     """The same in int64, with Lava's int32 wrap of both sums; rarely needed."""
-    batch, steps, width = sums.shape
-    for b in range(batch):
-        row = b if bias.shape[0] > 1 else 0
-        for n in range(width):
-            u, v = 0, 0
-            keep_u, keep_v = int(kept[0, n] * DECAY_UNITY), int(kept[1, n] * DECAY_UNITY)
-            for t in range(steps):
-                lifted = int(np.floor(np.float64(sums[b, t, n]) * scale)) << STATE_SHIFT
-                u = _wrap_int32(_decay(u, keep_u) + lifted)
+    (_, steps, width), period = sums.shape, constants.shape[1]
+    for i in range(count):
+        b, row = sample + i, sample + i if len(bias) > 1 else 0
+        for t in range(steps):
+            for n in range(left, left + width):
+                total = np.floor(np.float64(sums[i if len(sums) > 1 else 0, t, n - left]) * scale)
+                lifted: Any = np.int64(total) << STATE_SHIFT
+                u = _wrap_int32(_decay(state[0, b, n], constants[0, n % period]) + lifted)
                 if u > STATE_LIMIT:
                     u -= 2 * STATE_LIMIT
                 elif u <= -STATE_LIMIT:
                     u += 2 * STATE_LIMIT
-                v = _wrap_int32(_decay(v, keep_v) + u + int(bias[row, n]))
+                v = _wrap_int32(
+                    _decay(state[1, b, n], constants[1, n % period])
+                    + u
+                    + bias[row, n % bias.shape[1]]
+                )
                 v = min(max(v, 1 - STATE_LIMIT), STATE_LIMIT - 1)
-                if voltage.size > 0:
-                    voltage[b, t, n] = v
-                if current.size > 0:
-                    current[b, t, n] = u
-                spike = v > theta[n]
-                sums[b, t, n] = 1.0 if spike else 0.0
-                v = 0 if spike else v
-            membrane[b, n] = v
+                if keep & KEEP_VOLTAGE:
+                    voltage[b, step + t, n] = v
+                if keep & KEEP_CURRENT:
+                    current[b, step + t, n] = u
+                spike = v > constants[2, n % period]
+                spikes[b, step + t, n] = spike
+                state[0, b, n] = u
+                state[1, b, n] = 0 if spike else v
 
 
 @compiled

@@ -7,21 +7,19 @@ thread, because torch would wait for threads that only its parent has.
 
 from __future__ import annotations
 
-import itertools
 import os
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from typing import Any, TypeAlias, TypeVar, cast
 
 import numba
 import numpy.typing as npt
 import torch
 
+from neurorobust.backends.engine.parts import each
+
 Array: TypeAlias = npt.NDArray[Any]
 Function = TypeVar("Function", bound=Callable[..., Any])
 WORTH_A_THREAD = 1 << 17  # neuron-steps, about 50 microseconds
-
-_pool: ThreadPoolExecutor | None = None
 
 
 def compiled(function: Function) -> Function:
@@ -34,9 +32,7 @@ def compiled(function: Function) -> Function:
 
 
 def _after_fork_in_child() -> None:
-    """OpenMP's threads and ours are gone in the child: go on with one, instead of waiting."""
-    global _pool
-    _pool = None
+    """OpenMP's threads are gone in the child: go on with one, instead of waiting."""
     torch.set_num_threads(1)
 
 
@@ -47,15 +43,12 @@ if hasattr(os, "register_at_fork"):  # not on Windows
 def over_batch(work: Callable[[int, int], None], batch: int, amount: int) -> None:
     """Call `work(first, last)` over slices of the batch, which must not depend on each other.
 
-    On as many threads as torch uses, where the amount (neuron-steps) is worth it.
+    On as many threads as torch uses, where the amount (neuron-steps) is worth it; in each of
+    several, torch uses one.
     """
-    global _pool
     count = min(torch.get_num_threads(), batch, amount // WORTH_A_THREAD)
     if count <= 1:
         work(0, batch)
         return
-    if _pool is None:
-        _pool = ThreadPoolExecutor(os.cpu_count(), "neurorobust-engine")
     edges = [batch * i // count for i in range(count + 1)]
-    for future in [_pool.submit(work, a, b) for a, b in itertools.pairwise(edges)]:
-        future.result()
+    each(lambda number: work(edges[number], edges[number + 1]), count)

@@ -18,9 +18,18 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from neurorobust.backends.engine import event
+from neurorobust.backends.engine.event import EventWeights
 from neurorobust.errors import ModelFileError
-from neurorobust.fixedpoint import STATE_LIMIT, WEIGHT_MIN, IntArray, pack_dense_weights
-from neurorobust.netx.model import ConvLayer, DenseLayer, Pair, Shape
+from neurorobust.fixedpoint import (
+    STATE_LIMIT,
+    WEIGHT_MIN,
+    IntArray,
+    PackedWeights,
+    pack_dense_weights,
+    pack_recurrent_weights,
+)
+from neurorobust.netx.model import ConvLayer, DenseLayer, Pair, RecurrentLayer, Shape
 
 FLOAT32_EXACT = 1 << 24
 
@@ -80,6 +89,23 @@ class DelayedDense:
 
 
 @dataclass(frozen=True, eq=False)
+class Feedback:
+    """From a recurrent layer's spikes to its own sums of the next step.
+
+    Attributes:
+        proof: of its sums.
+        event: what a spike adds, before the shift.
+        weight: float32 `[to, from]`, the same for the adjoint.
+        shift: of the sum, to the right.
+    """
+
+    proof: Proof
+    event: EventWeights
+    weight: Tensor
+    shift: int
+
+
+@dataclass(frozen=True, eq=False)
 class Conv:
     """Cross-correlation of `source` into `target` (C, H, W).
 
@@ -120,10 +146,8 @@ def dense(layer: DenseLayer, source: Shape) -> Dense | DelayedDense:
         packed = pack_dense_weights(layer.weight)
     except ModelFileError as error:
         raise ModelFileError(f"layer {layer.number} (dense): {error}") from None
-    weights, shift = packed.weights, packed.shift
-    if not np.any(weights % (1 << shift)):
-        weights, shift = weights >> shift, 0
-    order = np.arange(math.prod(source)).reshape(source).transpose(1, 2, 0).reshape(-1)
+    weights, shift = _unshifted(packed)
+    order = _order(source)
     weights = weights[:, order]
     if layer.delay is None:
         proof = _prove(weights, shift=shift)
@@ -133,6 +157,45 @@ def dense(layer: DenseLayer, source: Shape) -> Dense | DelayedDense:
     proof = _prove(weights, shift=shift, parts=len(used))
     buckets = tuple(_bucket(weights, delays, int(delay), proof.dtype) for delay in used)
     return DelayedDense(proof, buckets, weights.shape[1], weights.shape[0], shift)
+
+
+def recurrent(layer: RecurrentLayer, source: Shape) -> tuple[Dense, Feedback]:
+    """Pack the two matrices of a recurrent layer whose inputs come from the shape `source`.
+
+    Raises:
+        ModelFileError: weights that Lava cannot pack.
+    """
+    try:
+        forward, back = pack_recurrent_weights(layer.weight, layer.weight_rec)
+    except ModelFileError as error:
+        raise ModelFileError(f"layer {layer.number} (dense_rec): {error}") from None
+    weights, shift = _unshifted(forward)
+    weights = weights[:, _order(source)]
+    proof = _prove(weights, shift=shift)
+    returned, back_shift = _unshifted(back)
+    again = _prove(returned, shift=back_shift)
+    if again.dtype != torch.float32:
+        raise ModelFileError(
+            f"layer {layer.number} (dense_rec): weight_rec not summed here: {again.reason}"
+        )
+    return Dense(proof, torch.tensor(weights, dtype=proof.dtype), shift), Feedback(
+        again,
+        event.pack(returned),
+        torch.tensor(returned, dtype=torch.float32),
+        back_shift,
+    )
+
+
+def _unshifted(packed: PackedWeights) -> tuple[IntArray, int]:
+    """Shifted weights instead of shifted sums, where that loses nothing."""
+    if np.any(packed.weights % (1 << packed.shift)):
+        return packed.weights, packed.shift
+    return packed.weights >> packed.shift, 0
+
+
+def _order(source: Shape) -> IntArray:
+    """Where each input, in H, W, C order, stands in C, H, W order."""
+    return np.arange(math.prod(source)).reshape(source).transpose(1, 2, 0).reshape(-1)
 
 
 def conv(layer: ConvLayer, source: Shape) -> Conv:

@@ -1,0 +1,219 @@
+"""The network on a GPU as one differentiable function: exact integers forward, an adjoint backward.
+
+A batch goes through the layers in parts. What the adjoint needs of a part is kept up to a limit of
+memory; parts beyond it are run again in the backward pass, which gives the same integers.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any, TypeVar, cast
+
+import torch
+from torch import Tensor
+from torch.autograd.function import once_differentiable
+
+from neurorobust.backends.engine.gemm_gpu import full_float32
+from neurorobust.backends.engine.layer_gpu import GpuLayer
+from neurorobust.errors import BadInput
+from neurorobust.fixedpoint import STATE_SHIFT
+from neurorobust.netx.model import Shape
+from neurorobust.surrogates import BackwardMode, LayerView
+
+Function = TypeVar("Function", bound=Callable[..., Any])
+once = cast(Callable[[Function], Function], once_differentiable)
+
+KEPT_BYTES = 1 << 33  # of all parts' traces together
+
+_UNIT = float(1 << STATE_SHIFT)
+
+
+@dataclass(frozen=True, eq=False)
+class Walk:
+    """How a batch goes through the layers and back.
+
+    Attributes:
+        layers: in order; the first is the on-chip input layer where drive is given.
+        device: where they are.
+        source: shape of the input, C, H, W.
+        steps: number of time steps.
+        mode: the backward pass.
+        precision: of its products, `float32` or `bfloat16`.
+        part: samples that go through the layers together.
+    """
+
+    layers: tuple[GpuLayer, ...]
+    device: torch.device
+    source: Shape
+    steps: int
+    mode: BackwardMode
+    precision: str
+    part: int
+
+    def parts(self, batch: int) -> Iterator[slice]:
+        """The parts of a batch; one of nothing for an empty batch."""
+        size = batch if self.mode.whole_batch else self.part
+        return (slice(first, first + size) for first in range(0, max(1, batch), max(1, size)))
+
+
+@dataclass(frozen=True, eq=False)
+class _Trace:
+    """What a layer was fed, its v before the reset, and its spikes."""
+
+    source: Tensor
+    voltage: Tensor
+    spikes: Tensor
+
+
+def differentiable_run(walk: Walk, values: Tensor) -> tuple[Tensor, Tensor]:
+    """Spikes `[batch, neurons, time]` and membrane `[batch, neurons]`, float32, with gradients.
+
+    Args:
+        walk: the way.
+        values: spikes `[batch, C, H, W, time]` or drive `[batch, C, H, W]`, exact integers of any
+            type, on any device; what is returned is there too.
+    """
+    apply: Any = _Network.apply
+    spikes, membrane = apply(values, walk)
+    return spikes, membrane
+
+
+def signals(values: Tensor, device: torch.device) -> Tensor:
+    """Spikes to int8 `[batch, time, H * W * C]`, drive to int32 without the time."""
+    spikes = values.dim() == 5
+    order = (0, 4, 2, 3, 1) if spikes else (0, 2, 3, 1)
+    moved = values.to(device).to(torch.int8 if spikes else torch.int32)
+    return moved.permute(order).contiguous().flatten(2 if spikes else 1)
+
+
+def public(signal: Tensor, shape: Shape) -> Tensor:
+    """`[batch, time, H * W * C]` -> `[batch, C * H * W, time]`."""
+    (channels, height, width), (batch, steps, entries) = shape, signal.shape
+    split = signal.reshape(batch, steps, height * width, channels)
+    return split.permute(0, 3, 2, 1).reshape(batch, entries, steps)
+
+
+def _internal(signal: Tensor, shape: Shape) -> Tensor:
+    """The way back from `public`."""
+    (channels, height, width), (batch, entries, steps) = shape, signal.shape
+    split = signal.reshape(batch, channels, height * width, steps)
+    return split.permute(0, 3, 2, 1).reshape(batch, steps, entries)
+
+
+class _Network(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, values: Tensor, walk: Walk) -> tuple[Tensor, Tensor]:
+        wanted, room, shape = ctx.needs_input_grad[0], KEPT_BYTES, walk.layers[-1].shape
+        spikes, membranes = list[Tensor](), list[Tensor]()
+        kept: list[list[_Trace]] = []
+        for part in walk.parts(len(values)):
+            traces, membrane = _forward(walk, values[part], wanted)
+            spikes.append(public(traces[-1].spikes.to(torch.float32), shape))
+            membranes.append(public(membrane[:, None].to(torch.float32), shape)[..., 0])
+            room -= sum(trace.voltage.nbytes + trace.spikes.nbytes for trace in traces)
+            if wanted and room >= 0:
+                kept.append(traces)
+        ctx.save_for_backward(values)
+        ctx.walk, ctx.kept = walk, kept
+        return torch.cat(spikes).to(values.device), torch.cat(membranes).to(values.device)
+
+    @staticmethod
+    @once
+    def backward(ctx: Any, to_spikes: Tensor, to_membrane: Tensor) -> tuple[Tensor, None]:
+        (values,) = ctx.saved_tensors
+        walk: Walk = ctx.walk
+        reached = list[Tensor]()
+        with full_float32():
+            for number, part in enumerate(walk.parts(len(values))):
+                known = number < len(ctx.kept)
+                traces = ctx.kept[number] if known else _forward(walk, values[part], True)[0]
+                gradients = (grad[part].to(walk.device) for grad in (to_spikes, to_membrane))
+                reached.append(_back(walk, part.start, traces, *gradients))
+        return torch.cat(reached).to(values), None
+
+
+def _forward(walk: Walk, values: Tensor, keep: bool) -> tuple[list[_Trace], Tensor]:
+    """One part through all layers, and v after the last step; without `keep` no layer's v."""
+    signal, traces = signals(values, walk.device), list[_Trace]()
+    for layer in walk.layers:
+        done = layer.fire(signal, walk.steps, keep_voltage=keep)
+        voltage = signal.new_empty(0) if done.voltage is None else done.voltage
+        traces.append(_Trace(signal, voltage, done.spikes))
+        signal = done.spikes
+    return traces, done.state[1]
+
+
+def _back(
+    walk: Walk, first: int, traces: list[_Trace], to_spikes: Tensor, to_membrane: Tensor
+) -> Tensor:
+    """One part from its last layer to its first; the gradient of its input."""
+    shape = walk.layers[-1].shape
+    gradient = _internal(to_spikes, shape)
+    membrane = _internal(to_membrane[..., None], shape)[:, 0]
+    for layer, trace in zip(reversed(walk.layers), reversed(traces), strict=True):
+        sums, level = _adjoint(walk, layer, trace, gradient, membrane, first)
+        if layer.synapse is None or sums is None:
+            return public(level[:, None], walk.source).view(len(level), *walk.source)
+        gradient = layer.synapse.transposed(sums, walk.precision)
+        membrane = gradient.new_zeros(gradient[:, 0].shape)
+    return public(gradient, walk.source).view(len(gradient), *walk.source, walk.steps)
+
+
+def _adjoint(
+    walk: Walk,
+    layer: GpuLayer,
+    trace: _Trace,
+    gradient: Tensor,
+    membrane: Tensor,
+    first: int,
+) -> tuple[Tensor | None, Tensor]:
+    """Gradients of a layer's sums and of its bias, by a mode."""
+    mode, precision = walk.mode, walk.precision
+    if mode.scale is None and mode.rate is None:
+        return layer.back(mode.surrogate, trace.voltage, gradient, membrane, None, precision)
+    seen = _view(layer, trace, first)
+    if mode.scale is not None:
+        scale = _checked("scale", layer, mode.scale(seen), seen.voltage)
+        return layer.back(mode.surrogate, trace.voltage, gradient, membrane, scale, precision)
+    assert mode.rate is not None
+    slope = _checked("rate", layer, mode.rate(seen), seen.voltage[:, 0])
+    silence = torch.zeros_like(gradient)
+    leaks, own = layer.back(mode.surrogate, trace.voltage, silence, membrane, None, precision)
+    level = gradient.sum(1) * slope * _UNIT
+    if leaks is None:
+        return None, level + own
+    steps = gradient.shape[1]
+    sums = level / steps + leaks.mean(1)
+    return sums[:, None].expand(-1, steps, -1), level + own
+
+
+def _view(layer: GpuLayer, trace: _Trace, first: int) -> LayerView:
+    """What a hook sees of a layer."""
+
+    def mean_input() -> Tensor:
+        if layer.synapse is None:
+            return trace.source.to(torch.float32) * _UNIT
+        found = layer.synapse.sums(trace.source)
+        whole = (found.values[..., : layer.cells.width] >> found.right) << found.left
+        return whole.to(torch.float32).mean(1) * _UNIT + layer.cells.parameters[3]
+
+    return LayerView(
+        layer.number,
+        first,
+        trace.voltage.to(torch.float32),
+        trace.spikes.to(torch.uint8),
+        layer.theta.to(torch.float32),
+        layer.kept.to(torch.float32),
+        mean_input,
+    )
+
+
+def _checked(what: str, layer: GpuLayer, values: Tensor, wanted: Tensor) -> Tensor:
+    try:
+        return values.detach().to(wanted).expand(wanted.shape)
+    except RuntimeError:
+        raise BadInput(
+            f"backward mode: {what} of layer {layer.number} has shape {tuple(values.shape)}, "
+            f"does not broadcast to {tuple(wanted.shape)}"
+        ) from None

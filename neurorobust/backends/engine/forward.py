@@ -1,0 +1,88 @@
+"""One layer's answer to a batch: sums by the planned path, integrated while they are in the cache.
+
+Signals are uint8 `[batch, time, neurons]`, neurons in H, W, C order.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from torch import Tensor
+
+from neurorobust.backends.engine import event, gemm, recurrent
+from neurorobust.backends.engine.lif_cpu import KEEP_CURRENT, KEEP_VOLTAGE, Sheet, Steps
+from neurorobust.backends.engine.loops import Array, over_batch
+from neurorobust.backends.engine.plan import LayerPlan
+from neurorobust.fixedpoint import STATE_SHIFT
+
+
+@dataclass(frozen=True, eq=False)
+class Carried:
+    """What one run of a layer leaves to the next; overwritten by each.
+
+    Attributes:
+        state: `[2, batch, neurons]`, u and v, of the layer's `endless_dtype`.
+        spikes: uint8 `[batch, neurons]`, those of the last step.
+    """
+
+    state: Array
+    spikes: Array
+
+
+def fire(
+    layer: LayerPlan,
+    source: Tensor,
+    steps: int,
+    keep_voltage: bool = False,
+    keep_current: bool = False,
+    carried: Carried | None = None,
+) -> Steps:
+    """A layer's answer, from zero state or from what is carried.
+
+    Args:
+        layer: the layer.
+        source: 0/1 spikes `[batch, time, inputs]`, or drive `[batch, neurons]` (bias_mant) for an
+            input layer. Steps before the last `steps` are only there to arrive late.
+        steps: number of time steps.
+        keep_voltage: return v before the reset.
+        keep_current: return u.
+        carried: what to go on from, and to leave.
+    """
+    keep = (KEEP_VOLTAGE if keep_voltage else 0) + (KEEP_CURRENT if keep_current else 0)
+    sheet = Sheet(layer, len(source), steps, keep)
+    if carried is not None:
+        sheet.go_on(carried.state, carried.spikes)
+    amount = len(source) * steps * layer.neurons
+    if layer.arithmetic is None:
+        bias = source.numpy().astype(np.float32) * np.float32(1 << STATE_SHIFT)
+        over_batch(lambda first, last: _drive(sheet, bias, first, last), len(source), amount)
+        return sheet.steps()
+    signal = source.contiguous().numpy().astype(np.uint8, copy=False)
+    gathered = layer.arithmetic.gathered and layer.arithmetic.gathers(signal)
+    answer = event.fire if gathered else _product
+    over_batch(lambda first, last: answer(sheet, signal, first, last), len(source), amount)
+    return sheet.steps()
+
+
+def _drive(sheet: Sheet, bias: Array, first: int, last: int) -> None:
+    """An input layer has no synapse: its sums are zero."""
+    silence = np.zeros((1, sheet.spikes.shape[1], sheet.layer.neurons), dtype=np.float32)
+    sheet.integrate(silence, first, 0, last - first, bias)
+
+
+def _product(sheet: Sheet, signal: Array, first: int, last: int) -> None:
+    """Sums of all inputs, block by block."""
+    arithmetic, steps = sheet.layer.arithmetic, signal.shape[1]
+    assert arithmetic is not None
+    earlier = steps - sheet.spikes.shape[1]  # only where delays reach back, then all is one block
+    samples, times = sheet.layer.memory.block(steps)
+    for sample in range(first, last, samples):
+        some = slice(sample, min(sample + samples, last))
+        for step in range(0, steps, times):
+            for left, band in gemm.sums(arithmetic, signal[some, step : step + times]):
+                sums = np.ascontiguousarray(band[:, earlier:])
+                if sheet.layer.feedback is None:
+                    sheet.integrate(sums, sample, step, len(sums), left=left)
+                else:
+                    recurrent.integrate(sheet, sums, sample, step)

@@ -1,0 +1,124 @@
+"""One layer's adjoint by a `BackwardMode`: where its hooks meet what the layer did."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from neurorobust.backends.engine import gemm, recurrent
+from neurorobust.backends.engine.adjoint_cpu import Gradients, adjoint
+from neurorobust.backends.engine.plan import LayerPlan
+from neurorobust.errors import BadInput
+from neurorobust.fixedpoint import STATE_SHIFT
+from neurorobust.surrogates import BackwardMode, LayerView
+
+_UNIT = float(1 << STATE_SHIFT)
+
+
+@dataclass(frozen=True, eq=False)
+class Trace:
+    """What a layer did in one part of a batch.
+
+    Attributes:
+        source: what it was fed: spikes `[samples, time, inputs]`, or drive `[samples, neurons]`.
+        voltage: float32 `[samples, time, neurons]`, v before the reset.
+        spikes: uint8 `[samples, time, neurons]`.
+    """
+
+    source: Tensor
+    voltage: Tensor
+    spikes: Tensor
+
+
+def layer_adjoint(
+    layer: LayerPlan,
+    mode: BackwardMode,
+    precision: str,
+    trace: Trace,
+    first: int,
+    to_spikes: Tensor,
+    to_membrane: Tensor | None,
+) -> Gradients:
+    """The gradients of a layer's input.
+
+    Args:
+        layer: the layer.
+        mode: the backward pass.
+        precision: of a recurrent layer's products.
+        trace: what the layer did.
+        first: place of the part's first sample in the batch.
+        to_spikes: gradient of the spikes, `[samples, time, neurons]`; `time` is 1 where it is the
+            same at every step.
+        to_membrane: gradient of the membrane, `[samples, neurons]`, or None for zeros.
+
+    Raises:
+        BadInput: a hook's answer of another shape, or a rate's adjoint for a recurrent layer.
+    """
+    surrogate, voltage = mode.surrogate, trace.voltage
+    if mode.rate is not None:
+        return _rate_adjoint(layer, mode, trace, first, to_spikes, to_membrane)
+    scale = None
+    if mode.scale is not None:
+        scale = _checked("scale", layer, mode.scale(_view(layer, trace, first)), voltage)
+    if layer.feedback is not None:
+        return recurrent.adjoint(
+            layer, surrogate, voltage, to_spikes, to_membrane, scale, precision
+        )
+    wanted = layer.synapse is not None
+    return adjoint(layer, surrogate, voltage, to_spikes, to_membrane, scale, wanted)
+
+
+def _rate_adjoint(
+    layer: LayerPlan,
+    mode: BackwardMode,
+    trace: Trace,
+    first: int,
+    to_spikes: Tensor,
+    to_membrane: Tensor | None,
+) -> Gradients:
+    """Every step's spike is the rate: ds_t / d(mean input) = the hook's answer."""
+    if layer.feedback is not None:
+        raise BadInput(
+            f"backward mode: a rate has no adjoint through layer {layer.number} (dense_rec)"
+        )
+    assert mode.rate is not None
+    samples, steps, width = trace.voltage.shape
+    seen = _view(layer, trace, first)
+    slope = _checked("rate", layer, mode.rate(seen), torch.empty((samples, width), device="meta"))
+    to_rate = to_spikes.sum(1) if to_spikes.shape[1] > 1 else to_spikes[:, 0] * steps
+    level = to_rate * slope * _UNIT
+    sums = level / steps
+    if to_membrane is not None:
+        silence = torch.zeros((1, 1, 1)).expand(trace.voltage.shape)
+        leaks = adjoint(layer, mode.surrogate, trace.voltage, silence, to_membrane)
+        assert leaks.sums is not None
+        sums, level = sums + leaks.sums.mean(1), level + leaks.level
+    return Gradients(sums[:, None], level)
+
+
+def _view(layer: LayerPlan, trace: Trace, first: int) -> LayerView:
+    def mean_input() -> Tensor:
+        if layer.synapse is None:
+            return trace.source.to(torch.float32) * _UNIT
+        sums = gemm.weighted_sums(layer.synapse, trace.source).to(torch.float32)
+        if layer.synapse.shift:
+            sums = sums.mul_(2.0**-layer.synapse.shift).floor_()
+        if layer.feedback is not None:
+            sums = sums + recurrent.returned(layer.feedback, trace.spikes)
+        return sums.mean(1) * _UNIT + torch.from_numpy(layer.bias).to(torch.float32)
+
+    theta = torch.from_numpy(layer.theta).to(torch.float32)
+    kept = torch.from_numpy(layer.kept).to(torch.float32)
+    return LayerView(layer.number, first, trace.voltage, trace.spikes, theta, kept, mean_input)
+
+
+def _checked(what: str, layer: LayerPlan, values: Tensor, wanted: Tensor) -> Tensor:
+    try:
+        return values.detach().to(torch.float32).expand(wanted.shape)
+    except RuntimeError:
+        raise BadInput(
+            f"backward mode: {what} of layer {layer.number} has shape {tuple(values.shape)}, "
+            f"does not broadcast to {tuple(wanted.shape)}"
+        ) from None

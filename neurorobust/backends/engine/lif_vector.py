@@ -1,0 +1,136 @@
+"""`fixedpoint.lif_step` for `WIDTH` neurons as vector code.
+
+Written for LLVM, because numba's own loops meet nine arrays that might overlap, check that they do
+not for every row, and take three times as long.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from llvmlite import ir
+from numba import types
+from numba.extending import intrinsic
+
+from neurorobust.fixedpoint import DECAY_UNITY, STATE_LIMIT, STATE_SHIFT
+
+WIDTH = 16
+
+
+def vector_step(remembers: bool, recorded: bool) -> Any:
+    """An intrinsic that takes neurons `start` to `start` + WIDTH through one step.
+
+    Args:
+        remembers: something may be kept of u.
+        recorded: v before the reset and u are written down.
+    """
+
+    @intrinsic
+    def step(
+        _: Any, row: Any, scale: Any, fired: Any, u: Any, v: Any, kept_u: Any, kept_v: Any,
+        theta: Any, bias: Any, high: Any, now: Any, start: Any,
+    ) -> Any:  # fmt: skip
+        arrays = (row, fired, u, v, kept_u, kept_v, theta, bias, high, now)
+
+        def generate(context: Any, build: Any, signature: Any, arguments: Any) -> Any:
+            row, scale, fired, u, v, kept_u, kept_v, theta, bias, high, now, start = arguments
+            kinds = dict(zip(arguments, signature.args, strict=True))
+            code = _Code(context, build, kinds, v, start)
+            summed = code.times(code.load(row), code.spread(scale))
+            total = code.times(code.call("llvm.floor", summed), code.number(1 << STATE_SHIFT))
+            if remembers:
+                total = build.fadd(total, code.leak(code.load(u), code.load(kept_u)))
+            total = code.wrap(total)
+            reached = build.fadd(code.leak(code.load(v), code.load(kept_v)), total)
+            reached = code.clip(build.fadd(reached, code.load(bias)))
+            spike = build.fcmp_ordered(">", reached, code.load(theta))
+            if remembers or recorded:
+                code.store(total, u)
+            if recorded:
+                code.store(reached, high)
+                code.store(total, now)
+            code.store(build.zext(spike, ir.VectorType(ir.IntType(8), WIDTH)), fired)
+            code.store(build.select(spike, code.number(0), reached), v)
+            return context.get_dummy_value()
+
+        row, fired, u, v, kept_u, kept_v, theta, bias, high, now = arrays
+        return types.void(
+            row, scale, fired, u, v, kept_u, kept_v, theta, bias, high, now, types.int64
+        ), generate
+
+    return step
+
+
+class _Code:
+    """Vector operations in the type of v."""
+
+    def __init__(self, context: Any, build: Any, kinds: Any, v: Any, start: Any) -> None:
+        self.context, self.build, self.kinds, self.start = context, build, kinds, start
+        self.double = ir.DoubleType()
+        self.type = ir.VectorType(context.get_data_type(kinds[v].dtype), WIDTH)
+
+    def number(self, value: float) -> Any:
+        return self.type([float(value)] * WIDTH)
+
+    def spread(self, scalar: Any) -> Any:
+        scalar = self._cast(scalar, scalar.type, self.type.element)
+        single = self.build.insert_element(
+            ir.Constant(self.type, ir.Undefined), scalar, ir.IntType(32)(0)
+        )
+        places = ir.VectorType(ir.IntType(32), WIDTH)(None)
+        return self.build.shuffle_vector(single, single, places)
+
+    def times(self, left: Any, right: Any) -> Any:
+        return self.build.fmul(left, right)
+
+    def call(self, name: str, value: Any) -> Any:
+        bits = 64 if self.type.element == self.double else 32
+        kind = ir.FunctionType(self.type, [self.type])
+        function = self.build.module.declare_intrinsic(f"{name}.v{WIDTH}f{bits}", (), kind)
+        return self.build.call(function, [value])
+
+    def leak(self, x: Any, kept: Any) -> Any:
+        """trunc(x * kept / 4096) in two parts (see `lif_cpu`)."""
+        build, part = self.build, self.number(1 / DECAY_UNITY)
+        high = self.call("llvm.trunc", self.times(x, part))
+        low = build.fsub(x, self.times(high, self.number(DECAY_UNITY)))
+        rest = self.call("llvm.trunc", self.times(self.times(low, kept), part))
+        return build.fadd(self.times(high, kept), rest)
+
+    def wrap(self, u: Any) -> Any:
+        build, span = self.build, self.number(2 * STATE_LIMIT)
+        above = build.fcmp_ordered(">", u, self.number(STATE_LIMIT))
+        below = build.fcmp_ordered("<=", u, self.number(-STATE_LIMIT))
+        return build.select(above, build.fsub(u, span), build.select(below, build.fadd(u, span), u))
+
+    def clip(self, v: Any) -> Any:
+        for relation, limit in ((">", STATE_LIMIT - 1), ("<", 1 - STATE_LIMIT)):
+            beyond = self.build.fcmp_ordered(relation, v, self.number(limit))
+            v = self.build.select(beyond, self.number(limit), v)
+        return v
+
+    def load(self, array: Any) -> Any:
+        element = self.context.get_data_type(self.kinds[array].dtype)
+        spot = self._spot(array, ir.VectorType(element, WIDTH))
+        loaded = self.build.load(spot, align=1)
+        return self._cast(loaded, loaded.type, self.type)
+
+    def store(self, value: Any, array: Any) -> None:
+        element = self.context.get_data_type(self.kinds[array].dtype)
+        target = ir.VectorType(element, WIDTH)
+        if isinstance(element, ir.IntType) and element.width > 8:
+            value = self.build.fptosi(value, target)
+        else:
+            value = self._cast(value, value.type, target)
+        self.build.store(value, self._spot(array, target), align=1)
+
+    def _spot(self, array: Any, kind: Any) -> Any:
+        data = self.context.make_array(self.kinds[array])(self.context, self.build, array).data
+        return self.build.bitcast(self.build.gep(data, [self.start]), kind.as_pointer())
+
+    def _cast(self, value: Any, given: Any, wanted: Any) -> Any:
+        """Between float32 and float64, scalar or vector."""
+        if given == wanted:
+            return value
+        widens = getattr(wanted, "element", wanted) == self.double
+        return (self.build.fpext if widens else self.build.fptrunc)(value, wanted)

@@ -1,0 +1,111 @@
+"""A batch in parts, each on one thread: the same sums in the same order, however many threads.
+
+How a batch is cut depends on its size alone. Inside a part torch and the compiled loops use one
+thread, so that floats come out the same on one core and on many; what is summed over parts is
+summed in their order.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from contextvars import ContextVar
+from typing import TypeVar
+
+import torch
+
+PART_ENTRIES = 1 << 19  # of a part's widest tensor; 2 MiB in float32 stay in the cache
+MULTIPLE = 4  # of the number of parts, where there are several: even work for 2 and 4 threads
+
+Result = TypeVar("Result")
+
+_pool: tuple[ThreadPoolExecutor, int] | None = None
+_lock = threading.Lock()
+_allowed: ContextVar[int] = ContextVar("threads", default=1)
+
+
+def cut(batch: int, entries: int) -> list[slice]:
+    """Parts of nearly equal size.
+
+    Args:
+        batch: number of samples.
+        entries: of the widest tensor, a sample.
+    """
+    count = -(-batch // max(1, PART_ENTRIES // entries))
+    if count > 1:
+        count = -(-count // MULTIPLE) * MULTIPLE
+    count = max(1, min(count, batch))
+    edges = [batch * i // count for i in range(count + 1)]
+    return [slice(edges[i], edges[i + 1]) for i in range(count)]
+
+
+@contextmanager
+def threads(count: int) -> Iterator[None]:
+    """Let `each` use so many threads, for callers that keep torch itself at one."""
+    token = _allowed.set(count)
+    try:
+        yield
+    finally:
+        _allowed.reset(token)
+
+
+def each(work: Callable[[int], Result], count: int) -> list[Result]:
+    """`work(0), work(1), ...`, without gradients, on as many threads as torch uses."""
+    used = min(max(torch.get_num_threads(), _allowed.get()), count)
+    if used <= 1:
+        return _alone(work, count)
+    pool = _workers(used)
+
+    def share(first: int) -> list[Result]:
+        with torch.no_grad():
+            return [work(number) for number in range(first, count, used)]
+
+    shares = [pool.submit(share, first) for first in range(used)]
+    results = [future.result() for future in shares]
+    return [results[number % used][number // used] for number in range(count)]
+
+
+def _alone(work: Callable[[int], Result], count: int) -> list[Result]:
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        with torch.no_grad():
+            return [work(number) for number in range(count)]
+    finally:
+        torch.set_num_threads(before)
+
+
+def _workers(threads: int) -> ThreadPoolExecutor:
+    """At least so many threads, in each of which torch uses one.
+
+    `torch.set_num_threads` sets the calling thread's number, and what threads begin with that have
+    not asked yet: that is put right when all of ours are settled.
+    """
+    global _pool
+    with _lock:
+        if _pool is None or _pool[1] < threads:
+            before, barrier = torch.get_num_threads(), threading.Barrier(threads)
+
+            def settle() -> None:
+                torch.set_num_threads(1)
+                torch.get_num_threads()
+                barrier.wait()
+
+            pool = ThreadPoolExecutor(threads, "neurorobust-parts")
+            for future in [pool.submit(settle) for _ in range(threads)]:
+                future.result()
+            torch.set_num_threads(before)
+            _pool = pool, threads
+        return _pool[0]
+
+
+def _after_fork_in_child() -> None:
+    global _pool, _lock
+    _pool, _lock = None, threading.Lock()  # its threads are the parent's
+
+
+if hasattr(os, "register_at_fork"):  # not on Windows
+    os.register_at_fork(after_in_child=_after_fork_in_child)

@@ -1,0 +1,100 @@
+"""Float master weights -> the integers of the `.net` file -> the engine's layers.
+
+Weights are rounded to even integers in [-256, 254], SLAYER's convention (lava-dl 0.6.0,
+`neuron/base.py: quantize_8bit`); biases to integers of 13 bits, the documented width of bias_mant.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from neurorobust.backends.engine.int8 import Int8Weights
+from neurorobust.backends.engine.plan import LayerPlan
+from neurorobust.backends.engine.synapses import FLOAT32_EXACT, Conv, Dense
+from neurorobust.backends.engine.transpose import packed_order
+from neurorobust.fixedpoint import (
+    BIAS_BITS,
+    STATE_LIMIT,
+    STATE_SHIFT,
+    WEIGHT_MAX,
+    WEIGHT_MIN,
+)
+from neurorobust.netx.model import ConvLayer, DenseLayer, Shape, SynapseLayer
+
+_OPERATORS: Any = torch._ops.ops
+
+BIAS_MIN, BIAS_MAX = -(1 << (BIAS_BITS - 1)), (1 << (BIAS_BITS - 1)) - 1
+
+
+def even_weights(master: Tensor) -> Tensor:
+    """`2 * round(w / 2)`, ties to the even multiple, clipped to [-256, 254]; same type."""
+    return master.detach().mul(0.5).round_().mul_(2).clamp_(WEIGHT_MIN, WEIGHT_MAX)
+
+
+def whole_biases(master: Tensor) -> Tensor:
+    """Rounded and clipped to 13 bits; same type."""
+    return master.detach().round().clamp_(BIAS_MIN, BIAS_MAX)
+
+
+def repacked(
+    layer: SynapseLayer,
+    plan: LayerPlan,
+    source: Shape,
+    weight: Tensor,
+    bias: Tensor | None,
+) -> LayerPlan | None:
+    """The engine's layer with other integers, or None where only `make_plan` can tell.
+
+    It equals what `make_plan` makes of the new file. Even weights of both signs in [-256, 254] that
+    fit a dense layer's scale lose nothing when Lava packs them, nor do those without a negative
+    one: the scaled weights have at most 8 bits and a sign, and as many zeros below them as Lava
+    truncates. (Of a matrix without a positive weight Lava loses bits.)
+
+    Args:
+        layer: of the file.
+        plan: the same layer with integers that stood there before, even ones too.
+        source: shape of what it is fed, C, H, W.
+        weight: as the file holds it, float32, from `even_weights`.
+        bias: as the file holds it, from `whole_biases`; None where the layer has none.
+    """
+    old, arithmetic = plan.synapse, plan.arithmetic
+    if arithmetic is None or arithmetic.product not in ("int8", "float32"):
+        return None
+    bound = int(weight.flatten(1).abs().sum(1, dtype=torch.float64).max())
+    if bound >= FLOAT32_EXACT or old is None or old.proof.dtype != torch.float32:
+        return None
+    proof = replace(old.proof, bound=bound, activation=bound + 1)
+    synapse: Dense | Conv
+    if isinstance(layer, ConvLayer) and isinstance(old, Conv):
+        outputs, inner, height, width = weight.shape
+        split = weight.view(layer.groups, outputs // layer.groups, inner, height, width)
+        columns = split.permute(0, 3, 4, 2, 1).reshape(old.weight.shape)
+        synapse = replace(old, proof=proof, weight=columns, wraps=bound >= STATE_LIMIT)
+        rows = columns[0].t()
+    elif isinstance(layer, DenseLayer) and isinstance(old, Dense) and float(weight.max()) > 0:
+        rows = packed_order(weight, source)
+        synapse = Dense(proof, rows, 0)
+    else:
+        return None
+    sums = replace(arithmetic, synapse=synapse, gathered=False)
+    if arithmetic.product == "int8":
+        vars(sums)["int8"] = _halves(rows)  # what the cached property would pack from integers
+    biases = plan.bias
+    if bias is not None:
+        mantissas = bias.numpy().astype(np.float64) * (1 << STATE_SHIFT)
+        biases = np.tile(mantissas, plan.neurons // len(mantissas))[None]
+    return replace(plan, synapse=synapse, arithmetic=sums, bias=biases, _constants={})
+
+
+def _halves(rows: Tensor) -> Int8Weights:
+    """`[outputs, inputs]` even weights as one int8 matrix times 2."""
+    packed = _OPERATORS.onednn.qlinear_prepack((rows * 0.5).to(torch.int8), None)
+    outputs = len(rows)
+    return Int8Weights(
+        (packed,), torch.full((outputs,), 2.0), torch.zeros(outputs, dtype=torch.int64)
+    )

@@ -1,0 +1,61 @@
+"""A recurrent and a delayed network, trained a little on digits, are the same in every backend."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from neurorobust import datasets, models, netx
+from neurorobust.backends.engine import EngineBackend
+from neurorobust.backends.lava import LavaBackend, require_lava
+from neurorobust.backends.reference import ReferenceBackend
+from neurorobust.backends.slayer import SlayerBackend
+from neurorobust.errors import UnavailableError
+from neurorobust.netx.model import DenseLayer, RecurrentLayer
+from neurorobust.parity import VARIABLES, parity
+from neurorobust.training import TrainOptions, load_run, recipe, train
+
+try:
+    require_lava()
+except UnavailableError as error:
+    pytest.skip(str(error), allow_module_level=True)
+pytestmark = [
+    pytest.mark.lava,
+    pytest.mark.filterwarnings("ignore"),  # Lightning's and lava-dl's
+]
+
+
+@pytest.mark.parametrize("kind", ["recurrent", "delayed"])
+def test_slayer_reference_engine_and_lava_are_identical_in_every_layer(
+    kind: str, tmp_path: Path
+) -> None:
+    spec, _ = recipe(kind, "digits")
+    spec = spec.model_copy(update={"hidden": (40,)})
+    options = TrainOptions(epochs=2, lr=2e-2, limit=700)
+    network, card, report = load_run(train(spec, "digits", tmp_path / "run", options))
+    history = report["history"]
+    assert history[-1]["correct"] > 0.6 * history[-1]["total"]
+
+    slayer = SlayerBackend(network)
+    model = netx.write(slayer.model, tmp_path / "model.net")
+    hidden = model.layers[2]
+    if kind == "recurrent":
+        assert isinstance(hidden, RecurrentLayer)
+        assert np.count_nonzero(hidden.weight_rec) > 0.5 * hidden.weight_rec.size
+    else:
+        assert isinstance(hidden, DenseLayer)
+        assert hidden.delay is not None
+        assert set(np.unique(hidden.delay)) >= {0, 1, 2, 3}
+
+    data = datasets.load("digits", "test", limit=12)
+    inputs = models.encoder(card, model).encode(data.x, torch.Generator())
+    with LavaBackend(model, timeout=120) as lava:
+        for other in (ReferenceBackend(model), EngineBackend(model), lava):
+            result = parity(slayer, other, inputs, variables=VARIABLES)
+            assert result.layers == (0, 2, 3)
+            assert result.identical, result.first_difference
+            ours, theirs = slayer.run(inputs), other.run(inputs)
+            assert torch.equal(ours.spikes, theirs.spikes)
+            assert torch.equal(ours.membrane, theirs.membrane)
+    assert (ours.spikes.sum(-1).argmax(-1) == data.y).sum() >= 6
