@@ -5,12 +5,14 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, given, seed, settings
 from hypothesis import strategies as st
 
+from neurorobust.backends.engine import EngineBackend
 from neurorobust.backends.reference import ReferenceBackend
 from neurorobust.fixedpoint import pack_recurrent_weights
 from neurorobust.netx.model import NetxModel, Neuron, RecurrentLayer
+from neurorobust.types import Drive, LayerTrace, Run
 
 
 def neuron(current_decay=4096, voltage_decay=4096, threshold=10):
@@ -85,3 +87,39 @@ def test_parts_of_one_sign_lose_what_they_lose_in_lava(lava_oracle, weight, weig
     truth = lava_oracle(model, inputs)[0]
     run = ReferenceBackend(model).run(inputs, record=[0])
     assert_same_trace(run.layers[0], truth, "layer 0")
+
+
+@pytest.mark.lava
+@pytest.mark.slow
+@settings(max_examples=1500, deadline=None, suppress_health_check=[*HealthCheck])
+@seed(3)
+@given(data=st.data())
+def test_many_networks_on_both_clocks_equal_lava(
+    lava_oracle, tiny_networks, recurrent_networks, data
+):
+    """Reference, engine and the engine's stream in two chunks."""
+    model, inputs = data.draw(st.one_of(recurrent_networks, recurrent_networks, tiny_networks))
+    clock = data.draw(st.sampled_from(["aligned", "global"]))
+    truth = lava_oracle(model, inputs, clock=clock)
+    if not truth:
+        return  # spikes for a network that is an on-chip input layer alone
+    record, engine = tuple(truth), EngineBackend(model)
+    runs = [backend.run(inputs, record, clock) for backend in (ReferenceBackend(model), engine)]
+    if not isinstance(inputs, Drive) and inputs.shape[4] > 1:
+        stream, cut = engine.stream(record, clock), inputs.shape[4] // 2
+        first, second = (
+            stream.feed(part).layers for part in (inputs[..., :cut], inputs[..., cut:])
+        )
+        pairs = {
+            number: (vars(trace).values(), vars(second[number]).values())
+            for number, trace in first.items()
+        }
+        layers = {
+            number: LayerTrace(*(torch.cat(both, -1) for both in zip(*parts, strict=True)))
+            for number, parts in pairs.items()
+        }
+        runs.append(Run(runs[0].spikes, runs[0].membrane, layers))
+    for run in runs:
+        assert list(run.layers) == list(truth)
+        for number, expected in truth.items():
+            assert_same_trace(run.layers[number], expected, f"layer {number}")

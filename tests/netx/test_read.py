@@ -46,7 +46,7 @@ def dense_model(weight: list[list[int]]) -> NetxModel:
         lambda f: put(f["layer/3"], "type", np.bytes_("dense")),
         lambda f: put(f["layer/3/neuron"], "type", "LOIHI"),
         lambda f: put(f["layer/3/neuron"], "type", np.array([b"CUBA"])),
-        lambda f: put(f["layer/3/neuron"], "iDecay", np.array([1024.0])),
+        lambda f: put(f["layer/3/neuron"], "iDecay", np.array([1024], dtype="u2")),
         lambda f: put(f["layer/3/neuron"], "vThMant", np.full(3, 80)[:1]),
         lambda f: put(f["layer/3/neuron"], "weight_exp", np.zeros(3)),
         lambda f: put(f["layer/3/neuron"], "messageBits", 0),

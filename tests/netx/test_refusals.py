@@ -108,6 +108,10 @@ REFUSALS = {
         put("layer/3/neuron/type", "SDNN"),
         "layer 3 (dense): neuron type 'SDNN' unknown, known: CUBA, LOIHI",
     ),
+    "decay in floats": (
+        put("layer/3/neuron/iDecay", np.array([1024.0])),
+        "layer 3 (dense): neuron/iDecay is stored as float64, which Lava cannot shift",
+    ),
     "rf": (
         put("layer/1/neuron/type", "RF_PHASE"),
         "layer 1 (conv): neuron type 'RF_PHASE' unknown, known: CUBA, LOIHI",

@@ -102,7 +102,7 @@ class EngineBackend:
         if len(edges) > 2:
             each(work, len(edges) - 1)
         elif len(inputs):
-            work(0)
+            work(0)  # here: `torch.set_num_threads` takes longer than a small network
         return Run(answer.spikes, answer.membrane, answer.layers)
 
     def forward(self, inputs: Inputs, surrogate: Backward) -> Run:

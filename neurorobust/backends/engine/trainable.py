@@ -88,10 +88,11 @@ class TrainableEngine(nn.Module):
             BadInput: inputs that do not fit.
             ModelFileError: the masters became a matrix that Lava cannot pack, all zero.
         """
-        check_inputs(self.model, inputs)
+        values = inputs.bias_mant if isinstance(inputs, Drive) else inputs
+        fixed = values.detach()
+        check_inputs(self.model, Drive(fixed, inputs.steps) if isinstance(inputs, Drive) else fixed)
         plan = self._current_plan()
         steps = inputs.steps if isinstance(inputs, Drive) else inputs.shape[4]
-        values = inputs.bias_mant if isinstance(inputs, Drive) else inputs
         skipped = plan.layers[0].synapse is None and not isinstance(inputs, Drive)
         layers = plan.layers[1:] if skipped else plan.layers
         slots, masters = self._slots(layers)
