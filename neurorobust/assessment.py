@@ -16,7 +16,7 @@ from neurorobust.confirmation import confirm
 from neurorobust.datasets import Dataset
 from neurorobust.errors import BadInput
 from neurorobust.evaluation import Progress, evaluate, load_samples, write_record
-from neurorobust.models import Network, classifier, open_backend
+from neurorobust.models import Network, Settings, classifier, open_backend
 from neurorobust.records import ParityResult, Record
 from neurorobust.report import write_report
 
@@ -35,7 +35,7 @@ class Question:
 
     Attributes:
         attacks, epsilons, flips: names and budgets as typed; see `evaluation.evaluate`.
-        backend, device: the target that is attacked.
+        backend, settings: the target that is attacked, and how it (and Lava, confirming) runs.
         confirm: the second target that replays samples, if any.
         against: the float network for the 2x2, if any.
         parity: results of earlier parity checks, to stand in the record.
@@ -47,7 +47,7 @@ class Question:
     flips: Sequence[str] = ()
     seed: int = 0
     backend: str = "engine"
-    device: str = "cpu"
+    settings: Settings = Settings()
     confirm: Confirm | None = None
     against: Classifier | None = None
     parity: tuple[ParityResult, ...] = ()
@@ -74,7 +74,7 @@ def assess(
     """
     with (
         _stored(out, question) as directory,
-        open_backend(question.backend, network.model, question.device) as target,
+        open_backend(question.backend, network.model, question.settings) as target,
     ):
         attacked = classifier(network, target)
         if question.against is not None:

@@ -13,7 +13,6 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from pydantic import ValidationError
 
@@ -235,25 +234,42 @@ def classifier(network: Network, backend: Backend) -> Classifier:
     return Classifier(encoder(network.card, network.model), backend, readout(network.card))
 
 
-def _reference(model: NetxModel, **_: Any) -> Backend:
+@dataclass(frozen=True)
+class Settings:
+    """How a target runs; every target takes what concerns it.
+
+    Attributes:
+        device: `cpu`, or `cuda` for the engine.
+        memory_limit: MiB the engine may use beside inputs and answers; None: its own default.
+        timeout: seconds that one run in Lava may take; None: its own default.
+    """
+
+    device: str = "cpu"
+    memory_limit: int | None = None
+    timeout: float | None = None
+
+
+def _reference(model: NetxModel, settings: Settings) -> Backend:
     from neurorobust.backends.reference import ReferenceBackend
 
     return ReferenceBackend(model)
 
 
-def _engine(model: NetxModel, device: str = "cpu", **_: Any) -> Backend:
+def _engine(model: NetxModel, settings: Settings) -> Backend:
     from neurorobust.backends.engine import EngineBackend
 
-    return EngineBackend(model, device=device)
+    if settings.memory_limit is None:
+        return EngineBackend(model, settings.device)
+    return EngineBackend(model, settings.device, memory_limit=settings.memory_limit << 20)
 
 
-def _lava(model: NetxModel, **_: Any) -> Backend:
+def _lava(model: NetxModel, settings: Settings) -> Backend:
     from neurorobust.backends.lava import LavaBackend
 
-    return LavaBackend(model)
+    return LavaBackend(model) if settings.timeout is None else LavaBackend(model, settings.timeout)
 
 
-BACKENDS: dict[str, Callable[..., Backend]] = {
+BACKENDS: dict[str, Callable[[NetxModel, Settings], Backend]] = {
     "engine": _engine,
     "reference": _reference,
     "lava": _lava,
@@ -267,7 +283,9 @@ TARGETS = {
 
 
 @contextmanager
-def open_backend(name: str, model: NetxModel, device: str = "cpu") -> Iterator[Backend]:
+def open_backend(
+    name: str, model: NetxModel, settings: Settings | None = None
+) -> Iterator[Backend]:
     """A target by name; closed (worker processes ended) when the block ends.
 
     Raises:
@@ -276,9 +294,10 @@ def open_backend(name: str, model: NetxModel, device: str = "cpu") -> Iterator[B
     """
     if name not in BACKENDS:
         raise BadInput(f"backend {name!r}: unknown, known: {', '.join(BACKENDS)}")
-    if name != "engine" and device != "cpu":
-        raise BadInput(f"backend {name}: runs on the CPU only, not on device {device!r}")
-    backend = BACKENDS[name](model, device=device)
+    settings = settings or Settings()
+    if name != "engine" and settings.device != "cpu":
+        raise BadInput(f"backend {name}: runs on the CPU only, not on device {settings.device!r}")
+    backend = BACKENDS[name](model, settings)
     try:
         yield backend
     finally:

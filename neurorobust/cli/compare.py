@@ -12,6 +12,7 @@ from neurorobust.cli import options
 from neurorobust.cli.evaluate import summary
 from neurorobust.cli.output import command_line, session
 from neurorobust.errors import BadInput
+from neurorobust.models import Settings
 from neurorobust.report import REPORT_FILE, print_record
 
 ATTACKS = ("random", "pgd-linf")
@@ -30,6 +31,8 @@ def compare(
     seed: options.Seed = 0,
     backend: options.Backend = "engine",
     device: options.Device = "cpu",
+    memory_limit: options.MemoryLimit = None,
+    timeout: options.Timeout = None,
     resume: options.Resume = False,
     overwrite: options.Overwrite = False,
     as_json: options.Json = False,
@@ -44,7 +47,7 @@ def compare(
             epsilons=options.names(eps),
             seed=seed,
             backend=backend,
-            device=device,
+            settings=Settings(device, memory_limit, timeout),
             against=float_classifier(run, network),
             command=command_line(),
         )

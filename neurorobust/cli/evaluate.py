@@ -12,7 +12,7 @@ from neurorobust.cli import options
 from neurorobust.cli.output import command_line, session
 from neurorobust.confirmation import require_identical
 from neurorobust.errors import BadInput
-from neurorobust.models import BACKENDS
+from neurorobust.models import BACKENDS, Settings
 from neurorobust.records import Record
 from neurorobust.report import REPORT_FILE, print_record
 
@@ -40,6 +40,8 @@ def evaluate(
     seed: options.Seed = 0,
     backend: options.Backend = "engine",
     device: options.Device = "cpu",
+    memory_limit: options.MemoryLimit = None,
+    timeout: options.Timeout = None,
     resume: options.Resume = False,
     overwrite: options.Overwrite = False,
     as_json: options.Json = False,
@@ -52,7 +54,7 @@ def evaluate(
             flips=options.names(flips),
             seed=seed,
             backend=backend,
-            device=device,
+            settings=Settings(device, memory_limit, timeout),
             confirm=parse_confirm(confirm),
             command=command_line(),
         )

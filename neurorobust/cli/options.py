@@ -18,6 +18,10 @@ Json = Annotated[bool, typer.Option("--json", help="Print one JSON object and no
 Seed = Annotated[int, typer.Option(help="Seed of everything random.", min=0)]
 Backend = Annotated[str, typer.Option(help="Target: engine, reference or lava.")]
 Device = Annotated[str, typer.Option(help="Where torch computes: cpu or cuda.")]
+MemoryLimit = Annotated[
+    int | None, typer.Option(help="MiB the engine may use beside inputs and answers.", min=1)
+]
+Timeout = Annotated[float | None, typer.Option(help="Seconds one run in Lava may take.")]
 Out = Annotated[Path | None, typer.Option(help="Directory for record.json, samples.npz, report.")]
 Resume = Annotated[bool, typer.Option("--resume", help="Go on with what an earlier run left.")]
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace an existing result.")]

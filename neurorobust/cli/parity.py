@@ -15,7 +15,7 @@ from neurorobust.backends.base import Backend
 from neurorobust.cli import options
 from neurorobust.cli.output import session
 from neurorobust.errors import CheckFailed
-from neurorobust.models import locate_model, open_backend
+from neurorobust.models import Settings, locate_model, open_backend
 from neurorobust.netx.model import NetxModel
 from neurorobust.parity import parity as check_parity
 from neurorobust.types import Drive, Inputs
@@ -35,6 +35,8 @@ def parity(
     random: Annotated[bool, typer.Option("--random", help="Random inputs, no data set.")] = False,
     seed: options.Seed = 0,
     device: options.Device = "cpu",
+    memory_limit: options.MemoryLimit = None,
+    timeout: options.Timeout = None,
     as_json: options.Json = False,
 ) -> None:
     """Compare SLAYER, reference, engine or Lava layer by layer; exit 1 where they differ.
@@ -47,7 +49,7 @@ def parity(
         model = locate_model(second)
         with (
             _first(first, model) as left,
-            open_backend(backend, model, device) as right,
+            open_backend(backend, model, Settings(device, memory_limit, timeout)) as right,
         ):
             generator = torch.Generator().manual_seed(seed)
             if random:

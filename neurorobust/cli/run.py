@@ -14,7 +14,7 @@ from neurorobust import files
 from neurorobust.cli import options
 from neurorobust.cli.output import session
 from neurorobust.errors import BadInput, OutputError
-from neurorobust.models import locate_model, open_backend
+from neurorobust.models import Settings, locate_model, open_backend
 from neurorobust.types import Drive, Inputs, Run
 
 Arrays = dict[str, npt.NDArray[np.generic]]
@@ -26,6 +26,8 @@ def run(
     out: Annotated[Path, typer.Option(help="npz: spikes, membrane and recorded layers.")],
     backend: options.Backend = "engine",
     device: options.Device = "cpu",
+    memory_limit: options.MemoryLimit = None,
+    timeout: options.Timeout = None,
     record: Annotated[
         bool, typer.Option("--record", help="Every layer's spikes, u, v too.")
     ] = False,
@@ -42,7 +44,8 @@ def run(
         layers = [layer.number for layer in network.spiking_layers] if record else []
         if record and not isinstance(inputs, Drive) and network.input_layer is not None:
             layers = layers[1:]  # spikes go to the first synapse: the input layer does not run
-        with open_backend(backend, network, device) as target:
+        settings = Settings(device, memory_limit, timeout)
+        with open_backend(backend, network, settings) as target:
             result = target.run(inputs, record=layers)
         files.write_npz(out, arrays(result))
         samples, neurons, steps = result.spikes.shape
