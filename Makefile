@@ -2,6 +2,7 @@
 VENV := .venv
 BIN := $(VENV)/bin
 NOLAVA := .venv-nolava
+BENCH := .venv-bench
 
 .PHONY: install demo test test-slow test-nolava check hw-test bench clean
 
@@ -22,6 +23,12 @@ $(NOLAVA)/.installed: pyproject.toml constraints.txt
 	$(NOLAVA)/bin/python -m pip install --quiet --upgrade pip
 	$(NOLAVA)/bin/python -m pip install --quiet -c constraints.txt torch
 	$(NOLAVA)/bin/python -m pip install --quiet -c constraints.txt -e '.[dev]'
+	@touch $@
+
+$(BENCH)/.installed: pyproject.toml constraints.txt benchmarks/requirements.txt
+	python3.10 -m venv $(BENCH)
+	$(BENCH)/bin/python -m pip install --quiet --upgrade pip
+	$(BENCH)/bin/python -m pip install --quiet -r benchmarks/requirements.txt -e .
 	@touch $@
 
 demo: install
@@ -46,9 +53,12 @@ check: install
 hw-test: install
 	$(BIN)/python -m pytest hw_tests
 
-bench: install
-	@for script in benchmarks/*.py; do $(BIN)/python "$$script" || exit 1; done
+# Peers in an environment of their own; JSON goes to runs/bench. Set NEUROROBUST_DATA for real MNIST.
+bench: $(BENCH)/.installed
+	@mkdir -p runs/bench
+	@for name in engine_vs_lava roofline gradient_vs_peers scaling; do \
+	  $(BENCH)/bin/python benchmarks/$$name.py --json runs/bench/$$name.json || exit 1; done
 
 clean:
-	rm -rf $(VENV) $(NOLAVA) build dist runs .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
+	rm -rf $(VENV) $(NOLAVA) $(BENCH) build dist runs .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -6,7 +6,7 @@ import shutil
 import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from neurorobust.checks import flags
@@ -47,7 +47,7 @@ class Question:
     flips: Sequence[str] = ()
     seed: int = 0
     backend: str = "engine"
-    settings: Settings = Settings()
+    settings: Settings = field(default_factory=Settings)
     confirm: Confirm | None = None
     against: Classifier | None = None
     parity: tuple[ParityResult, ...] = ()
@@ -98,7 +98,8 @@ def assess(
         later = question.confirm is not None or question.against is not None
         samples = load_samples(directory) if later and directory is not None else {}
         if question.confirm is not None:
-            with open_backend(question.confirm.backend, network.model) as second:
+            confirming = replace(question.settings, device="cpu")
+            with open_backend(question.confirm.backend, network.model, confirming) as second:
                 confirmed = confirm(
                     record, samples, attacked, second, question.confirm.samples, progress
                 )
