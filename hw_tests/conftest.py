@@ -9,7 +9,8 @@ import pytest
 
 from neurorobust.backends.base import Backend
 from neurorobust.errors import NeuroRobustError
-from neurorobust.models import Network, catalogue, open_backend, resolve
+from neurorobust.models import Network, catalogue, resolve
+from neurorobust.targets import open_backend
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

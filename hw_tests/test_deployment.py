@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from neurorobust import files, models
+from neurorobust import files, models, targets
 from neurorobust.backends.base import Backend
 from neurorobust.models import Network
 from neurorobust.types import Drive, Inputs, Run
@@ -90,7 +90,7 @@ def test_a_sample_alone_and_in_company(network: Network, target: Backend) -> Non
 def test_the_reference_agrees(network: Network, target: Backend, seed: int) -> None:
     """On inputs nobody chose."""
     inputs = _random_inputs(network, seed)
-    with models.open_backend("reference", network.model) as reference:
+    with targets.open_backend("reference", network.model) as reference:
         wanted = reference.run(inputs)
     assert int(wanted.spikes.sum()) + int(wanted.membrane.abs().sum()) > 0
     _equal(target.run(inputs), wanted)

@@ -21,8 +21,9 @@ from neurorobust.backends.reference import ReferenceBackend
 from neurorobust.classifier import Classifier
 from neurorobust.datasets import Dataset
 from neurorobust.export import export
-from neurorobust.models import CARD_FILE, Network, classifier, open_backend, write_card
+from neurorobust.models import CARD_FILE, Network, classifier, write_card
 from neurorobust.records import rate
+from neurorobust.targets import open_backend
 from neurorobust.training import load_run, recipe, train
 from neurorobust.types import Drive
 

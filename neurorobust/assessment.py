@@ -16,9 +16,10 @@ from neurorobust.confirmation import confirm
 from neurorobust.datasets import Dataset
 from neurorobust.errors import BadInput
 from neurorobust.evaluation import Progress, evaluate, load_samples, write_record
-from neurorobust.models import Network, Settings, classifier, open_backend
+from neurorobust.models import Network, classifier
 from neurorobust.records import ParityResult, Record
 from neurorobust.report import write_report
+from neurorobust.targets import Settings, open_backend
 
 
 @dataclass(frozen=True)

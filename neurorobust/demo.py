@@ -12,9 +12,10 @@ from neurorobust.datasets import Dataset
 from neurorobust.errors import CheckFailed, OutputError
 from neurorobust.evaluation import Progress
 from neurorobust.evaluation.store import RECORD
-from neurorobust.models import CARD_FILE, Network, open_backend, write_card
+from neurorobust.models import CARD_FILE, Network, write_card
 from neurorobust.parity import parity
 from neurorobust.records import ParityResult, Record
+from neurorobust.targets import open_backend
 
 EPSILONS = ("0.05", "0.1", "0.15", "0.2", "0.3")
 FLIPS = ("5", "10", "20")

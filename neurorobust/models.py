@@ -9,8 +9,6 @@ from __future__ import annotations
 import importlib.metadata
 import importlib.resources
 import json
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -232,75 +230,3 @@ def readout(card: Card) -> Readout:
 def classifier(network: Network, backend: Backend) -> Classifier:
     """Encoder + backend + readout."""
     return Classifier(encoder(network.card, network.model), backend, readout(network.card))
-
-
-@dataclass(frozen=True)
-class Settings:
-    """How a target runs; every target takes what concerns it.
-
-    Attributes:
-        device: `cpu`, or `cuda` for the engine.
-        memory_limit: MiB the engine may use beside inputs and answers; None: its own default.
-        timeout: seconds that one run in Lava may take; None: its own default.
-    """
-
-    device: str = "cpu"
-    memory_limit: int | None = None
-    timeout: float | None = None
-
-
-def _reference(model: NetxModel, settings: Settings) -> Backend:
-    from neurorobust.backends.reference import ReferenceBackend
-
-    return ReferenceBackend(model)
-
-
-def _engine(model: NetxModel, settings: Settings) -> Backend:
-    from neurorobust.backends.engine import EngineBackend
-
-    if settings.memory_limit is None:
-        return EngineBackend(model, settings.device)
-    return EngineBackend(model, settings.device, memory_limit=settings.memory_limit << 20)
-
-
-def _lava(model: NetxModel, settings: Settings) -> Backend:
-    from neurorobust.backends.lava import LavaBackend
-
-    return LavaBackend(model) if settings.timeout is None else LavaBackend(model, settings.timeout)
-
-
-BACKENDS: dict[str, Callable[[NetxModel, Settings], Backend]] = {
-    "engine": _engine,
-    "reference": _reference,
-    "lava": _lava,
-}
-TARGETS = {
-    "engine": "Lava's fixed-point integers, computed by neurorobust's engine",
-    "reference": "Lava's fixed-point integers, computed by neurorobust's reference",
-    "lava": "Lava's fixed-point simulation on this CPU",
-    "slayer": "SLAYER (lava-dl) on this CPU, before export",
-}
-
-
-@contextmanager
-def open_backend(
-    name: str, model: NetxModel, settings: Settings | None = None
-) -> Iterator[Backend]:
-    """A target by name; closed (worker processes ended) when the block ends.
-
-    Raises:
-        BadInput: unknown name.
-        UnavailableError: it needs something that is not installed.
-    """
-    if name not in BACKENDS:
-        raise BadInput(f"backend {name!r}: unknown, known: {', '.join(BACKENDS)}")
-    settings = settings or Settings()
-    if name != "engine" and settings.device != "cpu":
-        raise BadInput(f"backend {name}: runs on the CPU only, not on device {settings.device!r}")
-    backend = BACKENDS[name](model, settings)
-    try:
-        yield backend
-    finally:
-        close = getattr(backend, "close", None)
-        if close is not None:
-            close()

@@ -12,8 +12,8 @@ from neurorobust.cli import options
 from neurorobust.cli.evaluate import summary
 from neurorobust.cli.output import command_line, session
 from neurorobust.errors import BadInput
-from neurorobust.models import Settings
 from neurorobust.report import REPORT_FILE, print_record
+from neurorobust.targets import Settings
 
 ATTACKS = ("random", "pgd-linf")
 

@@ -12,9 +12,9 @@ from neurorobust.cli import options
 from neurorobust.cli.output import command_line, session
 from neurorobust.confirmation import require_identical
 from neurorobust.errors import BadInput
-from neurorobust.models import BACKENDS, Settings
 from neurorobust.records import Record
 from neurorobust.report import REPORT_FILE, print_record
+from neurorobust.targets import BACKENDS, Settings
 
 
 def evaluate(

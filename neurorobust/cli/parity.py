@@ -15,9 +15,10 @@ from neurorobust.backends.base import Backend
 from neurorobust.cli import options
 from neurorobust.cli.output import session
 from neurorobust.errors import CheckFailed
-from neurorobust.models import Settings, locate_model, open_backend
+from neurorobust.models import locate_model
 from neurorobust.netx.model import NetxModel
 from neurorobust.parity import parity as check_parity
+from neurorobust.targets import Settings, open_backend
 from neurorobust.types import Drive, Inputs
 
 VARIABLES = ("spikes", "u", "v")

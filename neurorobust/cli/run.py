@@ -14,7 +14,8 @@ from neurorobust import files
 from neurorobust.cli import options
 from neurorobust.cli.output import session
 from neurorobust.errors import BadInput, OutputError
-from neurorobust.models import Settings, locate_model, open_backend
+from neurorobust.models import locate_model
+from neurorobust.targets import Settings, open_backend
 from neurorobust.types import Drive, Inputs, Run
 
 Arrays = dict[str, npt.NDArray[np.generic]]

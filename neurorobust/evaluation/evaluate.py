@@ -21,9 +21,9 @@ from neurorobust.evaluation.seeds import fork
 from neurorobust.evaluation.shard import SHARD, Arrays, evaluate_shard
 from neurorobust.evaluation.store import Store, read_record
 from neurorobust.evaluation.summary import SMALL, clean_rate, redraw_rate, robust_rates
-from neurorobust.models import TARGETS
 from neurorobust.provenance import now, provenance
 from neurorobust.records import Card, Record
+from neurorobust.targets import TARGETS
 
 Progress: TypeAlias = Callable[[int, int, str], None]
 
