@@ -185,9 +185,11 @@ def recurrent(rng: np.random.Generator) -> list[Layer]:
     weight, back = quirky(rng, (outputs, inputs)), quirky(rng, (outputs, outputs))
     if min(weight.min(), back.min()) < 0:  # 255 is for matrices without a negative weight
         weight, back = np.minimum(weight, 254), np.minimum(back, 254)
-    layer = RecurrentLayer(
-        0, (outputs, 1, 1), cell(rng, outputs, range(7)), weight, back, biases(rng, outputs)
-    )
+    bias = biases(rng, outputs)
+    if rng.random() < 0.4:  # each sum loses a bit of its own; only a bias makes such a layer spike
+        weight, back = (rng.choice([-128, -128, -3, 0], m.shape) for m in (weight, back))
+        weight[0, 0], back[0, 0], bias = -128, 0, np.full(outputs, 300)
+    layer = RecurrentLayer(0, (outputs, 1, 1), cell(rng, outputs, range(7)), weight, back, bias)
     return [layer, dense(1, quirky(rng, (2, outputs)), cell(rng, 2, range(7)))]
 
 
@@ -498,25 +500,35 @@ def test_many_networks_equal_lava(lava_oracle, tiny_networks, monkeypatch, numbe
 
 @pytest.mark.lava
 def test_currents_beyond_int32_equal_lava(lava_oracle, monkeypatch):
-    """70,000 full inputs: the sums leave 2^24, and u leaves ±2^31 in the second step."""
-    weight = np.full((2, 70_000), 254)
+    """70,000 full inputs: the sums leave 2^24, and u leaves ±2^31 in the second step.
+
+    Two more neurons come to ±2^23 exactly: 1024 inputs of ±128.
+    """
+    weight = np.full((4, 70_000), 254)
     weight[1] = -256
+    weight[2:] = 0
+    weight[2, :1024], weight[3, :1024] = 128, -128
     model = NetxModel((70_000, 1, 1), (dense(0, weight, Neuron(*map(np.array, (1, 3, 1 << 17)))),))
     spikes = torch.ones((1, 70_000, 1, 1, 6), dtype=torch.uint8)
     compare(Case("", model, spikes), lava_oracle, monkeypatch, Counter())
     u = lava_oracle(model, spikes)[0].u[0]
     assert (u[0, :2] > 1 << 29).tolist() == [True, False]
     assert (u[1, :2] < -(1 << 29)).tolist() == [True, False]
+    assert u[2:, 0].tolist() == [TOP, TOP]
 
 
 @pytest.mark.lava
 def test_conv_sums_beyond_24_bits_equal_lava(lava_oracle):
-    weight = np.full((2, 34_000, 1, 1), 254)
+    """Sums of ±2^23 exactly, and well beyond: 33,026 · 254 + 4 and 32,768 · -256 are the border."""
+    weight = np.full((4, 34_000, 1, 1), 254)
     weight[1] = -256
-    layer = ConvLayer(1, (2, 1, 1), Neuron(*map(np.array, (0, 4096, 5000))), weight)
+    weight[2, 33_026:], weight[3, 32_768:] = 0, 0
+    weight[2, 33_026], weight[3, :32_768] = 4, -256
+    layer = ConvLayer(1, (4, 1, 1), Neuron(*map(np.array, (0, 4096, 5000))), weight)
     model = NetxModel((34_000, 1, 1), (InputLayer(0, (34_000, 1, 1), None), layer))
     spikes = torch.ones((1, 34_000, 1, 1, 2), dtype=torch.uint8)
     truth = lava_oracle(model, spikes)
     assert truth[1].u[0, 0, 0] != 34_000 * 254 << 6
+    assert truth[1].u[0, 2:, 0].tolist() == [2 * TOP - (TOP << 6)] * 2  # both are -2^23
     for make in (ReferenceBackend, EngineBackend):
         assert_equals(make(model).run(spikes, [1]), truth, make.name)

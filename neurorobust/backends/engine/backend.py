@@ -83,8 +83,10 @@ class EngineBackend:
         size = self.plan.chunk(steps, threads, bool(record))
         if len(inputs) * steps * self.plan.widest < 2 * loops.WORTH_A_THREAD:
             threads = 1
-        size = max(1, min(size, -(-len(inputs) // threads)))
-        edges = [*range(0, len(inputs), size), len(inputs)]
+        count = -(-len(inputs) // size)
+        if count > 1 or threads > 1:  # even shares: no thread waits for another's last chunk
+            count = min(-(-count // threads) * threads, len(inputs))
+        edges = [len(inputs) * i // max(1, count) for i in range(max(1, count) + 1)]
         values = inputs.bias_mant if isinstance(inputs, Drive) else inputs
 
         def work(number: int) -> None:
