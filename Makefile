@@ -35,14 +35,14 @@ demo: install
 	$(BIN)/neurorobust demo --overwrite
 
 test: install
-	$(BIN)/python -m pytest -m "not slow"
+	$(BIN)/python -m pytest -n 2 --dist loadgroup -m "not slow"
 
 test-slow: install
 	$(BIN)/python -m pytest -m slow
 
 # The core must work where Lava cannot be installed (GPU machines run newer Pythons).
 test-nolava: $(NOLAVA)/.installed
-	$(NOLAVA)/bin/python -m pytest -m "not slow and not lava"
+	$(NOLAVA)/bin/python -m pytest -n 2 --dist loadgroup -m "not slow and not lava"
 
 check: install
 	$(BIN)/ruff format --check .

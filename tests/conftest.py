@@ -21,6 +21,13 @@ from neurorobust.types import Drive, Run
 WheelNet = Callable[[str], Path]
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """With several workers one of them has all of Lava: tests of what it leaves see only it."""
+    for item in items:
+        if item.get_closest_marker("lava") is not None:
+            item.add_marker(pytest.mark.xdist_group("lava"))
+
+
 @pytest.fixture(scope="session")
 def wheel_net() -> WheelNet:
     """Where the installed lava-dl wheel keeps a published network, e.g. `mnist.net`."""
