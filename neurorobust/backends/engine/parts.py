@@ -61,15 +61,17 @@ def each(work: Callable[[int], Result], count: int) -> list[Result]:
     if used <= 1:
         return _alone(work, count)
     pool = _workers(used)
+    left, results = iter(range(count)), dict[int, Result]()
 
-    def share(first: int) -> list[Result]:
+    def share() -> None:
         with torch.no_grad():
-            return [work(number) for number in range(first, count, used)]
+            for number in left:  # whichever thread is free takes the next part
+                results[number] = work(number)
 
     with _quick_handover():
-        shares = [pool.submit(share, first) for first in range(used)]
-        results = [future.result() for future in shares]
-    return [results[number % used][number // used] for number in range(count)]
+        for done in [pool.submit(share) for _ in range(used)]:
+            done.result()
+    return [results[number] for number in range(count)]
 
 
 @contextmanager
