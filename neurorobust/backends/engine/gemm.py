@@ -15,6 +15,7 @@ from neurorobust.backends.engine.conv import conv_sums, transposed_conv_sums, wr
 from neurorobust.backends.engine.int8 import int8_sums
 from neurorobust.backends.engine.loops import Array
 from neurorobust.backends.engine.paths import Arithmetic
+from neurorobust.backends.engine.products import product
 from neurorobust.backends.engine.synapses import Conv, DelayedDense, Dense, Synapse
 
 
@@ -71,7 +72,11 @@ def weighted_sums(synapse: Synapse, spikes: Tensor) -> Tensor:
     if isinstance(synapse, Dense):
         outputs = len(synapse.weight)
         rows = spikes.flatten(0, 1).to(synapse.weight.dtype)
-        return torch.mm(rows, synapse.weight.t()).view(batch, steps, outputs)
+        if rows.dtype == torch.float32:
+            sums = product(rows, synapse.weight.t(), "float32")
+        else:
+            sums = torch.mm(rows, synapse.weight.t())
+        return sums.view(batch, steps, outputs)
     if isinstance(synapse, DelayedDense):
         return _delayed_sums(synapse, spikes)
     return conv_sums(synapse, spikes)
