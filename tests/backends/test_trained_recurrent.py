@@ -1,5 +1,6 @@
-"""A recurrent and a delayed network, trained a little on digits, are the same in every backend."""
+"""A recurrent and a delayed network, trained a little, are the same in every backend."""
 
+import os
 from pathlib import Path
 
 import numpy as np
@@ -26,14 +27,26 @@ pytestmark = [
 ]
 
 
+@pytest.mark.parametrize(
+    ("name", "limit"),
+    [
+        ("digits", 700),
+        pytest.param("mnist", 3000, marks=pytest.mark.slow),
+    ],
+)
 @pytest.mark.parametrize("kind", ["recurrent", "delayed"])
 def test_slayer_reference_engine_and_lava_are_identical_in_every_layer(
-    kind: str, tmp_path: Path
+    kind: str, name: str, limit: int, tmp_path: Path
 ) -> None:
-    spec, _ = recipe(kind, "digits")
+    folder = os.environ.get("NEUROROBUST_DATA")
+    if name != "digits" and folder is None:
+        pytest.skip("needs MNIST: set NEUROROBUST_DATA to torchvision's folder")
+    data_dir = None if folder is None else Path(folder)
+    spec, _ = recipe(kind, name)
     spec = spec.model_copy(update={"hidden": (40,)})
-    options = TrainOptions(epochs=2, lr=2e-2, limit=700)
-    network, card, report = load_run(train(spec, "digits", tmp_path / "run", options))
+    options = TrainOptions(epochs=2, lr=2e-2, limit=limit)
+    run = train(spec, name, tmp_path / "run", options, data_dir=data_dir)
+    network, card, report = load_run(run)
     history = report["history"]
     assert history[-1]["correct"] > 0.6 * history[-1]["total"]
 
@@ -48,8 +61,8 @@ def test_slayer_reference_engine_and_lava_are_identical_in_every_layer(
         assert hidden.delay is not None
         assert set(np.unique(hidden.delay)) >= {0, 1, 2, 3}
 
-    data = datasets.load("digits", "test", limit=12)
-    inputs = models.encoder(card, model).encode(data.x, torch.Generator())
+    data = datasets.load(name, "test", data_dir, limit=12)
+    inputs = models.encoder(card, model).encode(data.batch(0, 12)[0], torch.Generator())
     with LavaBackend(model, timeout=120) as lava:
         for other in (ReferenceBackend(model), EngineBackend(model), lava):
             result = parity(slayer, other, inputs, variables=VARIABLES)

@@ -6,6 +6,7 @@ convolution's channels-last output needs no copy.
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
 from typing import Any, TypeAlias
@@ -104,7 +105,7 @@ class LayerPlan:
         drifts = self.activation << STATE_SHIFT > 2 * STATE_LIMIT
         return np.int64 if drifts else self.state_dtype(1)
 
-    @property
+    @functools.cached_property
     def neurons(self) -> int:
         """Neurons of the layer."""
         return neurons(self.shape)
