@@ -64,7 +64,7 @@ def reproduce(name: str, out: Path, data_dir: Path | None) -> None:
         data = datasets.load(plan.dataset, "test", data_dir)
         with open_backend("engine", model) as engine:
             accuracy = {
-                "split": f"test, {len(data)} samples, read once",
+                "split": f"test, {len(data)} samples",
                 "float": _score(float_classifier(run, deployed), data),
                 "deployed": _score(classifier(deployed, engine), data),
             }
