@@ -16,8 +16,9 @@ from neurorobust.attacks import GradientAttack
 from neurorobust.attacks.spike_view import spike_view
 from neurorobust.classifier import Classifier
 from neurorobust.evaluation.jobs import Job
-from neurorobust.evaluation.projection import project, sift
 from neurorobust.evaluation.seeds import fork
+from neurorobust.evaluation.sift import sift
+from neurorobust.projection import project
 from neurorobust.types import Labels, Spikes
 
 SHARD = 64  # samples; fixed, so that a record does not depend on how the work was spread

@@ -11,7 +11,7 @@ from neurorobust.attacks.modes import surrogate
 from neurorobust.attacks.pgd import PgdLinf
 from neurorobust.encoders import PoissonEncoder
 from neurorobust.errors import BadInput
-from neurorobust.evaluation.projection import project_images
+from neurorobust.projection import project_images
 from neurorobust.types import ImageBudget, SpikeBudget
 
 IMAGE_ATTACKS = ["pgd-linf", "random"]
