@@ -81,7 +81,7 @@ def _shrink(proposal: Tensor, x: Tensor, budget: ImageBudget) -> Tensor:
         part = share.view(-1, 1, 1, 1)
         if budget.norm == "l2":
             return (start + part * wanted).clamp(0, 1) - start
-        threshold = (1 - part) * wanted.abs().amax((1, 2, 3), keepdim=True)
+        threshold: Tensor = (1 - part) * wanted.abs().amax((1, 2, 3), keepdim=True)
         moved = wanted.sign() * (wanted.abs() - threshold).clamp_min(0)
         return (start + moved).clamp(0, 1) - start
 
@@ -107,8 +107,7 @@ def _largest(fits: Callable[[Tensor], Tensor], low: Tensor) -> Tensor:
 
 def _norms(change: Tensor, norm: str) -> Tensor:
     flat = change.flatten(1)
-    size: Tensor = flat.square().sum(1).sqrt() if norm == "l2" else flat.abs().sum(1)
-    return size
+    return flat.square().sum(1).sqrt() if norm == "l2" else flat.abs().sum(1)
 
 
 def _fits(boxed: Tensor, x: Tensor, norm: Tensor, budget: ImageBudget) -> Tensor:
