@@ -79,6 +79,7 @@ class Oracle(nn.Module):
         self.best = Best.start(self.x)
         self.used = torch.zeros(len(self.x), dtype=torch.long, device=self.x.device)
         self._last: Tensor | None = None  # [batch, classes], what finished samples answer
+        self._unit = torch.full((len(self.x),), torch.nan, device=self.x.device)
         self._finished = torch.zeros_like(self.used, dtype=torch.bool)
         self.restart()
 
@@ -148,7 +149,7 @@ class Oracle(nn.Module):
         for draw in range(self.draws):
             logits = self._gradients(x, draw) if follows else self._plain(x)
             standing += objectives.standing(logits.detach(), self.labels[rows]) / self.draws
-            one = objectives.graded(logits) / self.draws
+            one = objectives.graded(logits, self._scale(logits, rows)) / self.draws
             total = one if total is None else total + one
         assert total is not None
         self.used[rows] += self.draws
@@ -156,6 +157,17 @@ class Oracle(nn.Module):
         if self.decision:
             return torch.nn.functional.one_hot(first_argmax(total), total.shape[-1]).to(x.dtype)
         return total
+
+    def _scale(self, logits: Tensor, rows: Tensor) -> Tensor:
+        """What each sample's logits are divided by: their spread, the first time that they had one.
+
+        A unit that followed the logits would make a smaller margin look larger.
+        """
+        spread = objectives.spread(logits.detach())
+        apart = logits.detach().amax(-1) > logits.detach().amin(-1)
+        fresh = apart & torch.isnan(self._unit[rows])
+        self._unit[rows[fresh]] = spread[fresh].to(self._unit.dtype)
+        return torch.where(torch.isnan(self._unit[rows]), spread, self._unit[rows])
 
     def _gradients(self, x: Tensor, draw: int) -> Tensor:
         self._pass.begin(draw)
