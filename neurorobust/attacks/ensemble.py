@@ -52,7 +52,9 @@ class Ensemble:
     attack: Any = field(
         default_factory=lambda: Pgd("pgd", NORMS, steps=20, stop=True),
     )
-    modes: tuple[Mode, ...] = field(default_factory=lambda: tuple(find_mode(name) for name in MEMBERS))
+    modes: tuple[Mode, ...] = field(
+        default_factory=lambda: tuple(find_mode(name) for name in MEMBERS)
+    )
     kind = "eps"
     access = "white-box"
     control = False

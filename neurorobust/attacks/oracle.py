@@ -16,6 +16,7 @@ from neurorobust.attacks import objectives
 from neurorobust.attacks.best import Best, Standing
 from neurorobust.attacks.modes import PLAIN, Mode, Pass
 from neurorobust.classifier import Classifier
+from neurorobust.errors import BadInput
 from neurorobust.readout import first_argmax
 from neurorobust.targets import query_batch
 from neurorobust.types import ImageBudget, Labels
@@ -54,6 +55,9 @@ class Oracle(nn.Module):
         stop: see above.
         best: what was shown, inside the budget.
         used: int64 `[batch]`, queries of each sample.
+
+    Raises:
+        BadInput: x outside [0, 1]: normalised already, which is the encoder's to do.
     """
 
     classifier: Classifier
@@ -72,6 +76,9 @@ class Oracle(nn.Module):
     def __post_init__(self) -> None:
         super().__init__()
         self.eval()
+        outside = ~((self.x >= 0) & (self.x <= 1))
+        if bool(outside.any()):
+            raise BadInput(f"images: x holds {float(self.x[outside][0]):g}, outside [0, 1]")
         random = self.classifier.encoder.random
         self.classifier = objectives.unscaled(self.classifier)
         self.draws = self.draws if random else 1

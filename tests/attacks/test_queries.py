@@ -18,7 +18,12 @@ from neurorobust.errors import BadInput
 from neurorobust.targets import QUERY_BATCH, query_batch
 from neurorobust.types import ImageBudget
 
-ASKING = {"square": "linf", "occlusion": "l0", "foolbox:HopSkipJump": "l2", "foolbox:Boundary": "l2"}
+ASKING = {
+    "square": "linf",
+    "occlusion": "l0",
+    "foolbox:HopSkipJump": "l2",
+    "foolbox:Boundary": "l2",
+}
 ASKING |= {"foolbox:SaltAndPepperNoise": "l2", "foolbox:InversionAttack": "linf"}
 EPSILON = {"linf": 0.02, "l2": 0.1, "l0": 4.0}
 
