@@ -16,8 +16,9 @@ from neurorobust.datasets.base import Dataset
 from neurorobust.errors import BadInput
 from neurorobust.evaluation import Progress, check_fit
 from neurorobust.evaluation.jobs import Job, plan
+from neurorobust.evaluation.query import one_thread, score
 from neurorobust.evaluation.seeds import fork
-from neurorobust.evaluation.shard import SHARD, one_thread, score
+from neurorobust.evaluation.shard import SHARD
 from neurorobust.evaluation.sift import sift
 from neurorobust.projection import project
 from neurorobust.records import Cell, Comparison, rate

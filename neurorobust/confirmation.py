@@ -15,7 +15,7 @@ from neurorobust.backends.base import Backend
 from neurorobust.classifier import Classifier
 from neurorobust.errors import BadInput, CheckFailed
 from neurorobust.evaluation import Progress
-from neurorobust.evaluation.shard import unpack
+from neurorobust.evaluation.query import unpack
 from neurorobust.records import Confirmation, Record
 from neurorobust.types import Inputs, Run
 

@@ -232,7 +232,9 @@ class Record(_Strict):
     robust: dict[str, RobustRate] = Field(default_factory=dict)  # by epsilon as typed
     robust_flips: dict[str, RobustRate] = Field(default_factory=dict)  # by number of flips as typed
     robust_shifts: dict[str, RobustRate] = Field(default_factory=dict)  # by reach as typed
-    robust_patches: dict[str, RobustRate] = Field(default_factory=dict)  # by height x width as typed
+    robust_patches: dict[str, RobustRate] = Field(
+        default_factory=dict
+    )  # by height x width as typed
     seeds: tuple[int, ...] = ()  # all of them, where there were several
     recipe: Recipe | None = None
     minimum: dict[str, Minimum] = Field(default_factory=dict)  # by kind of budget

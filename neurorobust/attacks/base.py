@@ -29,10 +29,14 @@ class Attack(Protocol):
         control: blind noise, there to be beaten.
     """
 
-    name: str
     kind: str
     access: str
     control: bool
+
+    @property
+    def name(self) -> str:
+        """See above."""
+        ...
 
     def __call__(
         self,
@@ -47,6 +51,36 @@ class Attack(Protocol):
         All randomness comes from `generator`; a zero budget returns x. The evaluation projects and
         scores it.
         """
+        ...
+
+
+@dataclasses.dataclass(frozen=True)
+class Proposal:
+    """What an attack that keeps account returns.
+
+    Attributes:
+        x: as `Attack.__call__` returns it.
+        claimed: bool `[batch]`, it believes that the sample is broken. The evaluation counts claims
+            that the re-run does not bear out.
+    """
+
+    x: Tensor
+    claimed: Tensor
+
+
+@runtime_checkable
+class ClaimingAttack(Attack, Protocol):
+    """An attack that says what it believes to have broken."""
+
+    def propose(
+        self,
+        classifier: Classifier,
+        x: Tensor,
+        labels: Labels,
+        budget: Budget,
+        generator: torch.Generator,
+    ) -> Proposal:
+        """What `__call__` returns, with its claims."""
         ...
 
 

@@ -67,7 +67,9 @@ class Pgd:
             if getattr(self, name) < 1:
                 raise BadInput(f"{self.name}: {name} {getattr(self, name)} below 1")
         if not (self.reach > 0 and self.decay >= 0):
-            raise BadInput(f"{self.name}: reach {self.reach} not above 0, or decay {self.decay} < 0")
+            raise BadInput(
+                f"{self.name}: reach {self.reach} not above 0, or decay {self.decay} < 0"
+            )
         unknown = [norm for norm in self.norms if norm not in NORMS]
         if unknown or not self.norms:
             raise BadInput(f"{self.name}: norms {self.norms}, known: {', '.join(NORMS)}")

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from neurorobust.attacks import Attack, find
-from neurorobust.attacks.recipes import Recipe, find_recipe, is_recipe
+from neurorobust.attacks.recipes import Recipe, find_recipe
 from neurorobust.budgets import KINDS, parse, size
 from neurorobust.errors import BadInput
 from neurorobust.types import Budget
@@ -83,40 +83,60 @@ def plan(
         BadInput: an unknown or repeated attack, a bad or repeated budget, an attack without a
             budget, or a budget without an attack.
     """
-    recipes, single = _sorted(attacks)
-    names = [attack.name for attack in single] + [recipe.name for recipe in recipes]
+    recipe, single = sorted_out(attacks)
+    names = [attack.name for attack in single]
     _refuse_repeats("attack", names, names)
-    if len(recipes) > 1:
-        raise BadInput(f"attack {recipes[1].name!r}: one recipe at a time")
-    jobs, chained = [], []
+    jobs: list[Job] = []
+    chained: list[Job] = []
     for kind, domain in KINDS.items():
         read = [(text.strip(), parse(kind, text)) for text in budgets.get(kind, ())]
         _refuse_repeats(kind, [budget for _, budget in read], [text for text, _ in read])
+        members = () if recipe is None else recipe.of(kind)
+        controls = [member.attack for member in members if member.attack.control]
         chosen = [attack for attack in single if attack.kind == kind]
-        members = [member for recipe in recipes for member in recipe.of(kind)]
         if chosen and not read:
             raise BadInput(f"attack {chosen[0].name!r}: needs a budget, give {kind}")
         if read and not chosen and not members:
             raise BadInput(f"{kind} {read[0][0]!r}: no attack on {domain} was asked for")
-        for attack in chosen:
-            _refuse_repeats("attack", [attack.name, *(m.label for m in members)], names)
-        controls = [member.attack for member in members if member.attack.control]
+        for attack in (attack for attack in controls if attack.name not in names):
+            chosen.append(attack)
         for text, budget in read:
-            jobs += [Job(kind, text, budget, one, one.name) for one in (*chosen, *controls)]
+            jobs += [Job(kind, text, budget, attack, attack.name) for attack in chosen]
         for text, budget in sorted(read, key=lambda item: size(item[1])):
-            chained += [
-                Job(kind, text, budget, member.attack, member.label, recipes[0].name)
-                for member in members
-                if not member.attack.control and member.takes(budget)
-            ]
-            if members and not chosen and not (chained and chained[-1].typed == text):
-                raise BadInput(f"{kind} {text!r}: nothing in {recipes[0].name} takes that budget")
-    if recipes and not chained:
-        raise BadInput(f"attack {recipes[0].name!r}: needs a budget, give {recipes[0].kinds}")
+            takers = [one for one in members if one.takes(budget) and not one.attack.control]
+            if recipe is not None and members and not takers:
+                raise BadInput(f"{kind} {text!r}: no attack of {recipe.name} takes that budget")
+            name = "" if recipe is None else recipe.name
+            chained += [Job(kind, text, budget, one.attack, one.label, name) for one in takers]
+    if recipe is not None and not chained:
+        raise BadInput(f"attack {recipe.name!r}: needs a budget, give {recipe.kinds}")
     return tuple(
-        Job(
-            job.kind, job.typed, job.budget, job.attack, job.label, job.recipe, seed, place > 0
-        )
+        replace(job, seed=seed, again=place > 0)
         for place, seed in enumerate(seeds)
         for job in (*jobs, *chained)
-    )  # fmt: skip
+    )
+
+
+def sorted_out(attacks: Sequence[str | Attack | Recipe]) -> tuple[Recipe | None, list[Attack]]:
+    """The recipe among them, its modes spelled out, and all others.
+
+    Raises:
+        BadInput: an unknown attack, or two recipes.
+    """
+    recipe: Recipe | None = None
+    single: list[Attack] = []
+    for asked in attacks:
+        named = (find_recipe(asked) or find(asked)) if isinstance(asked, str) else asked
+        if not isinstance(named, Recipe):
+            single.append(named)
+        elif recipe is None:
+            recipe = named.ready()
+        else:
+            raise BadInput(f"attack {named.name!r}: one recipe at a time, not {recipe.name} too")
+    return recipe, single
+
+
+def _refuse_repeats(what: str, values: Sequence[object], typed: Sequence[str]) -> None:
+    for place, value in enumerate(values):
+        if value in values[:place]:
+            raise BadInput(f"{what} {typed[place]!r}: given twice")
