@@ -180,9 +180,10 @@ class Cell(_Strict):
 
 
 class Comparison(_Strict):
-    """Float against deployed at one epsilon."""
+    """Float against deployed at one budget."""
 
-    epsilon: str
+    kind: str = "eps"
+    epsilon: str  # the budget as typed
     attack: str
     clean_float: Rate
     clean_deployed: Rate

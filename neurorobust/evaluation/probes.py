@@ -13,7 +13,6 @@ from typing import Any, Literal
 from neurorobust.attacks.base import domain
 from neurorobust.attacks.recipes import Recipe
 from neurorobust.attacks.spike_view import spike_view
-from neurorobust.budgets import scaled
 from neurorobust.classifier import Classifier
 from neurorobust.datasets.base import Dataset
 from neurorobust.evaluation.query import one_thread, score
@@ -36,12 +35,11 @@ def probes(
         recipe: names the attack, and two modes that differ in width alone.
         data: the set that is evaluated.
         typed: a budget of the attack's kind, as typed.
-        budget: the same, read; the probes use half of it.
+        budget: the same, read.
         seed: of everything random.
     """
     attack: Any = recipe.probe
     x, labels = data.batch(0, min(SAMPLES, len(data)))
-    half = scaled(budget, 0.5)
     with one_thread():
         target = classifier
         if domain(attack) == "spikes":
@@ -64,14 +62,14 @@ def probes(
 
         found: dict[Literal["width", "scale", "steps"], list[tuple[str, Any]]] = {}
         for what, setting, asked, one in settings():
-            outcome = mask(asked, x, labels, one, half, seed, "probe")
+            outcome = mask(asked, x, labels, one, budget, seed, "probe")
             found.setdefault(what, []).append((setting, outcome))
     return tuple(
         Probe(
             what=what,
             attack=attack.name,
             kind=attack.kind,
-            budget=f"half of {typed}",
+            budget=typed,
             settings=(first[0], second[0]),
             broken=(int(first[1].sum()), int(second[1].sum())),
             differ=int((first[1] != second[1]).sum()),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -24,15 +25,19 @@ HELD_OUT = 64  # validation samples, at most
 SHARES = (1.0, 0.5, 0.25)  # of the budget: where the whole of it breaks everything, less may not
 
 
-def held_out(whole: Dataset, evaluated: int, train: Dataset | None) -> Dataset | None:
+def held_out(
+    whole: Dataset, evaluated: int, train: Callable[[], Dataset] | None = None
+) -> Dataset | None:
     """Samples that no evaluation of the first `evaluated` ones scores.
 
     The last `HELD_OUT` of the set where so many lie beyond the evaluated ones; else the last of the
-    training split; None where neither is there.
+    training split; None where there is none (`all`: one split serves as both).
     """
-    source = whole if len(whole) - evaluated >= HELD_OUT else train
-    if source is None or (source is train and train.split == "all"):
-        return None
+    source = whole
+    if len(whole) - evaluated < HELD_OUT:
+        if train is None or whole.split == "all":
+            return None
+        source = train()
     last = source.x[-HELD_OUT:], source.y[-HELD_OUT:]
     return Dataset(source.name, source.split, *last, source.classes)
 

@@ -140,9 +140,9 @@ class Work:
             counts = store.noted("strongest")
             if counts is None:
                 self._say(f"{recipe.name}: finding the strongest backward mode")
-                middle = undecided[(len(undecided) - 1) // 2].budget
+                largest = undecided[-1].budget
                 counts = broken_by_mode(
-                    self.classifier, recipe, self.validation, middle, self.question.seed
+                    self.classifier, recipe, self.validation, largest, self.question.seed
                 )
                 store.note("strongest", counts)
             chosen = best_mode(counts)
@@ -167,7 +167,7 @@ class Work:
         kept = store.noted("probes")
         if kept is None:
             self._say(f"{recipe.name}: probing widths, scales and steps")
-            job = own[(len(own) - 1) // 2]
+            job = own[-1]
             found = probes(
                 self.classifier, recipe, self.dataset, job.typed, job.budget, self.question.seed
             )
