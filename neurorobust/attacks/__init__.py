@@ -1,7 +1,7 @@
 """Attacks: they propose, the evaluation projects, re-runs and scores."""
 
 from neurorobust.attacks.base import Attack, GradientAttack, domain, settings
-from neurorobust.attacks.images import IMAGES
+from neurorobust.attacks.images import IMAGES, find_foolbox
 from neurorobust.attacks.spike_flips import SpikeRandom, SpikeTopK
 from neurorobust.errors import BadInput
 
@@ -13,11 +13,14 @@ ATTACKS: dict[str, Attack] = {
 
 
 def find(name: str) -> Attack:
-    """An attack by name.
+    """An attack by name: one of `ATTACKS`, or `foolbox:NAME`, any of Foolbox's.
 
     Raises:
         BadInput: unknown name.
     """
+    foolbox = find_foolbox(name)
+    if foolbox is not None:
+        return foolbox
     if name not in ATTACKS:
         raise BadInput(f"attack {name!r}: unknown, known: {', '.join(ATTACKS)}")
     return ATTACKS[name]

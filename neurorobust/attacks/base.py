@@ -29,12 +29,23 @@ class Attack(Protocol):
         control: blind noise, there to be beaten.
     """
 
-    kind: str
-    access: str
-    control: bool
-
     @property
     def name(self) -> str:
+        """See above."""
+        ...
+
+    @property
+    def kind(self) -> str:
+        """See above."""
+        ...
+
+    @property
+    def access(self) -> str:
+        """See above."""
+        ...
+
+    @property
+    def control(self) -> bool:
         """See above."""
         ...
 
@@ -119,5 +130,7 @@ def _plain(value: Any) -> Any:
     """What JSON can hold: a mode or an attack by its name, which says its parameters."""
     if isinstance(value, tuple | list):
         return [_plain(part) for part in value]
+    if isinstance(value, Classifier):
+        return f"{value.backend.name} {value.backend.model.sha256[:12]}"
     name = getattr(value, "name", None)
     return name if isinstance(name, str) else value

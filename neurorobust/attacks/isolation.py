@@ -1,4 +1,4 @@
-"""Third-party attacks draw from global generators; here they get them seeded, and give them back."""
+"""Others' attacks draw from global generators: they get them seeded, and give them back."""
 
 from __future__ import annotations
 
