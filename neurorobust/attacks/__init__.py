@@ -1,16 +1,15 @@
 """Attacks: they propose, the evaluation projects, re-runs and scores."""
 
 from neurorobust.attacks.base import Attack, GradientAttack, domain, settings
+from neurorobust.attacks.events import EVENTS
 from neurorobust.attacks.noise import UniformNoise
 from neurorobust.attacks.pgd import PgdLinf
-from neurorobust.attacks.spike_flips import SpikeRandom, SpikeTopK
 from neurorobust.errors import BadInput
 
 ATTACKS: dict[str, Attack] = {
     "pgd-linf": PgdLinf(),
     "random": UniformNoise(),
-    "spike-topk": SpikeTopK(),
-    "spike-random": SpikeRandom(),
+    **EVENTS,
 }
 
 
