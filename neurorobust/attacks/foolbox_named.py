@@ -168,7 +168,10 @@ class FoolboxAttack:
             decision=self.access == "decision",
         )
         with seeded(generator), suppress(Done):
-            if not _try(attack, oracle):
+            why = _try(attack, oracle)
+            if why and not int(oracle.used.sum()):
+                raise BadInput(f"{self.name}: cannot be run: {why}")
+            if why:
                 for row in range(len(x)):
                     one = oracle.only(row)
                     with suppress(Done):
@@ -178,8 +181,8 @@ class FoolboxAttack:
         return oracle.best.x
 
 
-def _try(attack: Any, oracle: Oracle) -> bool:
-    """Run it on all samples at once; False where it cannot."""
+def _try(attack: Any, oracle: Oracle) -> str:
+    """Run it on all samples at once; why it cannot, or nothing."""
     from foolbox.attacks.base import FixedEpsilonAttack
     from foolbox.criteria import Misclassification
     from foolbox.models.pytorch import PyTorchModel
@@ -194,8 +197,8 @@ def _try(attack: Any, oracle: Oracle) -> bool:
             found = attack.run(model, x, Misclassification(oracle.labels), **options)
     except NeuroRobustError:
         raise
-    except (Unknown, ValueError, AssertionError):
-        return False  # what it says of samples that it cannot start on
+    except (Unknown, ValueError, AssertionError) as error:  # a sample that it cannot start on
+        return str(error) or type(error).__name__
     with torch.no_grad():
         oracle(project(found.detach(), x, oracle.budget)[0])
-    return True
+    return ""

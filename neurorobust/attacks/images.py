@@ -15,8 +15,8 @@ from neurorobust.types import NORMS
 
 _ATTACKS: tuple[Attack, ...] = (
     Pgd(),
-    Pgd("pgd-l2", ("l2",)),
-    Pgd("pgd-l1", ("l1",)),
+    Pgd("pgd-l2", ("l2",), reach=10.0),
+    Pgd("pgd-l1", ("l1",), reach=10.0),
     Pgd("pgd-l0", ("l0",)),
     Pgd("fgsm", NORMS, steps=1, reach=1.0, random_start=False),
     Pgd("mi-fgsm", NORMS, steps=10, reach=1.0, decay=1.0, random_start=False),

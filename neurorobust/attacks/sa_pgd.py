@@ -38,7 +38,8 @@ class Adaptive:
 
         m <- .5 m + g / mean|g|        w <- .8 w + g^2 / mean(g^2)
         linf:    z <- z + clip(eta m / sqrt(w), -eta, eta)
-        others:  a step of size eta along m / sqrt(w)           (our form)
+        others:  a step of size eta along m, see `norms`        (our form: dividing entry by entry
+                 would give every pixel the same say)
 
     eta starts at eps and halves by `halvings`.
     """
@@ -56,11 +57,11 @@ class Adaptive:
         square = gradient.square()
         self.memory = MEMORY * self.memory + gradient / _mean(gradient.abs())
         self.squares = SQUARES * self.squares + square / _mean(square)
+        if self.budget.norm != "linf":
+            return norms.ascend(z, x, self.memory, eta, self.budget)
         root = self.squares.sqrt()
         direction = torch.where(root > 0, self.memory / torch.where(root > 0, root, 1), 0)
-        if self.budget.norm == "linf":
-            return project(z + eta * direction.clamp(-1, 1), x, self.budget)[0]
-        return norms.ascend(z, x, direction, eta, self.budget)
+        return project(z + eta * direction.clamp(-1, 1), x, self.budget)[0]
 
     def keep(self, rows: Tensor) -> None:
         """See `ascent.Rule`."""
