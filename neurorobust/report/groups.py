@@ -42,7 +42,7 @@ PICTURES = {
     "linf": (
         "how far a pixel may change (ε)",
         "largest change of a pixel",
-        "change every pixel by",
+        "change pixels by",
     ),
     "l2": ("how far a picture may move (L2)", "L2 distance", "move a picture in L2 by"),
     "l1": ("how far a picture may move (L1)", "L1 distance", "move a picture in L1 by"),

@@ -70,10 +70,10 @@ def print_record(record: Record, console: Console, report: Path | None = None) -
         if group.kind in record.minimum and record.minimum[group.kind].total:
             _line(console, "smallest", sentences.minimum(group, record.minimum[group.kind]))
     for found in record.targeted:
-        for name, rate in found.by_attack.items():
+        for name, reached in found.by_attack.items():
             where = words.budget(found.kind, found.budget)
-            reached = f"{words.percent(rate)} ({words.interval(rate)})"
-            _line(console, "class reached", f"{name}, {where}: {reached}")
+            share = f"{words.percent(reached)} ({words.interval(reached)})"
+            _line(console, "class reached", f"{name}, {where}: {share}")
     baseline = sentences.redrawn(record)
     if baseline is not None:
         _line(console, "drawn again", f"{baseline}.")
