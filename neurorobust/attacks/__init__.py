@@ -1,14 +1,13 @@
 """Attacks: they propose, the evaluation projects, re-runs and scores."""
 
 from neurorobust.attacks.base import Attack, GradientAttack, domain, settings
+from neurorobust.attacks.events import EVENTS
 from neurorobust.attacks.images import IMAGES, find_foolbox
-from neurorobust.attacks.spike_flips import SpikeRandom, SpikeTopK
 from neurorobust.errors import BadInput
 
 ATTACKS: dict[str, Attack] = {
     **IMAGES,
-    "spike-topk": SpikeTopK(),
-    "spike-random": SpikeRandom(),
+    **EVENTS,
 }
 
 

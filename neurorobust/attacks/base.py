@@ -65,6 +65,36 @@ class Attack(Protocol):
         ...
 
 
+@dataclasses.dataclass(frozen=True)
+class Proposal:
+    """What an attack that keeps account returns.
+
+    Attributes:
+        x: as `Attack.__call__` returns it.
+        claimed: bool `[batch]`, it believes that the sample is broken. The evaluation counts claims
+            that the re-run does not bear out.
+    """
+
+    x: Tensor
+    claimed: Tensor
+
+
+@runtime_checkable
+class ClaimingAttack(Attack, Protocol):
+    """An attack that says what it believes to have broken."""
+
+    def propose(
+        self,
+        classifier: Classifier,
+        x: Tensor,
+        labels: Labels,
+        budget: Budget,
+        generator: torch.Generator,
+    ) -> Proposal:
+        """What `__call__` returns, with its claims."""
+        ...
+
+
 @runtime_checkable
 class GradientAttack(Attack, Protocol):
     """An attack that follows a gradient, and shows the one it starts with."""

@@ -15,13 +15,15 @@ from neurorobust.errors import BadInput
 from neurorobust.report import REPORT_FILE, print_record
 from neurorobust.targets import Settings
 
-ATTACKS = ("random", "pgd-linf")
+# by kind of budget: the control, and what the 2x2 is made with
+ATTACKS = {"eps": ("random", "pgd-linf"), "flips": ("spike-random", "spike-topk")}
 
 
 def compare(
     run: Annotated[Path, typer.Argument(help="Directory of the training run (the float network).")],
     model: Annotated[str, typer.Argument(help="The .net file exported from it.")],
-    eps: Annotated[str, typer.Option(help="Pixel budgets: 0.05,0.1 or 8/255.")],
+    eps: options.Eps = "",
+    flips: options.Flips = "",
     dataset: options.DatasetName = None,
     data_dir: options.DataDir = None,
     download: options.Download = False,
@@ -39,12 +41,15 @@ def compare(
 ) -> None:
     """The 2x2 that quantisation hides: attacks crafted on float / deployed, scored on both."""
     with session(as_json, resumable=out is not None) as output:
-        if not options.names(eps):
-            raise BadInput("--eps: no budget given")
+        if bool(options.names(eps)) == bool(options.names(flips)):
+            raise BadInput("--eps or --flips: give budgets of one kind")
+        attacks = ATTACKS["eps" if options.names(eps) else "flips"]
         network = options.network(model)
         question = Question(
-            attacks=ATTACKS,
+            attacks=attacks,
+            compare_with=attacks[-1],
             epsilons=options.names(eps),
+            flips=options.names(flips),
             seed=seed,
             backend=backend,
             settings=Settings(device, memory_limit, timeout),
