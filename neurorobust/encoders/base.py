@@ -71,6 +71,6 @@ def check_images(name: str, x: Tensor, wanted: Shape) -> None:
     bad = ~((x >= 0) & (x <= 1))  # NaN is neither
     if bool(bad.any()):
         sample = int(bad.flatten(1).any(1).nonzero()[0])
-        value = float(x[bad][0])
+        value = float(x.detach()[bad][0])
         what = "NaN" if math.isnan(value) else f"{value:g}, outside [0, 1]"
         raise BadInput(f"{name}: sample {sample} holds {what}")
