@@ -67,6 +67,11 @@ def test_what_is_refused(kind: str, text: str, message: str) -> None:
     assert message in str(caught.value)
 
 
+def assert_one_line(text: str) -> None:
+    assert text
+    assert "\n" not in text
+
+
 @given(
     st.sampled_from(sorted(PARSERS)), st.text(alphabet="0123456789+=:x/.eln-rowsit", max_size=14)
 )
