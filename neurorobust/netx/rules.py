@@ -29,7 +29,7 @@ WRAPS, NEVER_SPIKES, BIAS_SPIKES = "NX040", "NX041", "NX042"
 INPUT_EARLY, DELAYS_OUTLIVE, BIAS_EARLY, INTERVAL = "NX050", "NX051", "NX052", "NX053"
 CARD_MISSING, CARD_MISFIT, DRIVE_RANGE, CUDA_TRAINED = "NX060", "NX061", "NX062", "NX063"
 SILENT_LAYER, DEAD_NEURONS, ALWAYS_ON, NEAR_WRAP = "NX070", "NX071", "NX072", "NX073"
-CORES, AXONS, LAYER_MEMORY = "NX080", "NX081", "NX082"
+CORES, LAYER_SIZE = "NX080", "NX081"
 
 
 @dataclass(frozen=True)
@@ -166,17 +166,15 @@ _TABLE = (
      "prune them, or give more samples"),
     (ALWAYS_ON, "neurons always on", WARNING, "they spiked at every step of every sample",
      "they carry no information: raise the threshold"),
-    (NEAR_WRAP, "current wrapped", ERROR,
-     "on the samples given a current left 24 bits and jumped to the other sign",
+    (NEAR_WRAP, "current near its limit", WARNING,
+     "on the samples given a current came near 24 bits, or jumped to the other sign",
      "smaller weights or faster current decay"),
     # the chip (estimates)
     (CORES, "does not fit the chip", WARNING, "estimate: more cores than a Loihi 2 chip has",
      "fewer neurons or synapses, or several chips"),
-    (AXONS, "too many input axons", WARNING, "estimate: more input axons than a core holds",
-     "fewer inputs to the layer"),
-    (LAYER_MEMORY, "one neuron needs more than a core", WARNING,
-     "estimate: the synapses of a single neuron exceed a core's memory",
-     "fewer inputs, or fewer weight bits"),
+    (LAYER_SIZE, "does not fit a core", WARNING,
+     "estimate: the smallest part of the layer exceeds a core's neurons, axons or memory",
+     "fewer inputs, channels or columns"),
 )  # fmt: skip
 
 RULES: dict[str, Rule] = {row[0]: Rule(*row) for row in _TABLE}
