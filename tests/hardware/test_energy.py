@@ -19,9 +19,10 @@ def test_the_fan_out_of_a_convolution_counts_every_synapse(data: st.DataObject) 
     groups = data.draw(number(1, 2))
     height, width = data.draw(number(3, 6)), data.draw(number(3, 6))
     pair = st.tuples(number(1, 2), number(1, 2))
+    kernel = data.draw(number(1, 3)), data.draw(number(1, 3))
     layer = ConvLayer(
         number=1, shape=(1, 1, 1), neuron=CUBA,
-        weight=np.ones((2 * groups, 2, data.draw(number(1, 3)), data.draw(number(1, 3))), dtype=int),
+        weight=np.ones((2 * groups, 2, *kernel), dtype=int),
         stride=data.draw(pair), dilation=(1, 1), groups=groups,
         padding=data.draw(st.tuples(number(0, 2), number(0, 2))),
     )  # fmt: skip
