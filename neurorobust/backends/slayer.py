@@ -68,9 +68,8 @@ class SlayerBackend:
     @property
     def variables(self) -> tuple[str, ...]:
         """What can be compared bit for bit with another backend."""
-        if self.precision == "float":
-            return ("spikes",)
-        return ("spikes", "u", "v") if self.exported.exact_voltage else ("spikes", "u")
+        integers = self.precision == "quantised" and self.exported.exact
+        return ("spikes", "u", "v") if integers else ("spikes",)
 
     def run(self, inputs: Inputs, record: Collection[int] = (), clock: str = ALIGNED) -> Run:
         """See `Backend.run`.

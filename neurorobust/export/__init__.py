@@ -30,13 +30,14 @@ class Export:
         notes: one line for everything that was folded, replaced, left out or rounded.
         global_clock: the network was trained with `delay_shift` and has biases, which integrate
             before data arrive: what it learnt is what the chip does on the *global* clock.
-        exact_voltage: whether v is the training network's, bit for bit (u and spikes aside).
+        exact: whether it computes the training network's integers bit for bit; else a scaled
+            batch norm was folded to the nearest (see the notes).
     """
 
     model: NetxModel
     notes: tuple[str, ...]
     global_clock: bool
-    exact_voltage: bool
+    exact: bool
 
 
 def export(network: BlockNetwork) -> NetxModel:
@@ -85,5 +86,5 @@ def explain(network: BlockNetwork) -> Export:
         model=NetxModel(input_shape=shape, layers=layers),
         notes=tuple(notes),
         global_clock=twin.shifted and biased,
-        exact_voltage=all(one.exact_voltage for one in made),
+        exact=all(one.exact for one in made),
     )

@@ -36,11 +36,11 @@ from neurorobust.netx.model import (
 
 @dataclass(frozen=True)
 class Made:
-    """A layer, what was done to get it, and whether its v is SLAYER's bit for bit."""
+    """A layer, what was done to get it, and whether it computes SLAYER's integers bit for bit."""
 
     layer: Layer
     notes: tuple[str, ...] = ()
-    exact_voltage: bool = True
+    exact: bool = True
 
 
 @dataclass(frozen=True)
@@ -166,7 +166,7 @@ def _affine(place: Place, block: Any) -> Made:
         place, block, DenseLayer(place.number, place.shape, neuron, weight, found.bias), found
     )
     note = f"{place.where}: vThMant {THRESHOLD_MAX}, which it never reaches: read its membrane"
-    return Made(made.layer, (note, *made.notes), made.exact_voltage)
+    return Made(made.layer, (note, *made.notes), made.exact)
 
 
 def _conv(place: Place, block: Any) -> Made:
@@ -207,7 +207,7 @@ def _pool(place: Place, block: Any) -> Made:
     )
     made = _made(place, block, layer, found)
     note = f"{place.where}: a convolution of {conv.groups} groups with constant weights"
-    return Made(layer, (note, *made.notes), made.exact_voltage)
+    return Made(layer, (note, *made.notes), made.exact)
 
 
 MAKERS: dict[str, Callable[[Place, Any], Made]] = {
@@ -230,15 +230,20 @@ def _made(place: Place, block: Any, layer: Layer, found: Fold) -> Made:
         what = f"norm {type(neuron.norm).__name__} folded into the bias"
         exact = neuron.v_th_mant * 2.0**found.exponent
         if found.exponent:
-            what += f" and the threshold (times 2^{found.exponent}; v is that multiple too)"
+            what += f" and the threshold (times 2^{found.exponent}, v too)"
         if exact != round(exact):
             what += f", threshold {exact:g} rounded to {round(exact)}"
+        if not found.exact:
+            what += (
+                "; lava-dl rounds what it divides, so a few spikes differ: MeanOnlyBatchNorm, or "
+                "decays of 0 or 1, would be exact"
+            )
         notes.append(what)
     if neuron.drop is not None:
         notes.append("dropout left out")
     if block.delay is not None and bool((block.delay.delay % 1).any()):
         notes.append("delays rounded down to whole steps, as lava-dl runs them")
-    return Made(layer, tuple(f"{place.where}: {note}" for note in notes), found.exponent == 0)
+    return Made(layer, tuple(f"{place.where}: {note}" for note in notes), found.exact)
 
 
 def _packed(where: str, weight: IntArray, back: IntArray | None = None) -> None:

@@ -6,8 +6,8 @@ and NetX ignores the exponent that lava-dl writes for it. Everything times 2^e i
     V <- decay(V) + u + (bias_mant << 6);  spike where V > round(vThMant * 2^e) << 6
 
 with bias_mant = -(rounded running mean) in the file's units and e = ceil(log2(std)), clipped to
-`weight_exp_bits`. v is 2^e times SLAYER's then. SLAYER cuts the quotient to whole 2^-12 before it
-decays it, so that where e is not 0 the spikes are compared, and v is not exactly its multiple.
+`weight_exp_bits`. V is 2^e times SLAYER's v, but for rounding: SLAYER cuts the quotient to whole
+2^-12 and decays that, the chip decays V itself. `Fold.exact` says where nothing is rounded.
 
 Source: lava-dl 0.6.0, `lib/dl/slayer/neuron/norm.py`; measured against Lava (docs/export.md).
 """
@@ -21,7 +21,7 @@ import numpy as np
 import torch
 
 from neurorobust.errors import BadInput, ModelFileError
-from neurorobust.fixedpoint import THRESHOLD_MAX
+from neurorobust.fixedpoint import DECAY_UNITY, STATE_SHIFT, THRESHOLD_MAX
 from neurorobust.netx.model import IntArray
 
 NORMS = ("MeanOnlyBatchNorm", "WgtScaleBatchNorm")
@@ -34,10 +34,15 @@ class Fold:
     Attributes:
         bias: int64 `[channels]` bias_mant, or None where it is all 0.
         exponent: the chip's v and threshold are SLAYER's times 2^exponent.
+        exact: nothing is rounded: spikes are SLAYER's, and v is its exact multiple. So it is
+            without an exponent; and with one where v does not decay (or keeps nothing) and either
+            u does not (its sums are even, and divide) or the exponent is negative and the
+            threshold divides.
     """
 
     bias: IntArray | None = None
     exponent: int = 0
+    exact: bool = True
 
     def threshold(self, where: str, mantissa: int) -> int:
         """`vThMant` with the exponent folded in, rounded.
@@ -80,7 +85,19 @@ def fold(where: str, neuron: Any, channels: int) -> Fold:
         limit = norm.weight_exp_bits
         exponent = int(norm.weight_exp.detach().clamp(-limit, limit))
     spread = np.broadcast_to(bias, (channels,)).copy() if bias.any() else None
-    return Fold(spread, exponent)
+    return Fold(spread, exponent, exponent == 0 or _exact(neuron, exponent))
+
+
+def _exact(neuron: Any, exponent: int) -> bool:
+    """See `Fold.exact`; lava-dl's weights and means are even, so u is a multiple of 2^7."""
+    clean = [
+        bool(np.isin(decay, (0, DECAY_UNITY)).all())
+        for decay in (neuron.cx_current_decay, neuron.cx_voltage_decay)
+    ]
+    if exponent > 0:
+        return all(clean) and exponent <= STATE_SHIFT + 1
+    divides = neuron.threshold is not None and neuron.v_th_mant % (1 << -exponent) == 0
+    return clean[1] and divides
 
 
 def _mantissa(where: str, kind: str, neuron: Any, mean: torch.Tensor) -> IntArray:

@@ -63,6 +63,7 @@ def adopt(
         if hasattr(first, "synapse") and type(first).__name__ in ("Dense", "Affine"):
             adopted[1:1] = [] if shape[1:] == (1, 1) else [import_slayer().block.cuba.Flatten()]
     network = BlockNetwork(adopted, shape, offset=len(adopted) - len(blocks))
+    network.frozen_copy()  # names the first block that does not fit the one before it
     _check_forward(module, network, blocks)
     return network
 

@@ -111,8 +111,8 @@ def cases() -> dict[str, Callable[[], Case]]:
     def plain(*blocks: nn.Module, shape: tuple[int, int, int] = image) -> Case:
         return Case(Tutorial(blocks), shape)
 
-    def scaled(gain: float) -> Case:
-        wide = {"norm": norm.WgtScaleBatchNorm}
+    def scaled(gain: float, **decays: float) -> Case:
+        wide = {"norm": norm.WgtScaleBatchNorm, **decays}
         blocks = [
             _conv(2, 4, wide, weight_scale=gain),
             cuba.Flatten(),
@@ -168,9 +168,9 @@ def cases() -> dict[str, Callable[[], Case]]:
 
     def everything_driven() -> Case:
         """On-chip input, scaled norms, own decays, pool, delays, recurrence, a readout."""
-        wide = {"norm": norm.WgtScaleBatchNorm}
+        wide = {"norm": norm.WgtScaleBatchNorm, "current_decay": 0.0, "voltage_decay": 0.0}
         blocks = [
-            _conv(2, 4, wide, stride=1, weight_scale=9),
+            _conv(2, 4, wide, stride=1, weight_scale=3),
             cuba.Pool({**NEURON}, 2, weight_scale=0.9, delay_shift=False),
             cuba.Flatten(),
             delayed(_dense(36, 12, delay=True), [float(n % 4) for n in range(12)]),
@@ -232,8 +232,10 @@ def cases() -> dict[str, Callable[[], Case]]:
             warm(Tutorial(readout(True, norm=norm.MeanOnlyBatchNorm))), image
         ),
         "mean-only": lambda: Case(warm(Tutorial(mean_only())), image),
-        "wgt-scale-up": lambda: scaled(9.0),
-        "wgt-scale-down": lambda: scaled(1.0),
+        "wgt-scale-up": lambda: scaled(24.0, current_decay=1.0, voltage_decay=0.0),
+        "wgt-scale-down": lambda: scaled(1.0, voltage_decay=0.0),
+        "wgt-scale-up-leaky": lambda: scaled(9.0),
+        "wgt-scale-down-leaky": lambda: scaled(1.0),
         "weight-norm": lambda: plain(
             _conv(2, 4, weight_norm=True),
             cuba.Flatten(),
