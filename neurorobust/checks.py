@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from itertools import pairwise
 
-from neurorobust.budgets import parse_budget, parse_epsilon
+from neurorobust.budgets import parse_epsilon, size_of
 from neurorobust.records import AttackRate, Record, RobustRate
 
 ZERO_GRADIENTS = 0.05  # share of samples without any gradient at the start point
@@ -25,7 +25,7 @@ def flags(record: Record) -> list[str]:
     """Every red flag, in words; empty where there is none."""
     found = []
     for kind, rates in (("eps", record.robust), ("flips", record.robust_flips)):
-        budgets = sorted(rates.items(), key=lambda item: parse_budget(kind, item[0]))
+        budgets = sorted(rates.items(), key=lambda item: size_of(kind, item[0]))
         found += [*_zero_gradients(record, kind, budgets), *_controls(record, kind, budgets)]
         found += [*_rises(record, kind, budgets), *_proposals(kind, budgets)]
         found += _large(record, kind, budgets)

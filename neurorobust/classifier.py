@@ -11,7 +11,7 @@ from neurorobust.backends.base import Backend, DifferentiableBackend
 from neurorobust.encoders import Encoder
 from neurorobust.errors import BadInput
 from neurorobust.readout import Readout
-from neurorobust.surrogates import DEFAULT, Surrogate
+from neurorobust.surrogates import DEFAULT, Backward
 from neurorobust.types import Labels, Logits, Run
 
 
@@ -26,7 +26,7 @@ class Classifier:
     encoder: Encoder
     backend: Backend
     readout: Readout
-    surrogate: Surrogate = DEFAULT
+    backward: Backward = DEFAULT
 
     @property
     def differentiable(self) -> bool:
@@ -55,11 +55,11 @@ class Classifier:
                 f"backend {self.backend.name}: no gradients; engine and slayer have them"
             )
         inputs = self.encoder.forward(x, generator)
-        return self.readout.logits(self.backend.forward(inputs, self.surrogate))
+        return self.readout.logits(self.backend.forward(inputs, self.backward))
 
-    def with_surrogate(self, surrogate: Surrogate) -> Classifier:
-        """The same classifier with another belief in its backward pass."""
-        return replace(self, surrogate=surrogate)
+    def with_backward(self, backward: Backward) -> Classifier:
+        """The same classifier with another backward pass; its answers do not change."""
+        return replace(self, backward=backward)
 
     def module(self, generator: torch.Generator | None = None) -> nn.Module:
         """The classifier as a `torch.nn.Module`, for Foolbox, AutoAttack and ART."""

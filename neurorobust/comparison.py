@@ -10,7 +10,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from neurorobust.attacks import Attack, find
+from neurorobust.attacks import Attack, domain, find
 from neurorobust.classifier import Classifier
 from neurorobust.datasets.base import Dataset
 from neurorobust.errors import BadInput
@@ -106,8 +106,7 @@ def planned(
     """
     chosen = find(attack) if isinstance(attack, str) else attack
     _check({"float": float_classifier, "deployed": deployed_classifier}, dataset, chosen)
-    on_images = chosen.domain == "images"
-    return plan(epsilons if on_images else (), () if on_images else epsilons, [chosen])
+    return plan({chosen.kind: epsilons}, [chosen])
 
 
 def _names(jobs: tuple[Job, ...]) -> Iterator[str]:
@@ -176,11 +175,11 @@ def _comparison(job: Job, arrays: dict[str, Mask]) -> Comparison:
 
 
 def _check(classifiers: Sides, dataset: Dataset, attack: Attack) -> None:
-    if not attack.white_box:
+    if attack.access != "white-box":
         raise BadInput(f"attack {attack.name!r}: no white-box attack, nothing to compare")
-    if attack.domain != dataset.domain:
+    if domain(attack) != dataset.domain:
         raise BadInput(
-            f"attack {attack.name!r}: needs {attack.domain}, {dataset.name} holds {dataset.domain}"
+            f"attack {attack.name!r}: needs {domain(attack)}, {dataset.name} holds {dataset.domain}"
         )
     for side, classifier in classifiers.items():
         check_fit(classifier, dataset)

@@ -19,6 +19,7 @@ from neurorobust.backends.base import Backend
 from neurorobust.classifier import Classifier
 from neurorobust.encoders import DirectEncoder, DriveEncoder, Encoder, PoissonEncoder
 from neurorobust.errors import BadInput, CardError, UnavailableError
+from neurorobust.netx.guarded import read_guarded
 from neurorobust.netx.model import NetxModel
 from neurorobust.readout import Readout, default_scale
 from neurorobust.records import Card, EncoderCard
@@ -110,7 +111,7 @@ def resolve(reference: str, card: Card | None = None) -> Network:
         ModelFileError: the file cannot be read.
     """
     path, known, name = _locate(reference)
-    model = netx.read(path)
+    model = _read(path, reference)
     beside = path.parent / CARD_FILE
     if card is None:
         card = known
@@ -132,7 +133,12 @@ def locate_model(reference: str) -> NetxModel:
         BadInput: neither a known name nor a file.
         ModelFileError: the file cannot be read.
     """
-    return netx.read(_locate(reference)[0])
+    return _read(_locate(reference)[0], reference)
+
+
+def _read(path: Path, reference: str) -> NetxModel:
+    """Files that have no name here are a stranger's, and are read in a process with limits."""
+    return netx.read(path) if reference in catalogue() else read_guarded(path)
 
 
 def _locate(reference: str) -> tuple[Path, Card | None, str]:

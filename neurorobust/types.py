@@ -74,36 +74,98 @@ class Run:
     layers: dict[int, LayerTrace]
 
 
+NORMS = ("linf", "l2", "l1", "l0")
+
+
 @dataclass(frozen=True)
 class ImageBudget:
     """How far one image may move.
 
     Attributes:
-        epsilon: radius in pixel units [0, 1], before any normalisation.
-        norm: `linf`, the only one so far.
+        epsilon: radius in pixel units, before any normalisation; `linf`: at most 1; `l0`: number
+            of pixels (all channels of a place are one pixel).
+        norm: `linf`, `l2`, `l1` or `l0`, over all of C, H, W.
     """
 
     epsilon: float
     norm: str = "linf"
 
     def __post_init__(self) -> None:
-        if not 0 <= self.epsilon <= 1:
+        if self.norm not in NORMS:
+            raise BadInput(f"budget: norm {self.norm!r} unknown, known: {', '.join(NORMS)}")
+        if self.norm == "linf" and not 0 <= self.epsilon <= 1:
             raise BadInput(
                 f"budget: eps {self.epsilon} outside [0, 1] (pixel units, before any normalisation)"
             )
-        if self.norm != "linf":
-            raise BadInput(f"budget: norm {self.norm!r} unknown, known: linf")
+        if not 0 <= self.epsilon < float("inf"):
+            raise BadInput(f"budget: {self.norm} eps {self.epsilon} is not a size (0 or above)")
 
 
 @dataclass(frozen=True)
 class SpikeBudget:
-    """How many entries of one binary spike tensor may flip: an L0 budget, either direction."""
+    """How many entries of one binary spike tensor may flip: an L0 budget.
+
+    Attributes:
+        flips: entries that may change in all.
+        insertions, deletions: of these, at most so many 0 -> 1 and 1 -> 0; None: up to `flips`.
+        channel: only entries of this channel (polarity of an event camera); None: of any.
+        rows, columns: only entries with first <= row < last (likewise columns); None: anywhere.
+    """
 
     flips: int
+    insertions: int | None = None
+    deletions: int | None = None
+    channel: int | None = None
+    rows: tuple[int, int] | None = None
+    columns: tuple[int, int] | None = None
 
     def __post_init__(self) -> None:
-        if self.flips < 0:
-            raise BadInput(f"budget: flips {self.flips} below 0")
+        for name in ("flips", "insertions", "deletions", "channel"):
+            value = getattr(self, name)
+            if value is not None and value < 0:
+                raise BadInput(f"budget: {name} {value} below 0")
+        for name in ("rows", "columns"):
+            span = getattr(self, name)
+            if span is not None and not 0 <= span[0] < span[1]:
+                raise BadInput(f"budget: {name} {span[0]}:{span[1]} is empty or below 0")
 
 
-Budget: TypeAlias = ImageBudget | SpikeBudget
+@dataclass(frozen=True)
+class ShiftBudget:
+    """How spikes may be retimed: each keeps its line (channel, row, column), none is made or lost.
+
+    Attributes:
+        reach: steps by which one spike may move at most, either way (B-infinity).
+        total: sum of all moves at most (B1); None: any.
+        spikes: number of spikes that may move at most (B0); None: any.
+    """
+
+    reach: int
+    total: int | None = None
+    spikes: int | None = None
+
+    def __post_init__(self) -> None:
+        for name in ("reach", "total", "spikes"):
+            value = getattr(self, name)
+            if value is not None and value < 0:
+                raise BadInput(f"budget: {name} {value} below 0")
+
+
+@dataclass(frozen=True)
+class PatchBudget:
+    """One rectangle of the sensor in which any entry, of any channel and step, may change.
+
+    Attributes:
+        height, width: of the rectangle, in pixels; where it lies is the adversary's choice.
+    """
+
+    height: int
+    width: int
+
+    def __post_init__(self) -> None:
+        for name in ("height", "width"):
+            if getattr(self, name) < 0:
+                raise BadInput(f"budget: patch {name} {getattr(self, name)} below 0")
+
+
+Budget: TypeAlias = ImageBudget | SpikeBudget | ShiftBudget | PatchBudget

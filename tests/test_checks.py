@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from neurorobust.attacks import ATTACKS
+from neurorobust.attacks.modes import surrogate
 from neurorobust.checks import flags, looked_for
 from neurorobust.datasets.base import Dataset
 from neurorobust.evaluation import evaluate
@@ -22,7 +23,6 @@ from neurorobust.records import (
     RobustRate,
     rate,
 )
-from neurorobust.surrogates import Surrogate
 
 TOTAL = 100
 
@@ -210,7 +210,7 @@ def test_a_planted_network_that_masks_its_gradients_is_flagged(spiking):
     x = torch.rand(64, 1, 4, 4, generator=torch.Generator().manual_seed(0))
     data = Dataset("toy", "test", x, classifier.predict(x), 4)
     seeing = replace(ATTACKS["pgd-linf"], steps=10)
-    blind = replace(seeing, surrogate=Surrogate("triangle", 1e-6))
+    blind = replace(seeing, mode=surrogate("triangle", 1e-6))
     found = {}
     for name, chosen in (("seeing", seeing), ("blind", blind)):
         found[name] = evaluate(

@@ -95,7 +95,7 @@ def test_success_is_conditioned_on_both_and_mcnemar_is_paired(spiking):
 class Watched:
     """An attack that notes whom it attacks."""
 
-    name, domain, white_box, control = FAST.name, FAST.domain, True, False
+    name, kind, access, control = FAST.name, FAST.kind, FAST.access, False
 
     def __init__(self) -> None:
         self.seen = []
@@ -158,7 +158,7 @@ def test_samples_of_other_data_are_refused(spiking):
 
 def test_proposals_that_fail_break_nothing(spiking):
     class Lost:
-        name, domain, white_box, control = "lost", "images", True, False
+        name, kind, access, control = "lost", "eps", "white-box", False
 
         def __call__(self, classifier, x, labels, budget, generator):
             return torch.full_like(x, torch.nan)

@@ -375,7 +375,7 @@ def test_an_evaluation_leaves_the_world_as_it_was(drive):
 class Misbehaving:
     """Proposes whatever a function makes of x."""
 
-    name, domain, white_box, control = "misbehaving", "images", False, False
+    name, kind, access, control = "misbehaving", "eps", "none", False
 
     def __init__(self, make) -> None:
         self.make = make
@@ -508,7 +508,7 @@ def test_spike_data_are_attacked_as_they_are(spiking):
         ),
         ({"attacks": ["cw"], "epsilons": ["0.1"]}, "attack 'cw': unknown, known: pgd-linf"),
         ({"attacks": ["random"] * 2, "epsilons": ["0.1"]}, "attack 'random': given twice"),
-        ({"attacks": ["random"], "epsilons": ["0.1", "0.10"]}, "eps 0.1: given twice"),
+        ({"attacks": ["random"], "epsilons": ["0.1", "0.10"]}, "eps '0.10': given twice"),
         ({"attacks": ["random"], "epsilons": ["-1"]}, "eps '-1': outside"),
         ({"attacks": ["spike-topk"], "flips": ["193"]}, "flips '193': above 192, the entries"),
     ],

@@ -1,6 +1,6 @@
 """Attacks: they propose, the evaluation projects, re-runs and scores."""
 
-from neurorobust.attacks.base import Attack, GradientAttack, settings
+from neurorobust.attacks.base import Attack, GradientAttack, domain, settings
 from neurorobust.attacks.noise import UniformNoise
 from neurorobust.attacks.pgd import PgdLinf
 from neurorobust.attacks.spike_flips import SpikeRandom, SpikeTopK
@@ -25,4 +25,4 @@ def find(name: str) -> Attack:
     return ATTACKS[name]
 
 
-__all__ = ["ATTACKS", "Attack", "GradientAttack", "find", "settings"]
+__all__ = ["ATTACKS", "Attack", "GradientAttack", "domain", "find", "settings"]

@@ -8,8 +8,13 @@ from typing import Any, Protocol, runtime_checkable
 import torch
 from torch import Tensor
 
+from neurorobust.budgets import KINDS
 from neurorobust.classifier import Classifier
 from neurorobust.types import Budget, Labels
+
+# white-box: all of the network, its gradients included; transfer: all of another network; score:
+# logits of what is asked; decision: labels of what is asked; none: nothing is known, nothing asked
+ACCESS = ("white-box", "transfer", "score", "decision", "none")
 
 
 class Attack(Protocol):
@@ -17,14 +22,16 @@ class Attack(Protocol):
 
     Attributes:
         name: its name on the command line and in records.
-        domain: `images` (takes `ImageBudget`) or `spikes` (takes `SpikeBudget`).
-        white_box: knows the network; needs a differentiable backend.
+        kind: of the budget it takes, one of `budgets.KINDS`; that also says whether it acts on
+            images or on spikes.
+        access: what it knows of the network, one of `ACCESS`; `white-box` needs a backend with
+            gradients, every other runs on any.
         control: blind noise, there to be beaten.
     """
 
     name: str
-    domain: str
-    white_box: bool
+    kind: str
+    access: str
     control: bool
 
     def __call__(
@@ -54,19 +61,29 @@ class GradientAttack(Attack, Protocol):
         ...
 
 
-def settings(attack: Attack) -> dict[str, Any]:
-    """What a record says of an attack: its domain, its access and its parameters.
+def domain(attack: Attack) -> str:
+    """`images` or `spikes`: what it perturbs."""
+    return KINDS[attack.kind]
 
-    access: `white-box`, or `none` (knows nothing of the network and asks it nothing).
-    """
-    parameters: dict[str, Any] = (
-        dataclasses.asdict(attack)
-        if dataclasses.is_dataclass(attack) and not isinstance(attack, type)
-        else {}
-    )
+
+def settings(attack: Attack) -> dict[str, Any]:
+    """What a record says of an attack: its domain, budget, access and its parameters."""
+    parameters: dict[str, Any] = {}
+    if dataclasses.is_dataclass(attack):
+        names = (field.name for field in dataclasses.fields(attack))
+        parameters = {name: _plain(getattr(attack, name)) for name in names}
     return {
-        "domain": attack.domain,
-        "access": "white-box" if attack.white_box else "none",
+        "domain": domain(attack),
+        "kind": attack.kind,
+        "access": attack.access,
         "control": attack.control,
         **parameters,
     }
+
+
+def _plain(value: Any) -> Any:
+    """What JSON can hold: a mode or an attack by its name, which says its parameters."""
+    if isinstance(value, tuple | list):
+        return [_plain(part) for part in value]
+    name = getattr(value, "name", None)
+    return name if isinstance(name, str) else value

@@ -22,8 +22,8 @@ class UniformNoise:
     """
 
     name = "random"
-    domain = "images"
-    white_box = False
+    kind = "eps"
+    access = "none"
     control = True
 
     def __call__(
@@ -39,8 +39,8 @@ class UniformNoise:
         Raises:
             BadInput: not an image budget.
         """
-        if not isinstance(budget, ImageBudget):
-            raise BadInput(f"{self.name}: needs a budget on images (eps), got {budget}")
+        if not isinstance(budget, ImageBudget) or budget.norm != "linf":
+            raise BadInput(f"{self.name}: needs an L-infinity budget on images, got {budget}")
         if budget.epsilon == 0:
             return x.clone()
         noise = torch.rand(x.shape, generator=generator).to(x.device)

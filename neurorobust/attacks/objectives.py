@@ -1,4 +1,4 @@
-"""What an attack maximises: the margin, free of the logit scale.
+"""What an attack maximises, free of the logit scale.
 
     margin = max over j != y of z_j  -  z_y        above 0: misclassified
 
@@ -10,7 +10,9 @@ depend on the scale written on a card.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
+from typing import TypeAlias
 
 import torch
 from torch import Tensor
@@ -44,41 +46,38 @@ def normalised_margin(logits: Logits, labels: Labels) -> Tensor:
     Returns:
         `[batch]`, between -1 and 1, the sign of the margin kept.
     """
+    return margin(logits, labels) / _unit(logits)
+
+
+def _unit(logits: Logits) -> Tensor:
+    """The power of two just above the spread of each sample's logits, detached; 1 for none."""
     spread = (logits.amax(-1) - logits.amin(-1)).detach()
     mantissa, _ = torch.frexp(spread)  # spread = mantissa * 2^e, mantissa in [1/2, 1)
-    unit = torch.where(mantissa > 0, spread / mantissa, 1.0)  # 2^e, exactly
-    return margin(logits, labels) / unit
+    return torch.where(mantissa > 0, spread / mantissa, 1.0)  # 2^e, exactly
 
 
-def margin_gradient(
-    classifier: Classifier,
-    x: Tensor,
-    labels: Labels,
-    generator: torch.Generator,
-    draws: int = 1,
-) -> tuple[Tensor, Standing]:
-    """The gradient of the normalised margin with respect to x, averaged over independent queries.
+Loss: TypeAlias = Callable[[Logits, Labels, "Labels | None"], Tensor]
 
-    Args:
-        classifier: on a differentiable backend.
-        x: images or spikes; left as it is.
-        labels: true classes.
-        generator: feeds random encoders; every query draws afresh.
-        draws: number of queries (expectation over transformation, Athalye et al., ICML 2018).
 
-    Returns:
-        gradient (float32, x's shape; what is not finite is set to 0), and how x stands.
-    """
-    classifier = unscaled(classifier)
-    gradient, total = torch.zeros_like(x, dtype=torch.float32), Standing.nothing(x)
-    for _ in range(draws):
-        point = x.detach().to(torch.float32, copy=True).requires_grad_()
-        with torch.set_grad_enabled(True):
-            logits = classifier.logits(point, generator)
-            (one,) = torch.autograd.grad(normalised_margin(logits, labels).sum(), point)
-        gradient += torch.nan_to_num(one, nan=0.0, posinf=0.0, neginf=0.0) / draws
-        total += standing(logits.detach(), labels) / draws
-    return gradient, total
+def margin_loss(logits: Logits, labels: Labels, target: Labels | None = None) -> Tensor:
+    """The normalised margin; targeted: that of the target class over the best other one."""
+    if target is None:
+        return normalised_margin(logits, labels)
+    return -normalised_margin(logits, target)
+
+
+def cross_entropy(logits: Logits, labels: Labels, target: Labels | None = None) -> Tensor:
+    """Cross-entropy of the logits over their (detached) spread, times `SHARPNESS`."""
+    scaled = logits * (SHARPNESS / _unit(logits))[:, None]
+    if target is None:
+        return torch.nn.functional.cross_entropy(scaled, labels, reduction="none")
+    return -torch.nn.functional.cross_entropy(scaled, target, reduction="none")
+
+
+SHARPNESS = 10.0  # logits span at most this much: a loss of e^-10 is still far from underflow
+
+# what gradient attacks maximise, by name: `[batch]`, each sample its own
+LOSSES: dict[str, Loss] = {"margin": margin_loss, "ce": cross_entropy}
 
 
 def mean_standing(
@@ -88,7 +87,7 @@ def mean_standing(
     generator: torch.Generator,
     draws: int = 1,
 ) -> Standing:
-    """The second half of `margin_gradient` alone."""
+    """How x stands, averaged over independent queries."""
     classifier = unscaled(classifier)
     total = Standing.nothing(x)
     with torch.no_grad():

@@ -7,11 +7,11 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from neurorobust.attacks import objectives
 from neurorobust.attacks.best import Best
+from neurorobust.attacks.gradients import Gradient
+from neurorobust.attacks.modes import PLAIN, Mode
 from neurorobust.classifier import Classifier
 from neurorobust.errors import BadInput
-from neurorobust.surrogates import DEFAULT, Surrogate
 from neurorobust.types import Budget, Labels, SpikeBudget
 
 
@@ -30,14 +30,14 @@ class SpikeTopK:
 
     Attributes:
         rounds: gradients computed, at most one a flip.
-        surrogate: what the backward pass believes of a spike.
+        mode: the backward mode.
     """
 
     rounds: int = 10
-    surrogate: Surrogate = DEFAULT
+    mode: Mode = PLAIN
     name = "spike-topk"
-    domain = "spikes"
-    white_box = True
+    kind = "flips"
+    access = "white-box"
     control = False
 
     def __call__(
@@ -57,9 +57,9 @@ class SpikeTopK:
         current, best = x.clone(), Best.start(x)
         flipped = torch.zeros_like(x, dtype=torch.bool).flatten(1)
         rounds = min(self.rounds, total)
-        prepared = classifier.with_surrogate(self.surrogate)
+        source = Gradient(self.mode).start(classifier)
         for done in range(rounds):
-            gradient, standing = objectives.margin_gradient(prepared, current, labels, generator)
+            gradient, standing = source(current, labels, generator)
             best.show(current, standing)
             promise = ((1 - 2 * current.to(torch.float32)) * gradient).flatten(1)
             promise.masked_fill_(flipped, 0)
@@ -67,15 +67,14 @@ class SpikeTopK:
             chosen = _largest(promise, quota) & (promise > 0)
             flipped |= chosen
             current = torch.where(chosen.view(x.shape), 1 - current, current)
-        best.show(current, objectives.mean_standing(prepared, current, labels, generator))
+        best.show(current, source.look(current, labels, generator))
         return best.x
 
     def gradient(
         self, classifier: Classifier, x: Tensor, labels: Labels, generator: torch.Generator
     ) -> Tensor:
         """The gradient of the normalised margin with respect to the spikes."""
-        prepared = classifier.with_surrogate(self.surrogate)
-        return objectives.margin_gradient(prepared, x, labels, generator)[0]
+        return Gradient(self.mode).start(classifier)(x, labels, generator)[0]
 
 
 @dataclass(frozen=True)
@@ -86,8 +85,8 @@ class SpikeRandom:
     """
 
     name = "spike-random"
-    domain = "spikes"
-    white_box = False
+    kind = "flips"
+    access = "none"
     control = True
 
     def __call__(

@@ -18,7 +18,7 @@ import torch
 
 from neurorobust.errors import BadInput
 from neurorobust.netx.model import NetxModel
-from neurorobust.surrogates import Surrogate
+from neurorobust.surrogates import Backward
 from neurorobust.types import Drive, Inputs, Run
 
 ALIGNED, GLOBAL = CLOCKS = ("aligned", "global")
@@ -52,7 +52,7 @@ class Backend(Protocol):
 class DifferentiableBackend(Backend, Protocol):
     """A target that also passes gradients."""
 
-    def forward(self, inputs: Inputs, surrogate: Surrogate) -> Run:
+    def forward(self, inputs: Inputs, surrogate: Backward) -> Run:
         """`run` on floats that hold exact 0/1 spikes or integer drive; the result has gradients.
 
         Raises:

@@ -71,7 +71,7 @@ def evaluate(
         BadInput: settings that contradict each other, the network or the data (before any work).
         OutputError: `out` cannot be written, or already holds a result (before any work).
     """
-    jobs = plan(epsilons, flips, attacks)
+    jobs = plan({"eps": epsilons, "flips": flips}, attacks)
     check_fit(classifier, dataset, card)
     _check_jobs(classifier, dataset, jobs)
     wanted = _settings(classifier, dataset, card, jobs, seed)
@@ -176,11 +176,11 @@ def _check_jobs(classifier: Classifier, dataset: Dataset, jobs: tuple[Job, ...])
     steps = classifier.encoder.steps or int(dataset.x.shape[-1])
     entries = int(np.prod(model.input_shape)) * steps
     for job in jobs:
-        if job.kind == "eps" and dataset.domain != "images":
+        if job.domain == "images" and dataset.domain != "images":
             raise BadInput(f"attack {job.attack.name!r}: needs images, {dataset.name} holds spikes")
         if job.kind == "flips" and job.value > entries:
             raise BadInput(f"flips {job.typed!r}: above {entries}, the entries of one input")
-        if job.attack.white_box and not classifier.differentiable:
+        if job.attack.access == "white-box" and not classifier.differentiable:
             raise BadInput(
                 f"attack {job.attack.name!r}: backend {classifier.backend.name} has no gradients, "
                 "use engine"

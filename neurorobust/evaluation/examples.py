@@ -9,9 +9,10 @@ import torch
 from torch import Tensor
 
 from neurorobust.attacks.spike_view import first_spikes, spike_view
+from neurorobust.budgets import KINDS
 from neurorobust.classifier import Classifier
 from neurorobust.datasets.base import Dataset
-from neurorobust.evaluation.jobs import KINDS, Job
+from neurorobust.evaluation.jobs import Job
 from neurorobust.evaluation.seeds import fork
 from neurorobust.evaluation.shard import SHARD, Arrays, unpack
 from neurorobust.evaluation.store import Store
@@ -74,7 +75,7 @@ def _one(
     }
     if dataset.domain == "images":
         columns["image/clean"] = x[0].numpy()
-    if job.kind == "eps":
+    if job.domain == "images":
         columns["image/adversarial"] = adversarial[0].numpy()
     direct, _ = spike_view(classifier, x, fork(seed, "example"))
     for side, images in (("clean", x), ("adversarial", adversarial)):
@@ -83,7 +84,7 @@ def _one(
         if name in shard:
             shape = (*classifier.backend.model.input_shape, classifier.encoder.steps)
             inputs = unpack(shard[name][row : row + 1], shape)
-        elif side == "adversarial" and job.kind == "flips":
+        elif side == "adversarial" and job.domain == "spikes":
             inputs = images
         else:
             inputs = classifier.encoder.encode(images)

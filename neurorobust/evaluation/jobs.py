@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from neurorobust.attacks import Attack, find
-from neurorobust.budgets import parse_epsilon, parse_flips
+from neurorobust.budgets import KINDS, parse, size
 from neurorobust.errors import BadInput
-from neurorobust.types import Budget, ImageBudget, SpikeBudget
-
-KINDS = {"eps": "images", "flips": "spikes"}  # budgets, and the domain of the attacks they bound
+from neurorobust.types import Budget
 
 
 @dataclass(frozen=True)
@@ -18,15 +16,15 @@ class Job:
     """One attack at one budget.
 
     Attributes:
-        kind: `eps` or `flips`.
+        kind: of the budget, one of `budgets.KINDS`.
         typed: the budget as the user typed it; the key of the record.
-        value: the same as a number.
+        budget: the same, read.
         attack: what proposes.
     """
 
     kind: str
     typed: str
-    value: float
+    budget: Budget
     attack: Attack
 
     @property
@@ -40,39 +38,44 @@ class Job:
         return f"{self.key}/{self.attack.name}"
 
     @property
-    def budget(self) -> Budget:
-        """The budget the attack is given."""
-        return ImageBudget(self.value) if self.kind == "eps" else SpikeBudget(int(self.value))
+    def value(self) -> float:
+        """The budget as a number."""
+        return size(self.budget)
+
+    @property
+    def domain(self) -> str:
+        """`images` or `spikes`: what is perturbed."""
+        return KINDS[self.kind]
 
 
-def plan(
-    epsilons: Sequence[str], flips: Sequence[str], attacks: Sequence[str | Attack]
-) -> tuple[Job, ...]:
+def plan(budgets: Mapping[str, Sequence[str]], attacks: Sequence[str | Attack]) -> tuple[Job, ...]:
     """All jobs, budgets in the order typed, attacks in the order asked.
+
+    Args:
+        budgets: as typed, by kind (`budgets.KINDS`).
+        attacks: names or attacks.
 
     Raises:
         BadInput: an unknown or repeated attack, a bad or repeated budget, an attack without a
             budget, or a budget without an attack.
     """
     found = [find(attack) if isinstance(attack, str) else attack for attack in attacks]
-    _refuse_repeats("attack", [attack.name for attack in found])
-    budgets: dict[str, list[tuple[str, float]]] = {
-        "eps": [(text.strip(), parse_epsilon(text)) for text in epsilons],
-        "flips": [(text.strip(), float(parse_flips(text))) for text in flips],
-    }
+    names = [attack.name for attack in found]
+    _refuse_repeats("attack", names, names)
     jobs = []
     for kind, domain in KINDS.items():
-        _refuse_repeats(kind, [value for _, value in budgets[kind]])
-        chosen = [attack for attack in found if attack.domain == domain]
-        if chosen and not budgets[kind]:
+        read = [(text.strip(), parse(kind, text)) for text in budgets.get(kind, ())]
+        _refuse_repeats(kind, [budget for _, budget in read], [text for text, _ in read])
+        chosen = [attack for attack in found if attack.kind == kind]
+        if chosen and not read:
             raise BadInput(f"attack {chosen[0].name!r}: needs a budget, give {kind}")
-        if budgets[kind] and not chosen:
-            raise BadInput(f"{kind} {budgets[kind][0][0]!r}: no attack on {domain} was asked for")
-        jobs += [Job(kind, text, value, a) for text, value in budgets[kind] for a in chosen]
+        if read and not chosen:
+            raise BadInput(f"{kind} {read[0][0]!r}: no attack on {domain} was asked for")
+        jobs += [Job(kind, text, budget, attack) for text, budget in read for attack in chosen]
     return tuple(jobs)
 
 
-def _refuse_repeats(what: str, values: Sequence[str | float]) -> None:
+def _refuse_repeats(what: str, values: Sequence[object], typed: Sequence[str]) -> None:
     for place, value in enumerate(values):
         if value in values[:place]:
-            raise BadInput(f"{what} {value!r}: given twice")
+            raise BadInput(f"{what} {typed[place]!r}: given twice")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from neurorobust.errors import BadInput
 from neurorobust.types import Budget, ImageBudget, SpikeBudget
 
 SLACK = 1e-6  # a proposal that leaves an L-infinity ball by less was rounded, not cheated
@@ -36,9 +37,11 @@ def project(proposal: Tensor, x: Tensor, budget: Budget) -> tuple[Tensor, Tensor
     Returns:
         the projected proposal, and bool `[batch]`: it lay outside (beyond rounding).
     """
-    if isinstance(budget, ImageBudget):
+    if isinstance(budget, ImageBudget) and budget.norm == "linf":
         return project_images(proposal, x, budget)
-    return project_spikes(proposal, x, budget)
+    if isinstance(budget, SpikeBudget):
+        return project_spikes(proposal, x, budget)
+    raise BadInput(f"budget {budget}: nothing projects into it")
 
 
 def project_images(proposal: Tensor, x: Tensor, budget: ImageBudget) -> tuple[Tensor, Tensor]:

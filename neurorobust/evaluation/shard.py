@@ -60,7 +60,7 @@ def evaluate_shard(
         view: tuple[Classifier, Tensor] | None = None
         for job in jobs:
             target, start = classifier, x
-            if job.kind == "flips":
+            if job.domain == "spikes":
                 view = view or spike_view(classifier, x, fork(seed, number, "clean"))
                 target, start = view
             arrays.update(_attack(target, start, labels, clean, job, seed, number))

@@ -35,6 +35,8 @@ def weights(group: Group, name: str = "weight") -> IntArray:
 def finite(group: Group, name: str) -> npt.NDArray[Any]:
     """A numeric field without NaN and infinities, booleans as integers."""
     values = group.array(name)
+    if values.size == 0:
+        group.fail(f"{group.prefix}{name} has shape {values.shape}, holds nothing")
     if values.dtype.kind == "b":
         return values.astype(np.int64)
     if values.dtype.kind == "f":
@@ -42,8 +44,6 @@ def finite(group: Group, name: str) -> npt.NDArray[Any]:
         bad = ~np.isfinite(values)
         if bad.any():
             group.fail(f"{group.prefix}{name} {_first(values, bad)} is not finite")
-    if values.size == 0:
-        group.fail(f"{group.prefix}{name} has shape {values.shape}, holds nothing")
     return values
 
 

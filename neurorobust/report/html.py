@@ -10,7 +10,7 @@ from pathlib import Path
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup, escape
 
-from neurorobust.budgets import parse_budget
+from neurorobust.budgets import size_of
 from neurorobust.checks import looked_for
 from neurorobust.errors import BadInput
 from neurorobust.evaluation import REPORT_FILE, read_record
@@ -180,7 +180,7 @@ def _lines(
         sources.append((name, role, tried))
     lines = []
     for name, role, points in sources:
-        steps = [(x, rate) for typed, rate in points if (x := parse_budget(kind, typed)) > 0]
+        steps = [(x, rate) for typed, rate in points if (x := size_of(kind, typed)) > 0]
         rates: list[words.Counted] = [record.clean, *(rate for _, rate in steps)]
         lines.append(
             figures.Line(
@@ -199,7 +199,7 @@ def _curves(
     lines: list[figures.Line], kind: str, rows: list[tuple[str, RobustRate]], symbol: str
 ) -> dict[str, Markup]:
     """A wide and a narrow drawing of the same curve; empty where there is no budget above 0."""
-    ticks = ["0", *(typed for typed, _ in rows if parse_budget(kind, typed) > 0)]
+    ticks = ["0", *(typed for typed, _ in rows if size_of(kind, typed) > 0)]
     if len(ticks) < 2:
         return {}
     axis = "ε, largest change of a pixel" if symbol == "ε" else "spikes flipped"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Protocol
 
-from neurorobust.budgets import parse_budget, parse_flips
+from neurorobust.budgets import size_of
 from neurorobust.records import RobustRate
 
 NOTHING = "\N{EN DASH}"
@@ -70,7 +70,7 @@ def backend(name: str) -> str:
 
 def by_strength(rates: dict[str, RobustRate], kind: str) -> list[tuple[str, RobustRate]]:
     """Budgets of a kind (`eps` or `flips`) from weak to strong."""
-    return sorted(rates.items(), key=lambda item: parse_budget(kind, item[0]))
+    return sorted(rates.items(), key=lambda item: size_of(kind, item[0]))
 
 
 def plural(number: int, noun: str) -> str:
@@ -80,7 +80,7 @@ def plural(number: int, noun: str) -> str:
 
 def flips(typed: str) -> str:
     """`1 flip`, `12 flips`, from the number as typed."""
-    return f"{typed} flip" + ("" if parse_flips(typed) == 1 else "s")
+    return f"{typed} flip" + ("" if typed == "1" else "s")
 
 
 def listed(parts: list[str]) -> str:

@@ -5,6 +5,7 @@ import torch
 
 from neurorobust.attacks import objectives
 from neurorobust.attacks.best import Best, Standing
+from neurorobust.attacks.gradients import Gradient
 
 LOGITS = torch.tensor([[3.0, 1.0, 2.0], [0.0, 5.0, -7.0], [4.0, 4.0, 4.0]])
 LABELS = torch.tensor([0, 2, 1])
@@ -40,10 +41,11 @@ def test_averaging_sums_over_independent_draws(spiking):
         torch.arange(5) % 4,
     )
     generator = torch.Generator().manual_seed(7)
-    singles = [objectives.margin_gradient(classifier, x, labels, generator)[0] for _ in range(4)]
+    single, averaged = Gradient(draws=1), Gradient(draws=4)
+    singles = [single.start(classifier)(x, labels, generator)[0] for _ in range(4)]
     assert not torch.equal(singles[0], singles[3])
     together = torch.Generator().manual_seed(7)
-    mean, standing = objectives.margin_gradient(classifier, x, labels, together, draws=4)
+    mean, standing = averaged.start(classifier)(x, labels, together)
     assert torch.allclose(mean, sum(singles) / 4, atol=1e-6)
     again = objectives.mean_standing(classifier, x, labels, torch.Generator().manual_seed(7), 4)
     assert torch.equal(standing.margin, again.margin)

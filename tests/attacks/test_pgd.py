@@ -7,11 +7,11 @@ import pytest
 import torch
 
 from neurorobust.attacks import ATTACKS, find, settings
+from neurorobust.attacks.modes import surrogate
 from neurorobust.attacks.pgd import PgdLinf
 from neurorobust.encoders import PoissonEncoder
 from neurorobust.errors import BadInput
 from neurorobust.evaluation.projection import project_images
-from neurorobust.surrogates import Surrogate
 from neurorobust.types import ImageBudget, SpikeBudget
 
 IMAGE_ATTACKS = ["pgd-linf", "random"]
@@ -109,7 +109,7 @@ def test_the_contract_of_an_attack(spiking, name: str, encoder: str):
         assert torch.equal(first, other) is (epsilon == 0)
     assert torch.equal(x, before)
     assert torch.equal(torch.get_rng_state(), state), "the global generator was used"
-    with pytest.raises(BadInput, match=f"{name}: needs a budget on images"):
+    with pytest.raises(BadInput, match=f"{name}: needs an L-infinity budget"):
         attack(classifier, x, labels, SpikeBudget(1), seeded())
 
 
@@ -150,7 +150,7 @@ def test_the_budget_is_in_pixels_whatever_the_normalisation(spiking):
 
 def test_a_gradient_that_vanishes_is_shown(digits):
     classifier, x, labels = digits
-    blind = PgdLinf(surrogate=Surrogate("triangle", 1e-9))
+    blind = PgdLinf(mode=surrogate("triangle", 1e-9))
     assert not blind.gradient(classifier, x, labels, seeded()).any()
     assert ATTACKS["pgd-linf"].gradient(classifier, x, labels, seeded()).flatten(1).any(1).all()
 
@@ -162,7 +162,7 @@ def test_settings_name_every_parameter():
     control = settings(ATTACKS["random"])
     assert (control["access"], control["control"]) == ("none", True)
     assert (found["steps"], found["reach"]) == (40, 2.5)
-    assert found["surrogate"] == {"shape": "fast-sigmoid", "width": 0.25}
+    assert found["mode"] == "fast-sigmoid-0.25"
 
 
 def test_an_unknown_attack_is_refused():

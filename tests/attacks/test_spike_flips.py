@@ -6,9 +6,9 @@ import pytest
 import torch
 
 from neurorobust.attacks import ATTACKS
+from neurorobust.attacks.modes import surrogate
 from neurorobust.attacks.spike_flips import SpikeTopK
 from neurorobust.errors import BadInput
-from neurorobust.surrogates import Surrogate
 from neurorobust.types import ImageBudget, SpikeBudget
 
 
@@ -100,7 +100,7 @@ def test_ties_go_to_the_lowest_position(linear):
 def test_a_sample_without_gradient_stays_as_it_is(spiking):
     classifier = spiking("direct")
     x, labels = binary(4, 16, 1, 1, 12), torch.arange(4)
-    blind = SpikeTopK(surrogate=Surrogate("triangle", 1e-9))
+    blind = SpikeTopK(mode=surrogate("triangle", 1e-9))
     assert not blind.gradient(classifier, x, labels, seeded()).any()
     assert torch.equal(blind(classifier, x, labels, SpikeBudget(9), seeded()), x)
 
