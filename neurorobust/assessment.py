@@ -10,6 +10,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from neurorobust.attacks import find
 from neurorobust.checks import flags
 from neurorobust.classifier import Classifier
 from neurorobust.comparison import compare, planned
@@ -39,10 +40,11 @@ class Question:
     """What is asked of a network.
 
     Attributes:
-        attacks, epsilons, flips: names and budgets as typed; see `evaluation.evaluate`.
+        attacks, epsilons, flips, shifts, patches: names and budgets as typed; with `seed`, `seeds`,
+            `minimum`, `targeted` and `validation` see `evaluation.evaluate`.
         backend, settings: the target that is attacked, and how it (and Lava, confirming) runs.
         confirm: the second target that replays samples, if any.
-        against: the float network for the 2x2, if any.
+        against: the float network for the 2x2, if any; attacked with `compare_with`.
         parity: results of earlier parity checks, to stand in the record.
         command: the command line, for the record.
     """
@@ -50,13 +52,26 @@ class Question:
     attacks: Sequence[str] = ()
     epsilons: Sequence[str] = ()
     flips: Sequence[str] = ()
+    shifts: Sequence[str] = ()
+    patches: Sequence[str] = ()
     seed: int = 0
+    seeds: int = 1
+    minimum: bool = False
+    targeted: bool = False
+    validation: Dataset | None = None
     backend: str = "engine"
     settings: Settings = field(default_factory=Settings)
     confirm: Confirm | None = None
     against: Classifier | None = None
+    compare_with: str = "pgd-linf"
     parity: tuple[ParityResult, ...] = ()
     command: str = ""
+
+    @property
+    def compared(self) -> Sequence[str]:
+        """The budgets, as typed, of the attack that compares."""
+        budgets = {"eps": self.epsilons, "flips": self.flips, "shifts": self.shifts}
+        return budgets.get(find(self.compare_with).kind, ())
 
 
 def assess(
@@ -83,7 +98,7 @@ def assess(
     ):
         attacked = classifier(network, target)
         if question.against is not None:
-            planned(question.against, attacked, data, question.epsilons)
+            planned(question.against, attacked, data, question.compared, question.compare_with)
         record = evaluate(
             attacked,
             data,
@@ -91,8 +106,14 @@ def assess(
             model=network.name,
             epsilons=question.epsilons,
             flips=question.flips,
+            shifts=question.shifts,
+            patches=question.patches,
             attacks=question.attacks,
             seed=question.seed,
+            seeds=question.seeds,
+            minimum=question.minimum,
+            targeted=question.targeted,
+            validation=question.validation,
             out=directory,
             resume=resume,
             overwrite=overwrite,
@@ -114,7 +135,8 @@ def assess(
                 question.against,
                 attacked,
                 data,
-                epsilons=question.epsilons,
+                epsilons=question.compared,
+                attack=question.compare_with,
                 seed=question.seed,
                 samples=samples,
                 progress=progress,

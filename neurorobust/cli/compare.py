@@ -22,12 +22,12 @@ from neurorobust.targets import Settings, open_backend
 if TYPE_CHECKING:
     from neurorobust.networks.block_network import BlockNetwork
 
-ATTACKS = ("random", "pgd-linf")
+# by kind of budget: the control, and what the 2x2 is made with
+ATTACKS = {"eps": ("random", "pgd-linf"), "flips": ("spike-random", "spike-topk")}
 
 
 def compare(
     first: Annotated[str, typer.Argument(metavar="RUN", help="Training run (the float network).")],
-    eps: Annotated[str, typer.Option(help="Pixel budgets: 0.05,0.1 or 8/255.")],
     second: Annotated[
         str | None,
         typer.Argument(metavar="MODEL", help="The .net file of it; with --from the only one."),
@@ -36,6 +36,8 @@ def compare(
     weights: foreign.Weights = None,
     input_shape: foreign.InputShape = None,
     samples: foreign.Samples = None,
+    eps: options.Eps = "",
+    flips: options.Flips = "",
     dataset: options.DatasetName = None,
     data_dir: options.DataDir = None,
     download: options.Download = False,
@@ -53,8 +55,9 @@ def compare(
 ) -> None:
     """The 2x2 that quantisation hides: attacks crafted on float / deployed, scored on both."""
     with session(as_json, resumable=out is not None) as output:
-        if not options.names(eps):
-            raise BadInput("--eps: no budget given")
+        if bool(options.names(eps)) == bool(options.names(flips)):
+            raise BadInput("--eps or --flips: give budgets of one kind")
+        attacks = ATTACKS["eps" if options.names(eps) else "flips"]
         if (second is None) != (source is not None):
             raise BadInput("compare: give RUN and MODEL, or --from module:factory and one MODEL")
         trained: Path | BlockNetwork = Path(first)
@@ -66,8 +69,10 @@ def compare(
         network = options.network(model)
         against = float_classifier(trained, network)
         question = Question(
-            attacks=ATTACKS,
+            attacks=attacks,
+            compare_with=attacks[-1],
             epsilons=options.names(eps),
+            flips=options.names(flips),
             seed=seed,
             backend=backend,
             settings=Settings(device, memory_limit, timeout),
