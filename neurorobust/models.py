@@ -110,7 +110,7 @@ def resolve(reference: str, card: Card | None = None) -> Network:
         CardError: no card, or one that does not fit the network.
         ModelFileError: the file cannot be read.
     """
-    path, known, name = _locate(reference)
+    path, known, name = locate(reference)
     model = _read(path, reference)
     beside = path.parent / CARD_FILE
     if card is None:
@@ -122,7 +122,7 @@ def resolve(reference: str, card: Card | None = None) -> Network:
             f"{path}: no card: nothing says how to feed and read this network; put card.json "
             "beside it, or give --card FILE or --encoder, --steps and --readout"
         )
-    _check_card(card, model, path)
+    check_card(card, model, path)
     return Network(name, model, card)
 
 
@@ -133,7 +133,7 @@ def locate_model(reference: str) -> NetxModel:
         BadInput: neither a known name nor a file.
         ModelFileError: the file cannot be read.
     """
-    return _read(_locate(reference)[0], reference)
+    return _read(locate(reference)[0], reference)
 
 
 def _read(path: Path, reference: str) -> NetxModel:
@@ -141,7 +141,12 @@ def _read(path: Path, reference: str) -> NetxModel:
     return netx.read(path) if reference in catalogue() else read_guarded(path)
 
 
-def _locate(reference: str) -> tuple[Path, Card | None, str]:
+def locate(reference: str) -> tuple[Path, Card | None, str]:
+    """The file that a name or path stands for, its card if it has one of its own, and its name.
+
+    Raises:
+        BadInput: neither a known name nor a file.
+    """
     entries = catalogue()
     if reference in entries:
         entry = entries[reference]
@@ -188,7 +193,12 @@ def write_card(card: Card, path: Path) -> None:
     files.write_text(path, card.model_dump_json(indent=2) + "\n")
 
 
-def _check_card(card: Card, model: NetxModel, path: Path) -> None:
+def check_card(card: Card, model: NetxModel, path: Path) -> None:
+    """Refuse a card that describes another network.
+
+    Raises:
+        CardError: naming what does not fit.
+    """
     if card.sha256 is not None and card.sha256 != model.sha256:
         raise CardError(
             f"card of {path}: made for sha256 {card.sha256[:12]}, not {model.sha256[:12]}"

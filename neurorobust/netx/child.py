@@ -1,18 +1,24 @@
 """`python -m neurorobust.netx.child NAME MEMORY`: reads one file's bytes, answers with a model.
 
-stdin: the bytes of a `.net` file. stdout: `READY` once the limits stand, then `MODEL` and the same
-network as our own writer writes it, or `REFUSED` and one line. See `guarded.py`.
+stdin: the bytes of a `.net` file. stdout: `READY` once the limits stand, then a line of JSON
+
+    {"error": ..., "rule": ..., "findings": [[code, place, message], ...]}
+
+(`error` null where it reads), and then the same network as our own writer writes it. See
+`guarded.py`.
 """
 
 from __future__ import annotations
 
+import json
 import sys
 
 from neurorobust.errors import ModelFileError
+from neurorobust.netx.inspect import inspect
 from neurorobust.netx.read import parse
 from neurorobust.netx.write import serialise
 
-READY, MODEL, REFUSED = b"R", b"M", b"E"
+READY = b"R"
 
 
 def limit_memory(limit: int) -> None:
@@ -30,11 +36,14 @@ def main(name: str, memory: int) -> None:
     limit_memory(memory)
     sys.stdout.buffer.write(READY)
     sys.stdout.buffer.flush()
+    error, rule, model = None, "", b""
     try:
-        answer = MODEL + serialise(parse(image, name))
-    except ModelFileError as error:
-        answer = REFUSED + str(error).encode()
-    sys.stdout.buffer.write(answer)
+        model = serialise(parse(image, name))
+    except ModelFileError as refusal:
+        error, rule = str(refusal), refusal.rule
+    found = [(one.code, one.place, one.message) for one in inspect(image, name)]
+    header = json.dumps({"error": error, "rule": rule, "findings": found}).encode()
+    sys.stdout.buffer.write(header + b"\n" + model)
 
 
 if __name__ == "__main__":
