@@ -17,6 +17,7 @@ from neurorobust.errors import BadInput
 from neurorobust.netx.model import NetxModel
 
 RECYCLE_BATCHES, RECYCLE_GROWTH_MIB = 256, 512
+TIMEOUT = 600.0  # seconds
 _MAX_WORKERS = 4
 
 
@@ -56,7 +57,7 @@ class LavaBackend(HostedBackend):
     def __init__(
         self,
         model: NetxModel,
-        timeout: float = 600.0,
+        timeout: float = TIMEOUT,
         on_sample: Callable[[int, int], None] | None = None,
         *,
         workers: int | None = None,

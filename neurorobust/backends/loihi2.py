@@ -27,6 +27,7 @@ from neurorobust.netx.model import (
 )
 
 UNTESTED = "untested on hardware: no board was at hand when this code was written"
+TIMEOUT = 1800.0  # seconds
 _WARM_UP = 32  # steps that the input adapter may add before data arrive
 _RECYCLE_BATCHES, _RECYCLE_GROWTH_MIB = 1 << 30, 1 << 20  # a worker keeps its board
 
@@ -63,7 +64,7 @@ class Loihi2Backend(HostedBackend):
     def __init__(
         self,
         model: NetxModel,
-        timeout: float = 1800.0,
+        timeout: float = TIMEOUT,
         on_sample: Callable[[int, int], None] | None = None,
     ) -> None:
         require_lava()

@@ -64,8 +64,9 @@ def latency(spikes: Array, voltage: Array) -> Latency:
     """What the answers tell.
 
     Args:
-        spikes, voltage: of the three neurons, as they arrived `[3, STEPS]`; the network was built
-            with resets for an input that adds no latency.
+        spikes: of the three neurons, as they arrived `[3, STEPS]`.
+        voltage: theirs, likewise. The network was built with resets for an input that adds no
+            latency.
 
     Raises:
         ValueError: the impulse did not come back as one spike, or earlier than it can.
