@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Collection
-from typing import Literal, Protocol, TypeAlias, runtime_checkable
+from typing import Any, Literal, Protocol, TypeAlias, runtime_checkable
 
 import torch
 
@@ -123,6 +123,15 @@ def check_clock(clock: str, backend: str = "", known: Collection[str] = CLOCKS) 
         raise BadInput(f"clock: {clock!r} unknown, known: {', '.join(CLOCKS)}")
     if clock not in known:
         raise BadInput(f"clock: {clock!r} is not run by {backend}, use reference or engine")
+
+
+def measured(backend: Backend) -> dict[str, Any]:
+    """What a backend tells of its runs so far (times, board, power); empty where it tells nothing.
+
+    Plain words and numbers, for records.
+    """
+    tell = getattr(backend, "measured", None)
+    return {} if tell is None else dict(tell())
 
 
 def neurons(shape: tuple[int, ...]) -> int:

@@ -18,12 +18,23 @@ from neurorobust.records import Card
 
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object and nothing else.")]
 Seed = Annotated[int, typer.Option(help="Seed of everything random.", min=0)]
-Backend = Annotated[str, typer.Option(help="Target: engine, reference or lava.")]
+Backend = Annotated[str, typer.Option(help="Target: engine, reference, lava or loihi2.")]
 Device = Annotated[str, typer.Option(help="Where torch computes: cpu or cuda.")]
 MemoryLimit = Annotated[
     int | None, typer.Option(help="MiB the engine may use beside inputs and answers.", min=1)
 ]
-Timeout = Annotated[float | None, typer.Option(help="Seconds one run in Lava may take.")]
+Timeout = Annotated[
+    float | None, typer.Option(help="Seconds one batch in Lava or on a board may take.")
+]
+Workers = Annotated[
+    int | None, typer.Option(help="Copies of the network that Lava runs side by side.", min=1)
+]
+WorkerMemory = Annotated[
+    int | None, typer.Option(help="MiB each of Lava's processes may allocate.", min=1)
+]
+Sparse = Annotated[
+    bool, typer.Option("--sparse", help="In Lava: dense layers as sparse processes.")
+]
 Out = Annotated[Path | None, typer.Option(help="Directory for record.json, samples.npz, report.")]
 Resume = Annotated[bool, typer.Option("--resume", help="Go on with what an earlier run left.")]
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace an existing result.")]
