@@ -80,10 +80,13 @@ class AttackRate(_Strict):
     seconds: float
     failed: int = 0  # proposals not finite, not binary or of a wrong shape: counted as no success
     projected: int = 0  # proposals outside the budget, projected back by the evaluation
+    unconfirmed: int = 0  # successes that the attack claimed and the re-run did not show
+    asked: int | None = None  # member of a recipe: samples that were still standing; None: all
+    queries: int | None = None  # asked of the network, over all samples; None: not counted
 
 
 class RobustRate(_Strict):
-    """Worst case over attacks, per sample; samples wrong when clean count as not robust.
+    """Worst case over attacks (and seeds), per sample; wrong when clean counts as not robust.
 
     Where a random encoder draws afresh at every query, controls are not part of it.
     """
@@ -92,6 +95,62 @@ class RobustRate(_Strict):
     total: int
     interval: tuple[float, float]
     by_attack: dict[str, AttackRate]
+    carried: int = 0  # recipe: broken by what was found at a smaller budget, which lies in this one
+    by_seed: dict[str, Rate] = Field(default_factory=dict)  # several seeds: each one's worst case
+
+    @property
+    def spread(self) -> tuple[float, float, float] | None:
+        """Share still right over seeds: smallest, mean, largest; None: one seed."""
+        shares = [rate.correct / rate.total for rate in self.by_seed.values() if rate.total]
+        return (min(shares), sum(shares) / len(shares), max(shares)) if shares else None
+
+
+class Minimum(_Strict):
+    """The smallest budget found that breaks each sample, over those right when clean.
+
+    `median` counts samples that nothing broke as infinitely far: None where that is most of them.
+    `steps`: (budget, samples still standing at it), budgets rising; drawn as a staircase.
+    """
+
+    total: int
+    broken: int
+    largest: float  # budget tried
+    median: float | None
+    steps: tuple[tuple[float, int], ...]
+
+
+class Targeted(_Strict):
+    """Attacks that must reach one class each, drawn at random among the wrong ones."""
+
+    kind: str
+    budget: str
+    by_attack: dict[str, Rate]  # `correct` = reached, among the samples right when clean
+
+
+class Probe(_Strict):
+    """One attack on a few samples with one setting changed: what its success depends on.
+
+    what: `width` of the surrogate, `scale` of the logits, `steps`.
+    """
+
+    what: Literal["width", "scale", "steps"]
+    attack: str
+    kind: str
+    budget: str
+    settings: tuple[str, str]
+    broken: tuple[int, int]  # by each setting
+    differ: int  # samples that one setting breaks and the other does not
+    total: int
+
+
+class Recipe(_Strict):
+    """A fixed, versioned list of attacks; survivors of one go on to the next."""
+
+    name: str
+    members: tuple[str, ...]
+    strongest: str | None = None  # backward mode that broke most validation samples
+    chosen_on: str | None = None  # the validation samples; None: there were none
+    chosen_by: dict[str, Rate] = Field(default_factory=dict)  # mode -> validation samples broken
 
 
 class Confirmation(_Strict):
@@ -122,9 +181,10 @@ class Cell(_Strict):
 
 
 class Comparison(_Strict):
-    """Float against deployed at one epsilon."""
+    """Float against deployed at one budget."""
 
-    epsilon: str
+    kind: str = "eps"
+    epsilon: str  # the budget as typed
     attack: str
     clean_float: Rate
     clean_deployed: Rate
@@ -144,6 +204,15 @@ class ParityResult(_Strict):
     variables: tuple[str, ...]
     identical: bool
     first_difference: str | None = None
+    clock: Literal["aligned", "global"] = "aligned"
+
+
+class Alignment(_Strict):
+    """One deployed network on two clocks: as it was trained (`delay_shift`), and aligned."""
+
+    as_trained: Rate
+    aligned: Rate
+    label_changes: int
 
 
 class Provenance(_Strict):
@@ -173,12 +242,31 @@ class Record(_Strict):
     redraw: Rate | None = None  # random encoders: broken (of the clean-correct) by drawing again
     robust: dict[str, RobustRate] = Field(default_factory=dict)  # by epsilon as typed
     robust_flips: dict[str, RobustRate] = Field(default_factory=dict)  # by number of flips as typed
+    robust_shifts: dict[str, RobustRate] = Field(default_factory=dict)  # by reach as typed
+    robust_patches: dict[str, RobustRate] = Field(
+        default_factory=dict
+    )  # by height x width as typed
+    seeds: tuple[int, ...] = ()  # all of them, where there were several
+    recipe: Recipe | None = None
+    minimum: dict[str, Minimum] = Field(default_factory=dict)  # by kind of budget
+    targeted: tuple[Targeted, ...] = ()
+    probes: tuple[Probe, ...] = ()
     confirmed: Confirmation | None = None
     comparison: tuple[Comparison, ...] = ()
     parity: tuple[ParityResult, ...] = ()
     flags: tuple[str, ...] = ()
     pending: tuple[str, ...] = ()  # still to come: confirmation, comparison, flags
     provenance: Provenance
+
+    def by_kind(self) -> dict[str, dict[str, RobustRate]]:
+        """Robust rates by kind of budget (`eps`, `flips`, `shifts`, `patches`), those tried."""
+        kinds = {
+            "eps": self.robust,
+            "flips": self.robust_flips,
+            "shifts": self.robust_shifts,
+            "patches": self.robust_patches,
+        }
+        return {kind: rates for kind, rates in kinds.items() if rates}
 
     def is_control(self, attack: str) -> bool:
         """Whether an attack is blind noise, there to be beaten."""

@@ -57,6 +57,14 @@ TARGETS = {
     "lava": "Lava's fixed-point simulation on this CPU",
     "slayer": "SLAYER (lava-dl) on this CPU, before export",
 }
+# samples that one query of an attack may hold: enough to keep the target busy, few enough to answer
+# in seconds (Lava runs one after the other, a board too)
+QUERY_BATCH = {"engine": 256, "reference": 8, "slayer": 128, "lava": 16, "loihi2": 16}
+
+
+def query_batch(backend: Backend) -> int:
+    """How many samples a target likes to be asked about at once."""
+    return QUERY_BATCH.get(backend.name, 64)
 
 
 @contextmanager

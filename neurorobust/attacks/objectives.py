@@ -56,6 +56,20 @@ def _unit(logits: Logits) -> Tensor:
     return torch.where(mantissa > 0, spread / mantissa, 1.0)  # 2^e, exactly
 
 
+def graded(logits: Logits) -> Logits:
+    """Logits for code that knows nothing of our scales and ties: made free of both.
+
+        (z - max z) * SHARPNESS / unit        and 2^-40 more for the class that the readout names
+
+    so that they span at most SHARPNESS, whatever the card says; no two classes share the first
+    place, and whoever takes an argmax names the readout's class.
+    """
+    shifted = logits - logits.amax(-1, keepdim=True).detach()
+    named = torch.nn.functional.one_hot(first_argmax(logits), logits.shape[-1])
+    free: Tensor = shifted * (SHARPNESS / _unit(logits))[:, None] + named * 2.0**-40
+    return free
+
+
 Loss: TypeAlias = Callable[[Logits, Labels, "Labels | None"], Tensor]
 
 

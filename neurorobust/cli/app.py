@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import typer
 
-from neurorobust.cli import compare, demo, evaluate, export, info, parity, report, run, train
+from neurorobust.cli import check, compare, demo, evaluate, export, info, parity, report, run, train
 
 app = typer.Typer(
     name="neurorobust",
@@ -17,6 +17,7 @@ for verb in (
     demo.demo,
     train.train,
     export.export,
+    check.check,
     parity.parity,
     run.run,
     evaluate.evaluate,

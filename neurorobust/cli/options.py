@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -11,6 +12,7 @@ from pydantic import ValidationError
 from neurorobust import datasets
 from neurorobust.datasets import Dataset
 from neurorobust.errors import CardError, DatasetError
+from neurorobust.evaluation import held_out
 from neurorobust.models import Network, read_card, resolve
 from neurorobust.records import Card
 
@@ -29,7 +31,8 @@ Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace an existin
 DatasetName = Annotated[
     str | None,
     typer.Option(
-        "--dataset", help="digits, mnist, fashion-mnist, cifar10, npz:FILE, module:factory."
+        "--dataset",
+        help="digits, mnist, fashion-mnist, cifar10, nmnist-small, npz:FILE, module:factory.",
     ),
 ]
 DataDir = Annotated[Path | None, typer.Option(help="Where the data sets lie (torchvision layout).")]
@@ -37,6 +40,10 @@ Download = Annotated[
     bool, typer.Option("--download", help="Fetch a missing set through torchvision.")
 ]
 BinUs = Annotated[int | None, typer.Option(help="Event files: width of a step in µs.", min=1)]
+Eps = Annotated[str, typer.Option(help="Pixel budgets: 0.05,0.1 or 8/255 or l2:0.5.")]
+Flips = Annotated[str, typer.Option(help="Spikes that may flip: 10,50 or insert=5+delete=3.")]
+Shifts = Annotated[str, typer.Option(help="How spikes may move: reach=2 or reach=3+spikes=4.")]
+Patches = Annotated[str, typer.Option(help="Rectangles of the sensor: 5x5.")]
 Limit = Annotated[int | None, typer.Option(help="The first N samples, in the set's order.", min=1)]
 
 CardFile = Annotated[Path | None, typer.Option("--card", help="card.json for this network.")]
@@ -69,12 +76,41 @@ def load(
     Raises:
         DatasetError: none named, or it cannot be loaded.
     """
+    return _split(network, name, "test", data_dir, download, bin_us).limited(limit)
+
+
+def load_both(
+    network: Network,
+    name: str | None,
+    data_dir: Path | None,
+    download: bool,
+    limit: int | None,
+    bin_us: int | None = None,
+) -> tuple[Dataset, Dataset | None]:
+    """As `load`, and beside it samples that are not scored, where there are any.
+
+    Raises:
+        DatasetError: none named, or it cannot be loaded.
+    """
+    whole = _split(network, name, "test", data_dir, download, bin_us)
+    data = whole.limited(limit)
+    train = partial(_split, network, name, "train", data_dir, download, bin_us)
+    return data, held_out(whole, len(data), train)
+
+
+def _split(
+    network: Network,
+    name: str | None,
+    split: str,
+    data_dir: Path | None,
+    download: bool,
+    bin_us: int | None,
+) -> Dataset:
     chosen = name or network.card.dataset
     if chosen is None:
         raise DatasetError("--dataset: not given, and the card names none")
-    return datasets.load(
-        chosen, "test", data_dir, download, limit, steps=network.card.steps, bin_us=bin_us
-    )
+    steps = network.card.steps
+    return datasets.load(chosen, split, data_dir, download, steps=steps, bin_us=bin_us)
 
 
 def network(
