@@ -17,12 +17,13 @@ class EncoderCard(_Strict):
     """How x becomes network input.
 
     kind: `drive` (integer bias into the on-chip input layer), `poisson` (spike probability = gain *
-    pixel a step), `direct` (data already are binary spikes).
+    pixel a step), `latency` (one spike a pixel, the earlier the brighter), `direct` (data already
+    are binary spikes).
     mean, std: normalisation of pixels in [0, 1] before the drive, (x - mean) / std; a drive must
     name both, a wrong guess costs accuracy in silence.
     """
 
-    kind: Literal["drive", "poisson", "direct"]
+    kind: Literal["drive", "poisson", "latency", "direct"]
     mean: float = Field(default=0.0, allow_inf_nan=False)
     std: float = Field(default=1.0, gt=0, allow_inf_nan=False)
     gain: float = Field(default=1.0, gt=0, le=1)

@@ -10,6 +10,7 @@ from neurorobust.cli import (
     demo,
     evaluate,
     export,
+    faults,
     info,
     nir,
     parity,
@@ -40,3 +41,4 @@ for verb in (
 ):
     app.command()(verb)
 app.command("import")(nir.import_nir)
+app.add_typer(faults.app)

@@ -167,6 +167,8 @@ def encoder(card: EncoderCard) -> str:
         )
     if card.kind == "poisson":
         return f"random spikes, one with probability {card.gain:g} times the pixel at every step"
+    if card.kind == "latency":
+        return "one spike a pixel, the earlier the brighter, none for 0"
     return "the data are spikes already"
 
 
