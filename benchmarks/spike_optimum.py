@@ -42,7 +42,9 @@ def network(seed: int) -> Classifier:
         DenseLayer(1, (4, 1, 1), None if seed % 2 else out, 2 * rng.integers(-40, 50, (4, 16))),
     )
     backend = EngineBackend(NetxModel((4, 1, 1), layers, sha256=f"{seed:064x}"))
-    return Classifier(DirectEncoder((4, 1, 1)), backend, Readout("membrane" if seed % 2 else "count", 1.0))
+    return Classifier(
+        DirectEncoder((4, 1, 1)), backend, Readout("membrane" if seed % 2 else "count", 1.0)
+    )
 
 
 def changes() -> Tensor:
@@ -103,10 +105,10 @@ def main() -> None:
     print("|---|---|---|")
     for name in options.attacks:
         used = torch.cat([reached(name, *case[:3]) for case in all_cases])
-        broke, least = used <= FLIPS, used == best
-        total = int(breakable.sum())
-        print(f"| `{name}` | {int(broke.sum())} ({broke.sum() / total:.1%}) "
-              f"| {int((least & broke).sum())} ({(least & broke).sum() / total:.1%}) |")  # fmt: skip
+        broke, total = used <= FLIPS, int(breakable.sum())
+        least = broke & (used == best)
+        shares = [f"{int(part.sum())} ({part.sum() / total:.1%})" for part in (broke, least)]
+        print(f"| `{name}` | {shares[0]} | {shares[1]} |")
 
 
 if __name__ == "__main__":

@@ -86,9 +86,7 @@ class Exchanged:
         if budget.insertions is not None or budget.deletions is not None:
             side = self.feasible.spikes[rows].gather(1, go.clamp_min(0))
         come = torch.full_like(go, -1)
-        for value, places, count in zip(
-            (False, True), self.places, (silent, spikes), strict=True
-        ):
+        for value, places, count in zip((False, True), self.places, (silent, spikes), strict=True):
             picked = (place_coin * count).long().clamp_max(count - 1)
             if places.shape[1]:
                 found = places[rows].gather(1, picked.clamp_min(0))

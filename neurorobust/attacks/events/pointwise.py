@@ -56,7 +56,8 @@ class Pointwise:
         judge, lots = Judge(classifier, x, labels, generator), Lots(generator, len(x))
         entries = feasible.spikes.shape[1]
         free = replace(
-            feasible, budget=replace(feasible.budget, flips=entries, insertions=None, deletions=None)
+            feasible,
+            budget=replace(feasible.budget, flips=entries, insertions=None, deletions=None),
         )
         mask, active, count = torch.zeros_like(feasible.spikes), torch.arange(len(x)), 1
         for _ in range(self.queries):
