@@ -11,6 +11,7 @@ from rich.table import Table
 
 from neurorobust.assessment import float_classifier
 from neurorobust.cli import options
+from neurorobust.cli.export import export_run
 from neurorobust.cli.output import session
 from neurorobust.errors import BadInput
 from neurorobust.fixedpoint import DECAY_BITS
@@ -19,9 +20,14 @@ from neurorobust.quantise import MOST_BITS, Precision
 from neurorobust.rates import Rate
 from neurorobust.targets import Settings
 
+TRAINING_FILE = "training.json"
+
 
 def quantise(
-    model: Annotated[str, typer.Argument(help="A .net file or a network's name.")],
+    model: Annotated[
+        str,
+        typer.Argument(help="A .net file, a network's name or a training run.", metavar="MODEL"),
+    ],
     out: Annotated[Path, typer.Option(help="Directory of the family: <out>/w6/model.net, ...")],
     weight_bits: Annotated[str, typer.Option(help="8 to 1: 8,6,5,4.")] = str(MOST_BITS),
     decay_bits: Annotated[str, typer.Option(help="12 to 1.")] = str(DECAY_BITS),
@@ -47,7 +53,10 @@ def quantise(
     overwrite: options.Overwrite = False,
     as_json: options.Json = False,
 ) -> None:
-    """Make a family of precisions; table clean and robust accuracy, label changes and spikes."""
+    """Make a family of precisions; table clean and robust accuracy, label changes and spikes.
+
+    Of a training run the exported network is the first of the family, in <out>/exported.
+    """
     with session(as_json, resumable=True) as output:
         precisions = [
             Precision(bits, decay, factor, scale)
@@ -55,6 +64,11 @@ def quantise(
             for decay in _numbers("--decay-bits", decay_bits, int)
             for factor in _numbers("--threshold-scale", threshold_scale, float)
         ]
+        if (Path(model) / TRAINING_FILE).is_file():
+            exported = out / "exported" / "model.net"
+            if not (resume and exported.is_file()):
+                export_run(Path(model), exported, overwrite)
+            against, model = against or Path(model), str(exported)
         network = options.network(model, card)
         data = options.load(network, dataset, data_dir, download, limit, bin_us)
         question = Question(
