@@ -8,11 +8,12 @@ import torch
 from torch import Tensor
 
 from neurorobust.attacks.best import Best
+from neurorobust.attacks.feasible import Feasible, flip
 from neurorobust.attacks.gradients import Gradient
+from neurorobust.attacks.lots import Lots
 from neurorobust.attacks.modes import PLAIN, Mode
 from neurorobust.classifier import Classifier
-from neurorobust.errors import BadInput
-from neurorobust.types import Budget, Labels, SpikeBudget
+from neurorobust.types import Budget, Labels
 
 
 @dataclass(frozen=True)
@@ -26,15 +27,17 @@ class SpikeTopK:
     several the one with the largest margin) is returned, each sample its own.
     Paper: none; the greedy top-k of sparse attacks (Modas et al., SparseFool, CVPR 2019; on spikes
     Büchel et al., Frontiers in Neuroscience 16, 2022) without their line searches.
-    Threat model: white-box, at most `flips` entries of the binary `[batch, C, H, W, time]`.
+    Threat model: white-box, a `SpikeBudget` on the binary `[batch, C, H, W, time]`.
 
     Attributes:
         rounds: gradients computed, at most one a flip.
         mode: the backward mode.
+        loss: a name of `objectives.LOSSES`.
     """
 
     rounds: int = 10
     mode: Mode = PLAIN
+    loss: str = "margin"
     name = "spike-topk"
     kind = "flips"
     access = "white-box"
@@ -53,20 +56,21 @@ class SpikeTopK:
         Raises:
             BadInput: not a spike budget, or a backend without gradients.
         """
-        total = _flips(self.name, budget)
+        feasible = Feasible.of(self.name, x, budget)
+        total = feasible.budget.flips
+        if total == 0 or len(x) == 0:
+            return x.clone()
         current, best = x.clone(), Best.start(x)
-        flipped = torch.zeros_like(x, dtype=torch.bool).flatten(1)
+        flipped = torch.zeros_like(feasible.spikes)
         rounds = min(self.rounds, total)
-        source = Gradient(self.mode).start(classifier)
+        source = Gradient(self.mode, loss=self.loss).start(classifier)
         for done in range(rounds):
             gradient, standing = source(current, labels, generator)
             best.show(current, standing)
             promise = ((1 - 2 * current.to(torch.float32)) * gradient).flatten(1)
-            promise.masked_fill_(flipped, 0)
-            quota = total * (done + 1) // rounds - total * done // rounds
-            chosen = _largest(promise, quota) & (promise > 0)
-            flipped |= chosen
-            current = torch.where(chosen.view(x.shape), 1 - current, current)
+            score = promise.masked_fill(promise <= 0, -torch.inf).masked_fill(flipped, torch.inf)
+            flipped = feasible.choose(score, total * (done + 1) // rounds)
+            current = flip(x, flipped)
         best.show(current, source.look(current, labels, generator))
         return best.x
 
@@ -74,14 +78,31 @@ class SpikeTopK:
         self, classifier: Classifier, x: Tensor, labels: Labels, generator: torch.Generator
     ) -> Tensor:
         """The gradient of the normalised margin with respect to the spikes."""
-        return Gradient(self.mode).start(classifier)(x, labels, generator)[0]
+        return Gradient(self.mode, loss=self.loss).start(classifier)(x, labels, generator)[0]
+
+
+@dataclass(frozen=True)
+class Sea(SpikeTopK):
+    """The flips that promise most by one gradient at x: the best there is to first order.
+
+    An entry of a binary tensor has one feasible change d = 1 - 2 s, so that the best k changes of a
+    linear model are the k largest d * g. Changes that promise nothing are not made. `SpikeTopK`
+    with one round, and the cross-entropy as its loss.
+    Paper: SEA (ICLR 2025); its customary budget is 5 entries of the encoded input. Our form of the
+    loss: of scale-free logits.
+    Threat model: white-box, a `SpikeBudget` on the binary `[batch, C, H, W, time]`.
+    """
+
+    rounds: int = 1
+    loss: str = "ce"
+    name = "sea"
 
 
 @dataclass(frozen=True)
 class SpikeRandom:
-    """Exactly `flips` distinct entries, chosen uniformly, each sample its own: the control.
+    """As many distinct entries as allowed, chosen uniformly, each sample its own: the control.
 
-    Threat model: no access, no queries, at most `flips` entries of the binary input.
+    Threat model: no access, no queries, a `SpikeBudget` on the binary input.
     """
 
     name = "spike-random"
@@ -102,21 +123,6 @@ class SpikeRandom:
         Raises:
             BadInput: not a spike budget.
         """
-        flat = x.flatten(1)
-        total = min(_flips(self.name, budget), flat.shape[1])
-        if total == 0:
-            return x.clone()
-        lots = torch.rand(flat.shape, generator=generator).to(x.device)
-        return torch.where(_largest(lots, total), 1 - flat, flat).view(x.shape)
-
-
-def _flips(name: str, budget: Budget) -> int:
-    if not isinstance(budget, SpikeBudget):
-        raise BadInput(f"{name}: needs a budget on spikes (flips), got {budget}")
-    return budget.flips
-
-
-def _largest(values: Tensor, count: int) -> Tensor:
-    """Mask of the `count` largest entries of each row; the lowest position wins a tie."""
-    order = values.argsort(dim=1, descending=True, stable=True)[:, :count]
-    return torch.zeros_like(values, dtype=torch.bool).scatter_(1, order, True)
+        feasible = Feasible.of(self.name, x, budget)
+        lots = Lots(generator, len(x)).uniform(x.shape[1:].numel())
+        return flip(x, feasible.choose(lots.to(x.device)))

@@ -4,7 +4,20 @@ from __future__ import annotations
 
 import typer
 
-from neurorobust.cli import compare, demo, evaluate, export, info, parity, report, run, train
+from neurorobust.cli import (
+    check,
+    compare,
+    demo,
+    evaluate,
+    export,
+    faults,
+    info,
+    nir,
+    parity,
+    report,
+    run,
+    train,
+)
 
 app = typer.Typer(
     name="neurorobust",
@@ -17,6 +30,7 @@ for verb in (
     demo.demo,
     train.train,
     export.export,
+    check.check,
     parity.parity,
     run.run,
     evaluate.evaluate,
@@ -26,3 +40,5 @@ for verb in (
     info.info,
 ):
     app.command()(verb)
+app.command("import")(nir.import_nir)
+app.add_typer(faults.app)

@@ -1,0 +1,29 @@
+"""Random numbers, each sample its own.
+
+What a sample is dealt depends on the caller's generator and on its place in the batch; neither on
+the samples behind it nor on which of the others are still being attacked.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+
+class Lots:
+    """One generator a sample, seeded from the caller's."""
+
+    def __init__(self, generator: torch.Generator, samples: int) -> None:
+        seeds = [int(torch.randint(2**62, (), generator=generator)) for _ in range(samples)]
+        self.rows = [torch.Generator().manual_seed(seed) for seed in seeds]
+
+    def uniform(self, *shape: int, rows: Tensor | None = None) -> Tensor:
+        """Float32 in [0, 1), `[samples, *shape]`; of the asked rows only, the others draw nothing.
+
+        Args:
+            shape: of one sample's numbers.
+            rows: int64 indices of samples; all by default.
+        """
+        asked = range(len(self.rows)) if rows is None else rows.tolist()
+        drawn = [torch.rand(shape, generator=self.rows[row]) for row in asked]
+        return torch.stack(drawn) if drawn else torch.empty(0, *shape)
