@@ -116,7 +116,7 @@ class ParityResult(Strict):
     clock: Literal["aligned", "global"] = "aligned"
 
 
-class Alignment(_Strict):
+class Alignment(Strict):
     """One deployed network on two clocks: as it was trained (`delay_shift`), and aligned."""
 
     as_trained: Rate

@@ -1,8 +1,8 @@
 """The weights of a `.net` file as bits: which there are, what one of them weighs, and flipping it.
 
-A matrix whose weights are all even (SLAYER's are) is held as weight / 2 in 8 bits, two's complement:
-every code stands for a legal weight, -256 to 254. One with an odd weight is held as it is in 9 bits;
-255, and a weight below 0 beside one of 255, are what NetX cannot hold: those flips are not offered.
+A matrix whose weights are all even (SLAYER's are) is held as weight / 2 in 8 bits, two's
+complement: every code stands for a legal weight, -256 to 254. One with an odd weight is held as it
+is in 9 bits; 255, and a weight below 0 beside one of 255, are what NetX cannot hold: those flips are not offered.
 """
 
 from __future__ import annotations
