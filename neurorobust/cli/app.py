@@ -4,7 +4,20 @@ from __future__ import annotations
 
 import typer
 
-from neurorobust.cli import check, compare, demo, evaluate, export, info, parity, report, run, train
+from neurorobust.cli import (
+    check,
+    compare,
+    demo,
+    evaluate,
+    export,
+    faults,
+    info,
+    nir,
+    parity,
+    report,
+    run,
+    train,
+)
 
 app = typer.Typer(
     name="neurorobust",
@@ -27,3 +40,5 @@ for verb in (
     info.info,
 ):
     app.command()(verb)
+app.command("import")(nir.import_nir)
+app.add_typer(faults.app)

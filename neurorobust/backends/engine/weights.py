@@ -62,7 +62,7 @@ def repacked(
     old, arithmetic = plan.synapse, plan.arithmetic
     if arithmetic is None or arithmetic.product not in ("int8", "float32"):
         return None
-    bound = int(weight.flatten(1).abs().sum(1, dtype=torch.float64).max())
+    bound = int(weight.flatten(1).abs().sum(1).max())  # exact below 2^24, never below it beyond
     if bound >= FLOAT32_EXACT or old is None or old.proof.dtype != torch.float32:
         return None
     proof = replace(old.proof, bound=bound, activation=bound + 1)
@@ -73,7 +73,7 @@ def repacked(
         columns = split.permute(0, 3, 4, 2, 1).reshape(old.weight.shape)
         synapse = replace(old, proof=proof, weight=columns, wraps=bound >= STATE_LIMIT)
         rows = columns[0].t()
-    elif isinstance(layer, DenseLayer) and isinstance(old, Dense) and float(weight.max()) > 0:
+    elif isinstance(layer, DenseLayer) and isinstance(old, Dense) and float(weight.amax()) > 0:
         rows = packed_order(weight, source)
         synapse = Dense(proof, rows, 0)
     else:
