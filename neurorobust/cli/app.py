@@ -4,7 +4,19 @@ from __future__ import annotations
 
 import typer
 
-from neurorobust.cli import check, compare, demo, evaluate, export, info, parity, report, run, train
+from neurorobust.cli import (
+    check,
+    compare,
+    demo,
+    evaluate,
+    export,
+    info,
+    nir,
+    parity,
+    report,
+    run,
+    train,
+)
 
 app = typer.Typer(
     name="neurorobust",
@@ -27,3 +39,4 @@ for verb in (
     info.info,
 ):
     app.command()(verb)
+app.command("import")(nir.import_nir)

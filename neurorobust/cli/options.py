@@ -142,10 +142,8 @@ def network(
     """
     top = {"steps": steps, "readout": readout, "logit_scale": logit_scale}
     inner = {"kind": encoder, "mean": mean, "std": std, "gain": gain}
-    changes: dict[str, Any] = {key: value for key, value in top.items() if value is not None}
-    changes_inside = {key: value for key, value in inner.items() if value is not None}
     card = None if card_file is None else read_card(card_file)
-    if not changes and not changes_inside:
+    if all(value is None for value in (*top.values(), *inner.values())):
         return resolve(reference, card)
     if card is None:
         try:
@@ -153,10 +151,21 @@ def network(
         except CardError:
             if None in (encoder, steps, readout):
                 raise
+    return resolve(reference, changed(card, top, inner))
+
+
+def changed(card: Card | None, top: dict[str, Any], inner: dict[str, Any]) -> Card:
+    """A card with fields of its own (`top`) and of its encoder (`inner`) replaced; None: as it is.
+
+    Raises:
+        CardError: what comes out is no card; names the field.
+    """
     fields = {} if card is None else card.model_dump()
-    fields = {**fields, **changes, "encoder": {**fields.get("encoder", {}), **changes_inside}}
+    fields |= {key: value for key, value in top.items() if value is not None}
+    inside = {key: value for key, value in inner.items() if value is not None}
+    fields["encoder"] = {**fields.get("encoder", {}), **inside}
     try:
-        return resolve(reference, Card.model_validate(fields))
+        return Card.model_validate(fields)
     except ValidationError as error:
         first = error.errors()[0]
         field = ".".join(str(part) for part in first["loc"])
