@@ -109,6 +109,33 @@ def load_both(
     return data, held_out(whole, len(data), train)
 
 
+def load_known(
+    network: Network,
+    name: str | None,
+    data_dir: Path | None,
+    download: bool,
+    scored: Dataset,
+    count: int,
+) -> Dataset:
+    """Samples for an adversary to learn from: the first of the training split.
+
+    Where one split serves as both, those behind the scored ones.
+
+    Raises:
+        DatasetError: it cannot be loaded, or nothing is left.
+    """
+    train = _split(network, name, "train", data_dir, download, None)
+    if train.split != "all":
+        return train.limited(count)
+    some = slice(len(scored), len(scored) + count)
+    if not len(train.y[some]):
+        raise DatasetError(
+            f"{scored.name}: all {len(scored)} samples are scored, none is left for the adversary; "
+            "a smaller --limit leaves some"
+        )
+    return Dataset(train.name, train.split, train.x[some], train.y[some], train.classes)
+
+
 def _split(
     network: Network,
     name: str | None,

@@ -192,6 +192,7 @@ def curve(
         searched: bits in the order they were found.
         random: repetitions of the control.
         counts: numbers of bits; 0 is the network as it is.
+        progress: told numbers done.
 
     Raises:
         BadInput: more bits than were found.
