@@ -126,10 +126,8 @@ class FoolboxAttack:
     @property
     def norms(self) -> tuple[str, ...]:
         """The norm of its distance; all where Foolbox leaves the distance open."""
-        distance = getattr(foolbox_class(self.attack)(), "_distance", 0)
-        if distance is None:
-            return NORMS
-        return (POWERS[float(foolbox_class(self.attack)().distance.p)],)
+        made = _make(self.attack)
+        return NORMS if _open(made) else (POWERS[float(made.distance.p)],)
 
     def __call__(
         self,
@@ -153,8 +151,9 @@ class FoolboxAttack:
         if self.access == "white-box" and not classifier.differentiable:
             raise BadInput(f"{self.name}: backend {classifier.backend.name} has no gradients")
         power = next(power for power, norm in POWERS.items() if norm == budget.norm)
-        kind = foolbox_class(self.attack)
-        attack = kind(distance=LpDistance(power)) if len(self.norms) > 1 else kind()
+        attack = _make(self.attack)
+        if _open(attack):
+            attack._distance = LpDistance(power)
         asks = self.access != "white-box"
         oracle = Oracle(
             classifier,
@@ -179,6 +178,21 @@ class FoolboxAttack:
                     oracle.learn(row, one)
         report(classifier, oracle.used)
         return oracle.best.x
+
+
+def _make(name: str) -> Any:
+    """The attack with its authors' parameters."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # one warns that it will be compiled
+        return foolbox_class(name)()
+
+
+def _open(attack: Any) -> bool:
+    """Whether Foolbox leaves the distance to the caller."""
+    from foolbox.attacks.base import FlexibleDistanceMinimizationAttack
+
+    flexible = isinstance(attack, FlexibleDistanceMinimizationAttack)
+    return flexible and getattr(attack, "_distance", None) is None
 
 
 def _try(attack: Any, oracle: Oracle) -> str:

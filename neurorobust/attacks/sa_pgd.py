@@ -80,9 +80,8 @@ class SaPgd:
     """Adaptive steps on the loss, from a random start stretched to the border of the ball.
 
     Paper: "Stable Adaptive PGD", arXiv:2512.22522 (L-infinity, with its adaptive sharpness
-    surrogate, the mode `assg-*`, by default with the A of its images); other norms and modes are
-    our form. It is the strongest white-box attack known on spiking networks. A success at any
-    iterate and restart is kept.
+    surrogate, the mode `assg-*`, registered with its default A); other norms and modes are our
+    form. A success at any iterate and restart is kept.
     Threat model: white-box, eps of the budget's norm in pixel units [0, 1].
 
     Attributes:

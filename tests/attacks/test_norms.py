@@ -43,7 +43,9 @@ def closed_form(x: torch.Tensor, slope: torch.Tensor, norm: str, epsilon: float)
             low, high = 0.0, 1e3
             for _ in range(100):
                 middle = (low + high) / 2
-                change = torch.where(g > 0, (middle * g).minimum(corner), (middle * g).maximum(corner))
+                change = torch.where(
+                    g > 0, (middle * g).minimum(corner), (middle * g).maximum(corner)
+                )
                 low, high = (middle, high) if float(change.norm()) <= epsilon else (low, middle)
             best.append((g * change).sum())
     return torch.stack(best)
@@ -103,9 +105,7 @@ def test_starts_do_not_depend_on_the_samples_behind():
         alone = norms.start(x[:1], budget, seeded(3)) - x[:1]
         assert alone.any()
         other = norms.start(torch.cat([x[:1], x[1:3]]), budget, seeded(3))
-        assert torch.equal(
-            other[:1], norms.start(torch.cat([x[:1], x[3:]]), budget, seeded(3))[:1]
-        )
+        assert torch.equal(other[:1], norms.start(torch.cat([x[:1], x[3:]]), budget, seeded(3))[:1])
 
 
 def test_uniform_noise_in_the_diamond_is_fair():
