@@ -28,7 +28,15 @@ class BadInput(NeuroRobustError, ValueError):
 
 
 class ModelFileError(BadInput):
-    """A NetX file that is damaged, hostile or holds what no backend here computes."""
+    """A NetX file that is damaged, hostile or holds what no backend here computes.
+
+    Attributes:
+        rule: code of the rule it breaks (`netx.rules`), "" where no rule of files is broken.
+    """
+
+    def __init__(self, message: str, rule: str = "") -> None:
+        super().__init__(message)
+        self.rule = rule
 
 
 class CardError(BadInput):

@@ -111,6 +111,15 @@ class ParityResult(Strict):
     variables: tuple[str, ...]
     identical: bool
     first_difference: str | None = None
+    clock: Literal["aligned", "global"] = "aligned"
+
+
+class Alignment(_Strict):
+    """One deployed network on two clocks: as it was trained (`delay_shift`), and aligned."""
+
+    as_trained: Rate
+    aligned: Rate
+    label_changes: int
 
 
 class Provenance(Strict):

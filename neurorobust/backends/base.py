@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Collection
-from typing import Protocol, runtime_checkable
+from typing import Literal, Protocol, TypeAlias, runtime_checkable
 
 import torch
 
@@ -21,7 +21,10 @@ from neurorobust.netx.model import NetxModel
 from neurorobust.surrogates import Backward
 from neurorobust.types import Drive, Inputs, Run
 
-ALIGNED, GLOBAL = CLOCKS = ("aligned", "global")
+Clock: TypeAlias = Literal["aligned", "global"]
+ALIGNED: Literal["aligned"] = "aligned"
+GLOBAL: Literal["global"] = "global"
+CLOCKS: tuple[Clock, ...] = (ALIGNED, GLOBAL)
 
 
 @runtime_checkable

@@ -1,10 +1,12 @@
 """The process that holds Lava: `python -m neurorobust.backends.lava_worker`.
 
 It leads its own session, so that Lava's processes can be ended with it as one group, and ends
-itself when the parent is gone. Messages are tuples over a socket. From the parent: `("run",
-driven, batch, steps, record)`; from here `("ready", None)` once Lava is imported, then for each
-run some `("done", samples)` and one `("result", arrays)`; or `("error", text)`. What Lava prints
-goes to this process's stdout and stderr: a log file.
+itself when the parent is gone. What Lava prints goes to its stdout and stderr: a log file.
+
+Messages are tuples over a socket. From the parent: `("run", driven, batch, steps, record)`. From
+here: `("ready",)` once Lava is imported; for each run `("started", freshly compiled)`, some
+`("done", samples)` and `("result", arrays, MiB held)`; or `("error", text)` where another worker
+would fail alike, `("lost", text)` where one of Lava's processes was killed.
 """
 
 from __future__ import annotations
@@ -14,22 +16,25 @@ import os
 import select
 import shutil
 import signal
+import socket
 import sys
 import threading
 import time
 import traceback
 from collections.abc import Callable
 from multiprocessing import resource_tracker, shared_memory
-from multiprocessing.connection import Connection
 from pathlib import Path
 from types import FrameType
 from typing import Any
 
+from neurorobust.backends.lava_frames import Frames
+from neurorobust.backends.lava_models import FAILURE_FILE
 from neurorobust.backends.lava_network import LavaNetwork
 
 MODEL_FILE = "model.net"
 SHARED_MEMORY = Path("/dev/shm")
 _GRACE = 3.0  # seconds that Lava's processes get to end
+_MIB = 1 << 20
 
 
 def shared_memory_prefix(worker: int) -> str:
@@ -44,32 +49,109 @@ def remove_shared_memory(worker: int) -> None:
             segment.unlink()
 
 
-def serve(connection: Connection, arguments: dict[str, Any]) -> None:
+def ending(process: int) -> str | None:
+    """How a child ended, in words; None while it runs. It stays to be collected."""
+    try:
+        found = os.waitid(os.P_PID, process, os.WEXITED | os.WNOHANG | os.WNOWAIT)
+    except ChildProcessError:
+        return "unknown"
+    if found is None:
+        return None
+    if found.si_code == os.CLD_EXITED:
+        return f"exit code {found.si_status}"
+    name = signal.Signals(found.si_status).name
+    return f"{name}; out of memory?" if name == "SIGKILL" else name
+
+
+def memory() -> int:
+    """MiB that this group's processes hold; what they share counts once (the kernel's Pss)."""
+    total, group = 0, os.getpgrp()
+    for folder in Path("/proc").glob("[0-9]*"):
+        with contextlib.suppress(OSError, ValueError, IndexError):
+            if os.getpgid(int(folder.name)) == group:
+                text = (folder / "smaps_rollup").read_text(errors="replace")
+                total += int(text.partition("Pss:")[2].split()[0])
+    return total >> 10
+
+
+def limit_memory(more: int) -> None:
+    """From here on this process, and each that Lava forks from it, gets so many MiB more.
+
+    What counts is private and writable memory (the kernel's VmData, RLIMIT_DATA). Imports are done
+    by now: libraries that cannot allocate while they load hang or abort without a word.
+    """
+    if more:
+        import resource  # not on Windows, where this module is imported too
+
+        text = Path("/proc/self/status").read_text(encoding="utf-8")
+        held = int(text.partition("VmData:")[2].split()[0]) << 10
+        resource.setrlimit(resource.RLIMIT_DATA, (held + more * _MIB, held + more * _MIB))
+
+
+def serve(frames: Frames, arguments: dict[str, Any]) -> None:
     """Answer messages until the parent hangs up."""
     networks: dict[bool, LavaNetwork] = {}
     import lava.lib.dl.netx.hdf5  # noqa: F401 (slow: done before "ready")
 
-    connection.send(("ready", None))
+    limit_memory(arguments["limit"])
+    frames.send(("ready",))
     while True:
         try:
-            _, driven, batch, steps, record = connection.recv()
+            _, driven, batch, steps, record = frames.receive()
         except EOFError:
             return
-        if driven not in networks:
+        compiled = driven not in networks
+        if compiled:
             skip = 0 if driven else arguments["skip"]
             networks[driven] = LavaNetwork(
-                arguments["file"], arguments["layers"], arguments["input_shape"], driven, skip
+                arguments["file"],
+                arguments["layers"],
+                arguments["input_shape"],
+                driven,
+                skip,
+                arguments["sparse"],
             )
+            for process in networks[driven].processes:
+                threading.Thread(
+                    target=watch, args=(frames, process, arguments["limit"]), daemon=True
+                ).start()
+        frames.send(("started", compiled))
         result = networks[driven].run(
-            batch, steps, record, lambda samples: connection.send(("done", samples))
+            batch, steps, record, lambda samples: frames.send(("done", samples))
         )
-        connection.send(("result", result))
+        frames.send(("result", result, memory()))
 
 
-def end_with_parent(connection: Connection, parent: int, directory: Path) -> None:
+def watch(frames: Frames, process: int, limit: int) -> None:
+    """Wait for the end of one of Lava's processes, which Lava itself would wait for without end."""
+    with contextlib.suppress(OSError):  # a kernel without pidfd: the time limit finds it
+        fd = os.pidfd_open(process)
+        poll = select.poll()
+        poll.register(fd, select.POLLIN)
+        poll.poll()
+        how = ending(process)
+        text = failure(limit)
+        if text is not None:
+            frames.send(("error", text))
+        else:
+            frames.send(("lost", f"one of Lava's processes ended ({how})"))
+
+
+def failure(limit: int, error: BaseException | None = None) -> str | None:
+    """What went wrong: in one of Lava's processes, which goes first, or here."""
+    text = None if error is None else f"{type(error).__name__}: {error}".rstrip(": ")
+    with contextlib.suppress(FileNotFoundError):
+        text = Path(FAILURE_FILE).read_text(encoding="utf-8", errors="replace")
+    if text is not None and ("MemoryError" in text or "Cannot allocate memory" in text):
+        allowed = f"{limit} MiB a process beyond its start" if limit else "the machine's"
+        text = f"out of memory (limit: {allowed}): {text}"
+    return text
+
+
+def end_with_parent(frames: Frames, parent: int, directory: Path) -> None:
     """Wait until the parent hangs up or dies, then end the whole group and leave nothing behind."""
     poll = select.poll()
-    poll.register(connection.fileno(), 0)  # hang-up is always reported
+    poll.register(frames.fileno(), 0)  # hang-up is always reported
     while not poll.poll(1000) and os.getppid() == parent:
         pass
     remove_shared_memory(os.getpid())
@@ -100,14 +182,12 @@ def end_in_order(leader: int) -> Callable[[int, FrameType | None], None]:
 
 
 def main() -> None:
-    """Entry point; arguments: file descriptor, parent's pid, layers, skip, C, H, W."""
-    fd, parent, layers, skip, *input_shape = (int(argument) for argument in sys.argv[1:])
-    connection = Connection(fd)
-    os.register_at_fork(after_in_child=connection.close)  # else the parent misses this one's end
+    """Entry point; arguments: file descriptor, parent, layers, skip, sparse, MiB limit, C, H, W."""
+    fd, parent, layers, skip, sparse, limit, *shape = (int(argument) for argument in sys.argv[1:])
+    frames = Frames(socket.socket(fileno=fd))
+    os.register_at_fork(after_in_child=frames.close)  # else the parent misses this one's end
     directory = Path.cwd()
-    threading.Thread(
-        target=end_with_parent, args=(connection, parent, directory), daemon=True
-    ).start()
+    threading.Thread(target=end_with_parent, args=(frames, parent, directory), daemon=True).start()
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, end_in_order(os.getpid()))
     # Python names shared memory by these two, "/psm_" and 14 characters
@@ -117,14 +197,16 @@ def main() -> None:
         "file": directory / MODEL_FILE,
         "layers": layers,
         "skip": skip,
-        "input_shape": tuple(input_shape),
+        "sparse": bool(sparse),
+        "limit": limit,
+        "input_shape": tuple(shape),
     }
     try:
-        serve(connection, arguments)
+        serve(frames, arguments)
     except Exception as error:
-        traceback.print_exc(limit=-1)
-        connection.send(("error", f"{type(error).__name__}: {error}"))
-        connection.poll(None)  # the parent ends this process
+        traceback.print_exc()
+        frames.send(("error", failure(limit, error)))
+        signal.pause()  # the parent ends this process
 
 
 if __name__ == "__main__":

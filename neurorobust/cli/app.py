@@ -4,7 +4,19 @@ from __future__ import annotations
 
 import typer
 
-from neurorobust.cli import compare, demo, evaluate, export, info, parity, report, run, train
+from neurorobust.cli import (
+    check,
+    compare,
+    demo,
+    evaluate,
+    export,
+    faults,
+    info,
+    parity,
+    report,
+    run,
+    train,
+)
 
 app = typer.Typer(
     name="neurorobust",
@@ -17,6 +29,7 @@ for verb in (
     demo.demo,
     train.train,
     export.export,
+    check.check,
     parity.parity,
     run.run,
     evaluate.evaluate,
@@ -26,3 +39,4 @@ for verb in (
     info.info,
 ):
     app.command()(verb)
+app.add_typer(faults.app)

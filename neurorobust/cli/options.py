@@ -31,7 +31,8 @@ Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace an existin
 DatasetName = Annotated[
     str | None,
     typer.Option(
-        "--dataset", help="digits, mnist, fashion-mnist, cifar10, npz:FILE, module:factory."
+        "--dataset",
+        help="digits, mnist, fashion-mnist, cifar10, nmnist-small, npz:FILE, module:factory.",
     ),
 ]
 DataDir = Annotated[Path | None, typer.Option(help="Where the data sets lie (torchvision layout).")]

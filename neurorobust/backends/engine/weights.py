@@ -7,13 +7,12 @@ Weights are rounded to even integers in [-256, 254], SLAYER's convention (lava-d
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from neurorobust.backends.engine.int8 import Int8Weights
+from neurorobust.backends.engine import paths
 from neurorobust.backends.engine.plan import LayerPlan
 from neurorobust.backends.engine.synapses import FLOAT32_EXACT, Conv, Dense
 from neurorobust.backends.engine.transpose import packed_order
@@ -25,8 +24,6 @@ from neurorobust.fixedpoint import (
     WEIGHT_MIN,
 )
 from neurorobust.netx.model import ConvLayer, DenseLayer, Shape, SynapseLayer
-
-_OPERATORS: Any = torch._ops.ops
 
 BIAS_MIN, BIAS_MAX = -(1 << (BIAS_BITS - 1)), (1 << (BIAS_BITS - 1)) - 1
 
@@ -81,20 +78,13 @@ def repacked(
         synapse = Dense(proof, rows, 0)
     else:
         return None
-    sums = replace(arithmetic, synapse=synapse, gathered=False)
-    if arithmetic.product == "int8":
-        vars(sums)["int8"] = _halves(rows)  # what the cached property would pack from integers
+    gathered = isinstance(synapse, Dense) and paths.small_sums(synapse)
+    halves = None
+    if gathered or arithmetic.product == "int8":
+        halves = (rows * 0.5).to(torch.int8).contiguous()
+    sums = replace(arithmetic, synapse=synapse, gathered=gathered, halves=halves)
     biases = plan.bias
     if bias is not None:
         mantissas = bias.numpy().astype(np.float64) * (1 << STATE_SHIFT)
         biases = np.tile(mantissas, plan.neurons // len(mantissas))[None]
     return replace(plan, synapse=synapse, arithmetic=sums, bias=biases, _constants={})
-
-
-def _halves(rows: Tensor) -> Int8Weights:
-    """`[outputs, inputs]` even weights as one int8 matrix times 2."""
-    packed = _OPERATORS.onednn.qlinear_prepack((rows * 0.5).to(torch.int8), None)
-    outputs = len(rows)
-    return Int8Weights(
-        (packed,), torch.full((outputs,), 2.0), torch.zeros(outputs, dtype=torch.int64)
-    )
