@@ -105,10 +105,10 @@ def main() -> None:
     print("|---|---|---|")
     for name in options.attacks:
         used = torch.cat([reached(name, *case[:3]) for case in all_cases])
-        broke, least = used <= FLIPS, used == best
-        total = int(breakable.sum())
-        print(f"| `{name}` | {int(broke.sum())} ({broke.sum() / total:.1%}) "
-              f"| {int((least & broke).sum())} ({(least & broke).sum() / total:.1%}) |")  # fmt: skip
+        broke, total = used <= FLIPS, int(breakable.sum())
+        least = broke & (used == best)
+        shares = [f"{int(part.sum())} ({part.sum() / total:.1%})" for part in (broke, least)]
+        print(f"| `{name}` | {shares[0]} | {shares[1]} |")
 
 
 if __name__ == "__main__":

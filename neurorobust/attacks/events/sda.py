@@ -128,6 +128,8 @@ class Sda:
             if bool(lost.any()):
                 source.keep((~lost).nonzero().flatten())
                 active = active[~lost]
+            if not len(active):
+                break
         return mask, gain
 
 
@@ -153,4 +155,5 @@ class Promise:
         now = flip(self.judge.x[rows], mask)
         source = Gradient(self.mode).start(self.classifier)
         gradient, _ = source(now, self.judge.labels[rows], self.generator)
-        return ((1 - 2 * now.to(torch.float32)) * gradient).flatten(1)
+        promise: Tensor = (1 - 2 * now.to(torch.float32)) * gradient
+        return promise.flatten(1)
