@@ -135,7 +135,7 @@ STANDARD_1 = Recipe(
             STRONGEST,
             classes=4,
         ),
-        Member(FabT("fab-t", steps=100, restarts=1, targets=9, draws=10, stop=True), STRONGEST),
+        Member(FabT("fab-t", steps=100, restarts=1, targets=3, draws=10, stop=True), STRONGEST),
         Member(Square("square", queries=5000, share=0.8)),
         # flips of spikes
         Member(SpikeRandom()),

@@ -40,7 +40,8 @@ def test_access_is_what_the_code_does(name: str):
     assert (attack.access == "white-box") is (re.search("_and_grad", source) is not None)
     assert (attack.access == "score") is (name == "GenAttack")
     assert attack.name == f"foolbox:{name}"
-    assert set(attack.norms) <= set(NORMS)
+    if "Brendel" not in name:  # seconds of compiling
+        assert set(attack.norms) <= set(NORMS)
 
 
 def test_some_names():
@@ -82,7 +83,7 @@ def test_the_nearest_boundary_is_found(linear, name: str):
     classifier = linear(torch.stack([slope, -slope]))
     x = 0.4 + 0.2 * torch.rand(4, 1, 1, 6, generator=seeded())
     labels = classifier.predict(x)
-    attack = FoolboxAttack(name, queries=3000)
+    attack = FoolboxAttack(name, queries=800)
     dual = {"linf": slope.abs().sum(), "l2": slope.norm(), "l1": slope.abs().max()}
     distance = (x.flatten(1) @ slope).abs() / dual[attack.norms[0]]
     near, far = (ImageBudget(f * float(distance.max()), attack.norms[0]) for f in (0.2, 1.5))

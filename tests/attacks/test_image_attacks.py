@@ -24,7 +24,7 @@ from neurorobust.readout import Readout
 from neurorobust.types import NORMS, ImageBudget
 
 EPSILON = {"linf": 0.15, "l2": 1.0, "l1": 3.0, "l0": 4.0}
-FOOLBOX = ("LinfDeepFoolAttack", "L2CarliniWagnerAttack", "HopSkipJump", "L0FMN")
+FOOLBOX = ("LInfFMNAttack", "DDNAttack", "HopSkipJump", "L0FMN")
 NAMES = (*IMAGES, *(f"foolbox:{name}" for name in FOOLBOX))
 # one case a norm that the attack takes
 CASES = [(name, norm) for name in NAMES for norm in NORMS if norm in find(name).norms]
@@ -90,7 +90,7 @@ def test_the_contract(digits, name: str, norm: str):
     assert all(isinstance(value, str | float | int | list | bool) for value in told.values())
 
 
-@pytest.mark.parametrize("scale", [1e-4, 1e-5, 1e5])
+@pytest.mark.parametrize("scale", [1e-4, 1e-5])
 @pytest.mark.parametrize("name", NAMES)
 def test_the_logit_scale_does_not_matter(digits, name: str, scale: float):
     classifier, x, labels = digits

@@ -21,7 +21,7 @@ from neurorobust.datasets.base import Dataset
 from neurorobust.encoders import DirectEncoder, PoissonEncoder
 from neurorobust.errors import BadInput
 from neurorobust.evaluation import evaluate, load_samples
-from neurorobust.evaluation.shard import unpack
+from neurorobust.evaluation.query import unpack
 from neurorobust.records import Card, EncoderCard
 from neurorobust.types import ImageBudget
 
