@@ -113,6 +113,6 @@ class SparseSearch:
 def _without_one(mask: Tensor, lots: Lots, rows: Tensor) -> Tensor:
     """The flips (bool `[n, entries]`) less one, drawn at random."""
     places = listed(mask)
-    keys = lots.uniform(places.shape[1], rows=rows).masked_fill(places < 0, -1.0)
+    keys = lots.counted((places >= 0).sum(1), rows)[0]
     gone = places.gather(1, keys.argmax(1, keepdim=True)) if places.shape[1] else places
     return mask & ~marked(gone, mask.shape[1])
