@@ -144,8 +144,8 @@ STANDARD_1 = Recipe(
         Member(SparseSearch(queries=1000, fewest=False)),
         # moves of spikes in time
         Member(RandomJitter()),
-        Member(Retiming(steps=40, overflow=20.0, penalty=1.0), "fast-sigmoid-0.25"),
-        Member(Retiming(steps=40, overflow=20.0, penalty=1.0), "straight-through-1"),
+        Member(Retiming(steps=40, rounds=10, overflow=20.0), "fast-sigmoid-0.25"),
+        Member(Retiming(steps=40, rounds=10, overflow=20.0), "straight-through-1"),
     ),
     modes=(
         "fast-sigmoid-0.25",
