@@ -97,7 +97,7 @@ RECIPES = {
         "two strided 5x5 convolutions (8, 16 channels) and 10 classes on Fashion-MNIST, drive, "
         "16 steps; trained on the first 40,000 images",
         attack="pgd-linf",
-        budget=ImageBudget(0.05),
+        budget=ImageBudget(0.1),
         spec=CNN,
         options={"epochs": 6, "lr": 5e-3, "limit": 40_000},
     ),
