@@ -185,7 +185,7 @@ def test_the_stand_in_for_a_board_is_green(network: Path, board: dict[str, str])
 @pytest.mark.timeout(600)
 @pytest.mark.lava
 def test_one_spike_of_the_stand_in_is_red(network: Path, board: dict[str, str]) -> None:
-    """One spike of a whole run: the first output neuron's at Lava's eighth step."""
+    """One spike of a whole run: of the hidden layer, in Lava's eighth step."""
     pytest.importorskip("lava")
     code, said = _own(
         network, "answers.npz", "--target", "loihi2", "-k", GOLDEN,
