@@ -177,9 +177,8 @@ def _scaling(weights: IntArray) -> tuple[int, int]:
     else:
         scale = 255 / high if low >= 0 else -256 / low
     shift = int(np.floor(np.log2(scale))) + mixed
-    even_bits = next(
-        (n for n in range(MAX_REAL_WEIGHT_BITS, 0, -1) if not np.any(weights % (1 << n))), 0
-    )
+    used = int(np.bitwise_or.reduce(weights, axis=None))  # every bit that any weight has
+    even_bits = next((n for n in range(MAX_REAL_WEIGHT_BITS, 0, -1) if used % (1 << n) == 0), 0)
     return shift, MAX_REAL_WEIGHT_BITS - shift - (even_bits - mixed)
 
 

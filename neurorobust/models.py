@@ -17,7 +17,13 @@ from pydantic import ValidationError
 from neurorobust import files, netx
 from neurorobust.backends.base import Backend
 from neurorobust.classifier import Classifier
-from neurorobust.encoders import DirectEncoder, DriveEncoder, Encoder, PoissonEncoder
+from neurorobust.encoders import (
+    DirectEncoder,
+    DriveEncoder,
+    Encoder,
+    LatencyEncoder,
+    PoissonEncoder,
+)
 from neurorobust.errors import BadInput, CardError, UnavailableError
 from neurorobust.netx.guarded import read_guarded
 from neurorobust.netx.model import NetxModel
@@ -210,10 +216,10 @@ def check_card(card: Card, model: NetxModel, path: Path) -> None:
         )
     if card.encoder.kind == "drive" and model.input_layer is None:
         raise CardError(f"card of {path}: encoder drive needs an on-chip input layer")
-    if card.encoder.kind == "poisson" and model.input_layer is not None:
+    if card.encoder.kind in ("poisson", "latency") and model.input_layer is not None:
         raise CardError(
-            f"card of {path}: encoder poisson, but the network starts with an on-chip input layer "
-            "(drive or direct)"
+            f"card of {path}: encoder {card.encoder.kind}, but the network starts with "
+            "an on-chip input layer (drive or direct)"
         )
 
 
@@ -235,6 +241,8 @@ def encoder(card: Card, model: NetxModel) -> Encoder:
         return PoissonEncoder(
             input_shape=model.input_shape, steps=card.steps, gain=card.encoder.gain
         )
+    if card.encoder.kind == "latency":
+        return LatencyEncoder(input_shape=model.input_shape, steps=card.steps)
     return DirectEncoder(input_shape=model.input_shape)
 
 

@@ -106,7 +106,10 @@ def _check_integral(name: str, values: torch.Tensor) -> None:
 
 
 def _range(values: torch.Tensor) -> tuple[float, float]:
-    return (0.0, 0.0) if values.numel() == 0 else (float(values.min()), float(values.max()))
+    if values.numel() == 0:
+        return 0.0, 0.0
+    low, high = torch.aminmax(values)  # one pass
+    return float(low), float(high)
 
 
 def check_record(model: NetxModel, record: Collection[int]) -> None:

@@ -14,9 +14,9 @@ import torch
 from torch import Tensor
 
 from neurorobust.backends.base import ALIGNED, GLOBAL, check_clock, check_inputs, check_record
+from neurorobust.backends.slayer_adjoint import Adjoint
 from neurorobust.backends.slayer_dynamics import (
     Neurons,
-    differentiable,
     float_input,
     quantised_input,
 )
@@ -27,7 +27,7 @@ from neurorobust.export.fold import fold
 from neurorobust.fixedpoint import DECAY_UNITY, STATE_SHIFT
 from neurorobust.networks.block_network import BlockNetwork, synapses
 from neurorobust.networks.spec import THRESHOLD_LIMIT, NetworkSpec
-from neurorobust.surrogates import Surrogate
+from neurorobust.surrogates import Backward, BackwardMode, Surrogate
 from neurorobust.types import Drive, Inputs, LayerTrace, Run
 
 PRECISIONS = ("float", "quantised")
@@ -101,15 +101,21 @@ class SlayerBackend:
         assert steps is not None  # a network has at least its classes' layer
         return Run(x.flatten(1, -2).to(torch.uint8), self._state(steps.membrane).flatten(1), traces)
 
-    def forward(self, inputs: Inputs, surrogate: Surrogate) -> Run:
-        """See `DifferentiableBackend.forward`; the surrogate replaces SLAYER's own."""
+    def forward(self, inputs: Inputs, surrogate: Backward) -> Run:
+        """See `DifferentiableBackend.forward`; the surrogate replaces SLAYER's own.
+
+        A `BackwardMode` in place of a surrogate brings its hooks.
+        """
         check_inputs(self.model, inputs)
+        mode = BackwardMode(surrogate) if isinstance(surrogate, Surrogate) else surrogate
+        layers = {layer.number: layer for layer in self.model.spiking_layers}
         x, membrane = self._start(inputs), torch.empty(0)
         for number, block in self._path(inputs):
             if number not in self._neurons:
                 x = block(x)
                 continue
-            x, membrane = differentiable(self._neurons[number], _sums(block, x), surrogate)
+            layer = Adjoint(layers[number], self._neurons[number], mode)
+            x, membrane = layer(_sums(block, x))
         return Run(x.flatten(1, -2), membrane.flatten(1), {})
 
     def _make_neurons(self, spec: NetworkSpec | None) -> dict[int, Neurons]:

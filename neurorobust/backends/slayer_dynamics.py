@@ -1,22 +1,18 @@
-"""CUBA neurons with an adjoint: SLAYER's own integers, or the same dynamics before any rounding.
+"""CUBA neurons: SLAYER's own integers, or the same dynamics before any rounding.
 
-Both return spikes, u and v *before* the reset in Lava's units (SLAYER's times 2^12), and both get
-the engine's convention backward: ds/dv from the given surrogate, linear leaks, nothing through the
-reset, the membrane's gradient where the neuron did not spike last.
+Both return spikes, u and v *before* the reset in Lava's units (SLAYER's times 2^12).
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
 
 import torch
 from torch import Tensor
 
 from neurorobust.fixedpoint import DECAY_UNITY, STATE_SHIFT
 from neurorobust.networks.input import InputBlock, integrate
-from neurorobust.surrogates import Surrogate
 
 SLAYER_UNIT = float(1 << (2 * STATE_SHIFT))  # Lava's u and v for 1.0 of SLAYER's
 DRIVE_UNIT = float(1 << STATE_SHIFT)  # Lava's v for 1 of bias_mant
@@ -84,13 +80,6 @@ def float_input(threshold: float, voltage_decay: float) -> Neurons:
     return Neurons(fire, nothing, kept, theta, DRIVE_UNIT)
 
 
-def differentiable(neurons: Neurons, inputs: Tensor, surrogate: Surrogate) -> tuple[Tensor, Tensor]:
-    """Spikes `[batch, ..., time]` and the membrane after the last step, with gradients."""
-    fire: Callable[..., tuple[Tensor, Tensor]] = _Fire.apply
-    spikes, membrane = fire(inputs, neurons, surrogate)
-    return spikes, membrane
-
-
 def integrate_floats(
     push: Tensor,
     kept_u: Tensor,
@@ -121,35 +110,3 @@ def integrate_floats(
             column.append(value)
         v = torch.where(spike, 0.0, v)
     return Steps(*(torch.stack(column, -1) for column in columns))
-
-
-class _Fire(torch.autograd.Function):
-    @staticmethod
-    def forward(
-        ctx: Any, inputs: Tensor, neurons: Neurons, surrogate: Surrogate
-    ) -> tuple[Tensor, Tensor]:
-        steps = neurons.fire(inputs)
-        ctx.save_for_backward(steps.spikes, steps.voltage)
-        ctx.neurons, ctx.surrogate = neurons, surrogate
-        return steps.spikes, steps.membrane
-
-    @staticmethod
-    def backward(ctx: Any, *grad_outputs: Tensor) -> tuple[Tensor, None, None]:
-        grad_spikes, grad_membrane = grad_outputs
-        spikes, voltage = ctx.saved_tensors
-        neurons: Neurons = ctx.neurons
-        width = ctx.surrogate.width * max(neurons.theta, DRIVE_UNIT)  # at least one vThMant
-        slope = ctx.surrogate.derivative((voltage - neurons.theta) / width) / width
-        result = torch.empty_like(slope)
-        along_voltage = grad_membrane * (1 - spikes[..., -1])
-        along_current = torch.zeros_like(along_voltage)
-        for step in reversed(range(result.shape[-1])):
-            gradient = grad_spikes[..., step]
-            if neurons.feedback is not None and step + 1 < result.shape[-1]:
-                gradient = gradient + neurons.unit * result[..., step + 1] @ neurons.feedback
-            here = gradient * slope[..., step] + along_voltage
-            through = here + along_current
-            result[..., step] = through
-            along_voltage = neurons.kept_voltage * here
-            along_current = neurons.kept_current * through
-        return result * neurons.unit, None, None

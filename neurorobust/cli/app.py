@@ -10,9 +10,11 @@ from neurorobust.cli import (
     demo,
     evaluate,
     export,
+    faults,
     info,
     nir,
     parity,
+    quantise,
     report,
     run,
     train,
@@ -30,6 +32,7 @@ for verb in (
     train.train,
     export.export,
     check.check,
+    quantise.quantise,
     parity.parity,
     run.run,
     evaluate.evaluate,
@@ -40,3 +43,4 @@ for verb in (
 ):
     app.command()(verb)
 app.command("import")(nir.import_nir)
+app.add_typer(faults.app)

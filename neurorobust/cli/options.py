@@ -58,7 +58,7 @@ Patches = Annotated[str, typer.Option(help="Rectangles of the sensor: 5x5.")]
 Limit = Annotated[int | None, typer.Option(help="The first N samples, in the set's order.", min=1)]
 
 CardFile = Annotated[Path | None, typer.Option("--card", help="card.json for this network.")]
-Encoder = Annotated[str | None, typer.Option(help="drive, poisson or direct.")]
+Encoder = Annotated[str | None, typer.Option(help="drive, poisson, latency or direct.")]
 Steps = Annotated[int | None, typer.Option(help="Time steps.")]
 Mean = Annotated[float | None, typer.Option(help="Drive: x = (pixel - mean) / std.")]
 Std = Annotated[float | None, typer.Option(help="Drive: x = (pixel - mean) / std.")]
@@ -107,6 +107,33 @@ def load_both(
     data = whole.limited(limit)
     train = partial(_split, network, name, "train", data_dir, download, bin_us)
     return data, held_out(whole, len(data), train)
+
+
+def load_known(
+    network: Network,
+    name: str | None,
+    data_dir: Path | None,
+    download: bool,
+    scored: Dataset,
+    count: int,
+) -> Dataset:
+    """Samples for an adversary to learn from: the first of the training split.
+
+    Where one split serves as both, those behind the scored ones.
+
+    Raises:
+        DatasetError: it cannot be loaded, or nothing is left.
+    """
+    train = _split(network, name, "train", data_dir, download, None)
+    if train.split != "all":
+        return train.limited(count)
+    some = slice(len(scored), len(scored) + count)
+    if not len(train.y[some]):
+        raise DatasetError(
+            f"{scored.name}: all {len(scored)} samples are scored, none is left for the adversary; "
+            "a smaller --limit leaves some"
+        )
+    return Dataset(train.name, train.split, train.x[some], train.y[some], train.classes)
 
 
 def _split(

@@ -111,14 +111,14 @@ def _check_forward(module: nn.Module, network: BlockNetwork, blocks: list[nn.Mod
     x = _probe(network, len(blocks))
     with torch.no_grad(), torch.random.fork_rng(devices=[]):
         try:
-            torch.manual_seed(0)
+            torch.default_generator.manual_seed(0)  # `torch.manual_seed` would seed GPUs too
             given = whole(x)
         except Exception as error:  # anything: it is the user's code
             raise BadInput(
                 f"network {type(module).__name__}: its forward pass on shape {tuple(x.shape)} "
                 f"raised {type(error).__name__}: {_line(error)}"
             ) from error
-        torch.manual_seed(0)
+        torch.default_generator.manual_seed(0)
         if network.offset == 2:
             x = x.flatten(1, -2)
         for block in parts:
@@ -126,8 +126,8 @@ def _check_forward(module: nn.Module, network: BlockNetwork, blocks: list[nn.Mod
     given = _tensor(given)
     if given.numel() != x.numel() or not torch.equal(given.reshape(x.shape), x):
         raise BadInput(
-            f"network {type(module).__name__}: its forward pass is not its blocks one after the "
-            "other, which is all that a .net file holds"
+            f"network {type(module).__name__}: its forward pass does not return what its blocks "
+            "give one after the other, which is all that a .net file holds"
         )
 
 

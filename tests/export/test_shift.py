@@ -1,5 +1,7 @@
 """Networks trained with `delay_shift`: lava-dl's latency of one step a layer."""
 
+import warnings
+
 import pytest
 import torch
 
@@ -95,3 +97,31 @@ def test_the_cost_of_aligned_resets_is_counted(shifted):
     assert found.aligned.correct == 100 - found.label_changes
     with LavaBackend(slayer.model) as lava, pytest.raises(BadInput, match="clock: 'global'"):
         alignment(Classifier(classifier.encoder, lava, classifier.readout), data)
+
+
+def test_the_event_tutorials_network_is_deployed_as_it_is(tutorial):
+    """lava-dl's N-MNIST tutorial, narrower: dropout, weight norm, delays, shifts."""
+    torch.manual_seed(2)
+    slayer = import_slayer()
+    neuron = {"threshold": 1.25, "current_decay": 0.25, "voltage_decay": 0.03}
+    neuron |= {"tau_grad": 0.03, "scale_grad": 3, "requires_grad": True}
+    drop = {**neuron, "dropout": slayer.neuron.Dropout(p=0.05)}
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # torch's older weight norm
+        network = tutorial(
+            slayer.block.cuba.Dense(drop, 60, 24, weight_norm=True, delay=True, weight_scale=4),
+            slayer.block.cuba.Dense(drop, 24, 24, weight_norm=True, delay=True, weight_scale=4),
+            slayer.block.cuba.Dense(neuron, 24, 10, weight_norm=True, weight_scale=4),
+        )
+    events = (torch.rand(6, 60, 30) < 0.3).float()
+    network.train()(events).sum().backward()
+    for block in network.blocks[:2]:
+        block.delay.delay.data = 4 * torch.rand(24)
+    with torch.no_grad():
+        trained = network.eval()(events)
+    model = SlayerBackend(adopt(network)).model
+    assert [layer.kind for layer in model.layers] == ["input", "dense", "dense", "dense"]
+    assert {0, 3} <= set(model.layers[1].delay[:, 0].tolist()) <= {0, 1, 2, 3}
+    deployed = EngineBackend(model).run(events[:, :, None, None].to(torch.uint8)).spikes
+    assert trained.sum() > 50
+    assert torch.equal(trained[..., 3:].to(torch.uint8), deployed[..., :-3])

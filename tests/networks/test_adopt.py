@@ -1,4 +1,5 @@
 import sys
+import warnings
 from collections import OrderedDict
 
 import numpy as np
@@ -179,7 +180,11 @@ class Broken(Net):
             (8,),
             r"block 1 \(Input\): an input block must",
         ),
-        (lambda: Wrong(flat()), (8,), r"network Wrong: its forward pass is not its blocks"),
+        (
+            lambda: Wrong(flat()),
+            (8,),
+            r"network Wrong: its forward pass does not return what its blocks",
+        ),
         (
             lambda: Broken(flat()),
             (8,),
@@ -326,3 +331,21 @@ def test_a_factory_of_the_current_folder(tmp_path, monkeypatch, capsys):
         with pytest.raises(BadInput, match=message):
             load_foreign(name)
     sys.modules.pop("my_networks")
+
+
+def test_masks_are_what_the_forward_pass_makes_of_them():
+    """With weight norm lava-dl's forward pass makes the weights anew and the mask is lost."""
+    for weight_norm in (False, True):
+        torch.manual_seed(0)
+        mask = (torch.arange(32).reshape(4, 8) % 3 > 0).float()
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            block = blocks().Dense(
+                {**NEURON}, 8, 4, weight_scale=3, mask=mask, weight_norm=weight_norm
+            )
+        weight = export(adopt(Net(block))).layers[1].weight
+        with torch.no_grad():
+            block(torch.zeros(1, 8, 3))
+        used = block.synapse.pre_hook_fx(block.synapse.weight, descale=True)
+        assert weight.tolist() == used.reshape(4, 8).int().tolist()
+        assert (weight[mask.numpy() == 0] == 0).all() == (not weight_norm)

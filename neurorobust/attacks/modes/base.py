@@ -1,4 +1,4 @@
-"""Backward modes by name: what an attack may believe of the spike.
+"""What a backward mode is: what an attack may believe of the spike.
 
 A mode is a value; `start` gives the pass of one attack call, which may remember what it saw from
 one gradient to the next (statistics of potentials) and is thrown away with the call.
@@ -11,8 +11,7 @@ from typing import Protocol
 
 from torch import Tensor
 
-from neurorobust.errors import BadInput
-from neurorobust.surrogates import DEFAULT, Backward, BackwardMode, Surrogate, fired
+from neurorobust.surrogates import DEFAULT, Backward, Surrogate
 
 
 class Pass(Protocol):
@@ -77,23 +76,3 @@ def surrogate(shape: str, width: float) -> Constant:
 
 
 PLAIN = surrogate(DEFAULT.shape, DEFAULT.width)
-
-MODES: dict[str, Mode] = {
-    mode.name: mode
-    for mode in (
-        PLAIN,
-        surrogate("straight-through", 1.0),
-        Constant("bptr", BackwardMode(Surrogate("straight-through", 1.0), scale=fired)),
-    )
-}
-
-
-def find_mode(name: str) -> Mode:
-    """A mode by name.
-
-    Raises:
-        BadInput: unknown name.
-    """
-    if name not in MODES:
-        raise BadInput(f"backward mode {name!r}: unknown, known: {', '.join(MODES)}")
-    return MODES[name]
