@@ -10,6 +10,7 @@ from neurorobust.cli import (
     demo,
     evaluate,
     export,
+    fault_inputs,
     faults,
     info,
     parity,
@@ -39,4 +40,5 @@ for verb in (
     info.info,
 ):
     app.command()(verb)
+faults.app.command()(fault_inputs.inputs)
 app.add_typer(faults.app)
