@@ -13,18 +13,19 @@ from neurorobust.models import locate_model
 
 @pytest.fixture
 def small():
-    return ["--limit", "40"]
+    return ("--limit", "40")
 
 
-def test_bits(answer, command, tmp_path, small):
+def test_bits(command, tmp_path, small):
     out = tmp_path / "out"
-    result = answer(
+    done = command(
         *("faults", "bits", "digits-mlp", "--dataset", "digits", "--bits", "1,3", "--known", "32"),
         *("--repeats", "2", "--out", str(out), *small),
     )
+    assert done.exit_code == 0, done.output
+    result = json.loads((out / "bits.json").read_text())
     assert [row["bits"] for row in result["rows"]] == [0, 1, 3]
     assert all(row["searched"]["total"] == 40 and len(row["random"]) == 2 for row in result["rows"])
-    assert json.loads((out / "bits.json").read_text()) == result
     changed, before = netx.read(out / "3.net"), locate_model("digits-mlp")
     differing = sum(
         int(np.count_nonzero(mine.weight != theirs.weight))
@@ -37,30 +38,31 @@ def test_bits(answer, command, tmp_path, small):
     assert "exists already" in again.output
 
 
-def test_leak(answer, tmp_path, small):
+def test_leak(command, tmp_path, small):
     out = tmp_path / "out"
-    result = answer(
+    done = command(
         *("faults", "leak", "digits-mlp", "--dataset", "digits", "--known", "3", "--rounds", "2"),
         *("--out", str(out), *small),
     )
-    rows = result["rows"]
+    assert done.exit_code == 0, done.output
+    rows = json.loads((out / "leak.json").read_text())["rows"]
     assert [row["regime"] for row in rows] == ["none", "staggered", "at-once"]
     for row in rows:
         assert row["crafted"]["correct"] <= row["natural"]["correct"] <= row["control"]["correct"]
     assert np.load(out / "predecessors.npz")["none"].shape == (40, 1, 8, 8)
 
 
-@pytest.mark.parametrize("budget", [("--eps", "0.1"), ("--flips", "5")])
-def test_inputs(answer, small, budget):
-    result = answer(
-        *("faults", "inputs", "digits-mlp", "--dataset", "digits", "--objective", "energy"),
-        *("--rounds", "3", *budget, *small),
-    )
-    names = list(result["rows"])
-    assert names[:2] == ["clean", "random"]
-    assert result["rows"][names[2]]["operations"] > result["rows"]["clean"]["operations"]
+def test_inputs(answer, command, small):
+    asked = ("faults", "inputs", "digits-mlp", "--dataset", "digits", "--rounds", "3", *small)
+    result = answer(*asked, "--objective", "energy", "--eps", "0.1")
+    rows = result["rows"]
+    assert list(rows) == ["clean", "random", "energy"]
+    assert rows["energy"]["operations"] > rows["clean"]["operations"]
     assert not any(one["can_wrap"] for one in result["bounds"])
-    assert all(row["wraps"] == 0 for row in result["rows"].values())
+    assert all(row["wraps"] == 0 for row in rows.values())
+    done = command(*asked, "--objective", "truncation", "--flips", "5")
+    assert done.exit_code == 0
+    assert "truncation-flips" in done.output
 
 
 @pytest.mark.parametrize(
