@@ -9,10 +9,10 @@ patches   5x5
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
 from typing import TypeVar
 
 from neurorobust.errors import BadInput
+from neurorobust.sizes import size
 from neurorobust.types import NORMS, Budget, ImageBudget, PatchBudget, ShiftBudget, SpikeBudget
 
 # kinds of budgets, and the domain of the attacks that they bound
@@ -121,48 +121,6 @@ def parse(kind: str, text: str) -> Budget:
         BadInput: not a budget of that kind.
     """
     return PARSERS[kind](text.strip())
-
-
-def size(budget: Budget) -> float:
-    """A number to order budgets of one kind by: eps, flips, moves or area."""
-    if isinstance(budget, ImageBudget):
-        return budget.epsilon
-    if isinstance(budget, SpikeBudget):
-        return float(budget.flips)
-    if isinstance(budget, ShiftBudget):
-        limits = [limit for limit in (budget.total, budget.spikes) if limit is not None]
-        return float(min(limits)) if limits else float(budget.reach)
-    return float(budget.height * budget.width)
-
-
-def whole(budget: Budget) -> bool:
-    """Whether its size is counted, not measured."""
-    return not isinstance(budget, ImageBudget) or budget.norm == "l0"
-
-
-def resized(budget: Budget, value: float) -> Budget | None:
-    """The same budget of another `size`; None where one number does not say which."""
-    if isinstance(budget, ImageBudget):
-        return replace(budget, epsilon=value)
-    if isinstance(budget, SpikeBudget):
-        capped = budget.insertions is not None and budget.deletions is not None
-        return None if capped else replace(budget, flips=int(value))
-    if isinstance(budget, ShiftBudget):
-        if budget.total is not None and budget.spikes is not None:
-            return None
-        if budget.spikes is not None:
-            return replace(budget, spikes=int(value))
-        if budget.total is not None:
-            return replace(budget, total=int(value))
-        return replace(budget, reach=int(value))
-    return None
-
-
-def scaled(budget: Budget, share: float) -> Budget:
-    """A share of a budget, rounded down where it is counted; a patch stays as it is."""
-    value = size(budget) * share
-    found = resized(budget, float(int(value)) if whole(budget) else value)
-    return budget if found is None else found
 
 
 def size_of(kind: str, text: str) -> float:

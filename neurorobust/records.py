@@ -4,16 +4,22 @@ from __future__ import annotations
 
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import Field, model_validator
 
-from neurorobust.statistics import wilson
+from neurorobust.rates import (
+    AttackRate,
+    Minimum,
+    Probe,
+    Rate,
+    Recipe,
+    RobustRate,
+    Strict,
+    Targeted,
+    rate,
+)
 
 
-class _Strict(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class EncoderCard(_Strict):
+class EncoderCard(Strict):
     """How x becomes network input.
 
     kind: `drive` (integer bias into the on-chip input layer), `poisson` (spike probability = gain *
@@ -36,7 +42,7 @@ class EncoderCard(_Strict):
         return self
 
 
-class Card(_Strict):
+class Card(Strict):
     """What a `.net` file does not say. Lies beside it as `card.json`."""
 
     version: Literal[1] = 1
@@ -54,106 +60,7 @@ class Card(_Strict):
     notes: str = ""
 
 
-class Rate(_Strict):
-    """A count with its 95 % Wilson interval."""
-
-    correct: int
-    total: int
-    interval: tuple[float, float]
-
-
-def rate(correct: int, total: int) -> Rate:
-    """A count with its interval."""
-    return Rate(correct=correct, total=total, interval=wilson(correct, total))
-
-
-class AttackRate(_Strict):
-    """One attack at one budget. `correct`: samples right both clean and attacked."""
-
-    correct: int
-    total: int
-    interval: tuple[float, float]
-    success: Rate  # `correct` = broken among the samples that were right when clean
-    zero_gradient: float | None = (
-        None  # share of samples whose gradient is all zero at the start point
-    )
-    seconds: float
-    failed: int = 0  # proposals not finite, not binary or of a wrong shape: counted as no success
-    projected: int = 0  # proposals outside the budget, projected back by the evaluation
-    unconfirmed: int = 0  # successes that the attack claimed and the re-run did not show
-    asked: int | None = None  # member of a recipe: samples that were still standing; None: all
-    queries: int | None = None  # asked of the network, over all samples; None: not counted
-
-
-class RobustRate(_Strict):
-    """Worst case over attacks (and seeds), per sample; wrong when clean counts as not robust.
-
-    Where a random encoder draws afresh at every query, controls are not part of it.
-    """
-
-    correct: int
-    total: int
-    interval: tuple[float, float]
-    by_attack: dict[str, AttackRate]
-    carried: int = 0  # recipe: broken by what was found at a smaller budget, which lies in this one
-    by_seed: dict[str, Rate] = Field(default_factory=dict)  # several seeds: each one's worst case
-
-    @property
-    def spread(self) -> tuple[float, float, float] | None:
-        """Share still right over seeds: smallest, mean, largest; None: one seed."""
-        shares = [rate.correct / rate.total for rate in self.by_seed.values() if rate.total]
-        return (min(shares), sum(shares) / len(shares), max(shares)) if shares else None
-
-
-class Minimum(_Strict):
-    """The smallest budget found that breaks each sample, over those right when clean.
-
-    `median` counts samples that nothing broke as infinitely far: None where that is most of them.
-    `steps`: (budget, samples still standing at it), budgets rising; drawn as a staircase.
-    """
-
-    total: int
-    broken: int
-    largest: float  # budget tried
-    median: float | None
-    steps: tuple[tuple[float, int], ...]
-
-
-class Targeted(_Strict):
-    """Attacks that must reach one class each, drawn at random among the wrong ones."""
-
-    kind: str
-    budget: str
-    by_attack: dict[str, Rate]  # `correct` = reached, among the samples right when clean
-
-
-class Probe(_Strict):
-    """One attack on a few samples with one setting changed: what its success depends on.
-
-    what: `width` of the surrogate, `scale` of the logits, `steps`.
-    """
-
-    what: Literal["width", "scale", "steps"]
-    attack: str
-    kind: str
-    budget: str
-    settings: tuple[str, str]
-    broken: tuple[int, int]  # by each setting
-    differ: int  # samples that one setting breaks and the other does not
-    total: int
-
-
-class Recipe(_Strict):
-    """A fixed, versioned list of attacks; survivors of one go on to the next."""
-
-    name: str
-    members: tuple[str, ...]
-    strongest: str | None = None  # backward mode that broke most validation samples
-    chosen_on: str | None = None  # the validation samples; None: there were none
-    chosen_by: dict[str, Rate] = Field(default_factory=dict)  # mode -> validation samples broken
-
-
-class Confirmation(_Strict):
+class Confirmation(Strict):
     """Adversarial samples replayed on another target, compared spike for spike.
 
     Fewer than requested are replayed where there are not so many.
@@ -165,6 +72,8 @@ class Confirmation(_Strict):
     identical: int
     adversarial: int  # how many of the replayed were successful adversarials
     first_difference: str | None = None
+    seconds: float | None = None  # that the other target took, its start included
+    measured: dict[str, Any] = Field(default_factory=dict)  # what that target tells of its runs
 
     @property
     def holds(self) -> bool:
@@ -172,7 +81,7 @@ class Confirmation(_Strict):
         return self.identical == self.replayed > 0 and self.first_difference is None
 
 
-class Cell(_Strict):
+class Cell(Strict):
     """One cell of the 2x2: crafted on `crafted`, scored on `scored`."""
 
     crafted: Literal["float", "deployed"]
@@ -180,7 +89,7 @@ class Cell(_Strict):
     success: Rate  # `correct` = broken among the samples that both networks get right when clean
 
 
-class Comparison(_Strict):
+class Comparison(Strict):
     """Float against deployed at one budget."""
 
     kind: str = "eps"
@@ -194,7 +103,7 @@ class Comparison(_Strict):
     discordant: tuple[int, int]  # (robust on float only, robust on deployed only)
 
 
-class ParityResult(_Strict):
+class ParityResult(Strict):
     """The same inputs through two backends."""
 
     first: str
@@ -207,7 +116,7 @@ class ParityResult(_Strict):
     clock: Literal["aligned", "global"] = "aligned"
 
 
-class Alignment(_Strict):
+class Alignment(Strict):
     """One deployed network on two clocks: as it was trained (`delay_shift`), and aligned."""
 
     as_trained: Rate
@@ -215,7 +124,7 @@ class Alignment(_Strict):
     label_changes: int
 
 
-class Provenance(_Strict):
+class Provenance(Strict):
     """Where and with what a result was computed."""
 
     neurorobust: str
@@ -224,9 +133,10 @@ class Provenance(_Strict):
     command: str
     started: str  # ISO 8601, UTC
     seconds: float
+    target: dict[str, Any] = Field(default_factory=dict)  # what the target tells of its runs
 
 
-class Record(_Strict):
+class Record(Strict):
     """One evaluation, as data. Arrays per sample lie beside it in `samples.npz` (evaluation.py)."""
 
     version: Literal[1] = 1
@@ -272,6 +182,31 @@ class Record(_Strict):
         """Whether an attack is blind noise, there to be beaten."""
         return self.attacks.get(attack, {}).get("control") is True
 
+    def is_black_box(self, attack: str) -> bool:
+        """Whether an attack breaks networks without their gradients, by asking or by transfer."""
+        settings = self.attacks.get(attack, {})
+        return settings.get("access") in ("transfer", "score", "decision")
+
     def is_white_box(self, attack: str) -> bool:
         """Whether an attack knows the network and follows its gradients."""
         return self.attacks.get(attack, {}).get("access") == "white-box"
+
+
+__all__ = [
+    "AttackRate",
+    "Card",
+    "Cell",
+    "Comparison",
+    "Confirmation",
+    "EncoderCard",
+    "Minimum",
+    "ParityResult",
+    "Probe",
+    "Provenance",
+    "Rate",
+    "Recipe",
+    "Record",
+    "RobustRate",
+    "Targeted",
+    "rate",
+]

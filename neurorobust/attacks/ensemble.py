@@ -12,12 +12,22 @@ from neurorobust.attacks import norms
 from neurorobust.attacks.base import GradientAttack
 from neurorobust.attacks.best import Best
 from neurorobust.attacks.gradients import Gradient
-from neurorobust.attacks.modes import MODES, Mode
+from neurorobust.attacks.modes import Mode, find_mode
 from neurorobust.attacks.objectives import mean_standing
 from neurorobust.attacks.pgd import Pgd
 from neurorobust.classifier import Classifier
 from neurorobust.errors import BadInput
 from neurorobust.types import NORMS, Budget, Labels
+
+MEMBERS = (  # narrow, wide, adaptive and rate-based beliefs; the cheapest first
+    "fast-sigmoid-0.25",
+    "triangle-1",
+    "atan-2",
+    "straight-through-1",
+    "bptr",
+    "assg-0.425",
+    "rga",
+)
 
 
 @dataclass(frozen=True)
@@ -42,7 +52,9 @@ class Ensemble:
     attack: Any = field(
         default_factory=lambda: Pgd("pgd", NORMS, steps=20, stop=True),
     )
-    modes: tuple[Mode, ...] = field(default_factory=lambda: tuple(MODES.values()))
+    modes: tuple[Mode, ...] = field(
+        default_factory=lambda: tuple(find_mode(name) for name in MEMBERS)
+    )
     kind = "eps"
     access = "white-box"
     control = False

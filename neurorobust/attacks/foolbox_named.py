@@ -126,10 +126,8 @@ class FoolboxAttack:
     @property
     def norms(self) -> tuple[str, ...]:
         """The norm of its distance; all where Foolbox leaves the distance open."""
-        distance = getattr(foolbox_class(self.attack)(), "_distance", 0)
-        if distance is None:
-            return NORMS
-        return (POWERS[float(foolbox_class(self.attack)().distance.p)],)
+        made = _make(self.attack)
+        return NORMS if _open(made) else (POWERS[float(made.distance.p)],)
 
     def __call__(
         self,
@@ -153,8 +151,9 @@ class FoolboxAttack:
         if self.access == "white-box" and not classifier.differentiable:
             raise BadInput(f"{self.name}: backend {classifier.backend.name} has no gradients")
         power = next(power for power, norm in POWERS.items() if norm == budget.norm)
-        kind = foolbox_class(self.attack)
-        attack = kind(distance=LpDistance(power)) if len(self.norms) > 1 else kind()
+        attack = _make(self.attack)
+        if _open(attack):
+            attack._distance = LpDistance(power)
         asks = self.access != "white-box"
         oracle = Oracle(
             classifier,
@@ -168,7 +167,10 @@ class FoolboxAttack:
             decision=self.access == "decision",
         )
         with seeded(generator), suppress(Done):
-            if not _try(attack, oracle):
+            why = _try(attack, oracle)
+            if why and not int(oracle.used.sum()):
+                raise BadInput(f"{self.name}: cannot be run: {why}")
+            if why:
                 for row in range(len(x)):
                     one = oracle.only(row)
                     with suppress(Done):
@@ -178,8 +180,23 @@ class FoolboxAttack:
         return oracle.best.x
 
 
-def _try(attack: Any, oracle: Oracle) -> bool:
-    """Run it on all samples at once; False where it cannot."""
+def _make(name: str) -> Any:
+    """The attack with its authors' parameters."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # one warns that it will be compiled
+        return foolbox_class(name)()
+
+
+def _open(attack: Any) -> bool:
+    """Whether Foolbox leaves the distance to the caller."""
+    from foolbox.attacks.base import FlexibleDistanceMinimizationAttack
+
+    flexible = isinstance(attack, FlexibleDistanceMinimizationAttack)
+    return flexible and getattr(attack, "_distance", None) is None
+
+
+def _try(attack: Any, oracle: Oracle) -> str:
+    """Run it on all samples at once; why it cannot, or nothing."""
     from foolbox.attacks.base import FixedEpsilonAttack
     from foolbox.criteria import Misclassification
     from foolbox.models.pytorch import PyTorchModel
@@ -194,8 +211,8 @@ def _try(attack: Any, oracle: Oracle) -> bool:
             found = attack.run(model, x, Misclassification(oracle.labels), **options)
     except NeuroRobustError:
         raise
-    except (Unknown, ValueError, AssertionError):
-        return False  # what it says of samples that it cannot start on
+    except (Unknown, ValueError, AssertionError) as error:  # a sample that it cannot start on
+        return str(error) or type(error).__name__
     with torch.no_grad():
         oracle(project(found.detach(), x, oracle.budget)[0])
-    return True
+    return ""

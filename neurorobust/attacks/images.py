@@ -6,6 +6,7 @@ from neurorobust.attacks.autoattack import Apgd, FabT
 from neurorobust.attacks.base import Attack
 from neurorobust.attacks.ensemble import Ensemble
 from neurorobust.attacks.foolbox_named import PREFIX, FoolboxAttack
+from neurorobust.attacks.modes import AdaptiveSharpness
 from neurorobust.attacks.noise import UniformNoise
 from neurorobust.attacks.occlusion import Occlusion
 from neurorobust.attacks.pgd import Pgd
@@ -15,12 +16,12 @@ from neurorobust.types import NORMS
 
 _ATTACKS: tuple[Attack, ...] = (
     Pgd(),
-    Pgd("pgd-l2", ("l2",)),
-    Pgd("pgd-l1", ("l1",)),
+    Pgd("pgd-l2", ("l2",), reach=10.0),
+    Pgd("pgd-l1", ("l1",), reach=10.0),
     Pgd("pgd-l0", ("l0",)),
     Pgd("fgsm", NORMS, steps=1, reach=1.0, random_start=False),
     Pgd("mi-fgsm", NORMS, steps=10, reach=1.0, decay=1.0, random_start=False),
-    SaPgd(),
+    SaPgd(mode=AdaptiveSharpness()),
     Ensemble(),
     Apgd(),
     Apgd("apgd-dlr", "dlr"),

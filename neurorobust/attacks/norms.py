@@ -6,6 +6,7 @@ in the units of the budget, a step from z towards larger <g, z> is, before the p
     linf   s * sign(g)
     l2     s * g / |g|_2
     l1     s * g' / |g'|_1, g' = g at the entries of the largest |g| that can still move, else 0
+           (steeper ones that the box stops are pushed against it: the projection leaves them)
     l0     up to s pixels are exchanged for those that promise most, see `_exchange`
 
 Sources: Madry et al., ICLR 2018 (linf, l2); Tramer & Boneh, NeurIPS 2019, and Croce & Hein, ICML
@@ -29,6 +30,7 @@ from neurorobust.types import NORMS as NAMES
 from neurorobust.types import Budget, ImageBudget
 
 SHARE = 0.05  # of the entries, that one L1 step may move
+ROOM = 1e-6  # nearer to the box an entry cannot move: projections round towards x
 
 
 @dataclass(frozen=True)
@@ -118,12 +120,14 @@ def _straight(z: Tensor, x: Tensor, direction: Tensor, size: float, epsilon: flo
 
 
 def _sparse(z: Tensor, x: Tensor, direction: Tensor, size: float, epsilon: float) -> Tensor:
-    free = torch.where(direction > 0, z < 1, z > 0)
+    free = torch.where(direction > 0, z < 1 - ROOM, z > ROOM)
     usable = torch.where(free, direction, 0)
     count = max(1, int(SHARE * usable[0].numel()))
     strongest = _largest(usable.abs().flatten(1), count).view_as(usable)
     usable = torch.where(strongest, usable, 0)
-    return z + size * usable / _size(usable, 1)
+    moving = usable.abs().masked_fill(usable == 0, torch.inf).amin((1, 2, 3), keepdim=True)
+    stopped = ~free & (direction.abs() >= moving) & torch.isfinite(moving)
+    return z + size * (usable / _size(usable, 1) + torch.where(stopped, direction.sign(), 0))
 
 
 def _exchange(z: Tensor, x: Tensor, direction: Tensor, size: float, epsilon: float) -> Tensor:

@@ -16,6 +16,7 @@ from neurorobust.attacks import objectives
 from neurorobust.attacks.best import Best, Standing
 from neurorobust.attacks.modes import PLAIN, Mode, Pass
 from neurorobust.classifier import Classifier
+from neurorobust.errors import BadInput
 from neurorobust.readout import first_argmax
 from neurorobust.targets import query_batch
 from neurorobust.types import ImageBudget, Labels
@@ -54,6 +55,9 @@ class Oracle(nn.Module):
         stop: see above.
         best: what was shown, inside the budget.
         used: int64 `[batch]`, queries of each sample.
+
+    Raises:
+        BadInput: x outside [0, 1]: normalised already, which is the encoder's to do.
     """
 
     classifier: Classifier
@@ -72,6 +76,9 @@ class Oracle(nn.Module):
     def __post_init__(self) -> None:
         super().__init__()
         self.eval()
+        outside = ~((self.x >= 0) & (self.x <= 1))
+        if bool(outside.any()):
+            raise BadInput(f"images: x holds {float(self.x[outside][0]):g}, outside [0, 1]")
         random = self.classifier.encoder.random
         self.classifier = objectives.unscaled(self.classifier)
         self.draws = self.draws if random else 1
@@ -79,6 +86,7 @@ class Oracle(nn.Module):
         self.best = Best.start(self.x)
         self.used = torch.zeros(len(self.x), dtype=torch.long, device=self.x.device)
         self._last: Tensor | None = None  # [batch, classes], what finished samples answer
+        self._unit = torch.full((len(self.x),), torch.nan, device=self.x.device)
         self._finished = torch.zeros_like(self.used, dtype=torch.bool)
         self.restart()
 
@@ -148,7 +156,7 @@ class Oracle(nn.Module):
         for draw in range(self.draws):
             logits = self._gradients(x, draw) if follows else self._plain(x)
             standing += objectives.standing(logits.detach(), self.labels[rows]) / self.draws
-            one = objectives.graded(logits) / self.draws
+            one = objectives.graded(logits, self._scale(logits, rows)) / self.draws
             total = one if total is None else total + one
         assert total is not None
         self.used[rows] += self.draws
@@ -156,6 +164,17 @@ class Oracle(nn.Module):
         if self.decision:
             return torch.nn.functional.one_hot(first_argmax(total), total.shape[-1]).to(x.dtype)
         return total
+
+    def _scale(self, logits: Tensor, rows: Tensor) -> Tensor:
+        """What each sample's logits are divided by: their spread, the first time that they had one.
+
+        A unit that followed the logits would make a smaller margin look larger.
+        """
+        spread = objectives.spread(logits.detach())
+        apart = logits.detach().amax(-1) > logits.detach().amin(-1)
+        fresh = apart & torch.isnan(self._unit[rows])
+        self._unit[rows[fresh]] = spread[fresh].to(self._unit.dtype)
+        return torch.where(torch.isnan(self._unit[rows]), spread, self._unit[rows])
 
     def _gradients(self, x: Tensor, draw: int) -> Tensor:
         self._pass.begin(draw)

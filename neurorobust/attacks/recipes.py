@@ -10,12 +10,18 @@ import dataclasses
 from dataclasses import dataclass
 from typing import Any
 
+from neurorobust.attacks.autoattack import Apgd, FabT
 from neurorobust.attacks.base import Attack
+from neurorobust.attacks.events.g2s import G2S
+from neurorobust.attacks.events.retiming import RandomJitter, Retiming
+from neurorobust.attacks.events.sda import Sda
+from neurorobust.attacks.events.sparse_search import SparseSearch
 from neurorobust.attacks.modes import Mode, find_mode, surrogate
 from neurorobust.attacks.noise import UniformNoise
 from neurorobust.attacks.pgd import Pgd
 from neurorobust.attacks.sa_pgd import SaPgd
 from neurorobust.attacks.spike_flips import SpikeRandom, SpikeTopK
+from neurorobust.attacks.square import Square
 from neurorobust.types import Budget, ImageBudget
 
 STRONGEST = "strongest"  # the mode that breaks most validation samples
@@ -29,10 +35,12 @@ class Member:
     Attributes:
         attack: with every parameter set.
         mode: its backward mode by name, `EVERY`, `STRONGEST`, or nothing where it has none.
+        classes: that a network must have for it.
     """
 
     attack: Attack
     mode: str = ""
+    classes: int = 2
 
     @property
     def label(self) -> str:
@@ -53,7 +61,8 @@ class Member:
         if self.mode in ("", STRONGEST):
             return self
         attack: Any = self.attack
-        return Member(dataclasses.replace(attack, mode=find_mode(self.mode)), self.mode)
+        ready = dataclasses.replace(attack, mode=find_mode(self.mode))
+        return dataclasses.replace(self, attack=ready)
 
 
 @dataclass(frozen=True)
@@ -87,6 +96,11 @@ class Recipe:
         """The members for one kind of budget."""
         return tuple(member for member in self.members if member.attack.kind == kind)
 
+    def fitting(self, classes: int) -> Recipe:
+        """Without what needs more classes."""
+        kept = [member for member in self.members if member.classes <= classes]
+        return dataclasses.replace(self, members=tuple(kept))
+
     def undecided(self, kind: str) -> bool:
         """Whether the strongest mode must be found first."""
         return any(member.mode == STRONGEST for member in self.of(kind))
@@ -94,7 +108,7 @@ class Recipe:
     def ready(self, strongest: str = STRONGEST) -> Recipe:
         """With every mode spelled out; without an argument the strongest one is still to come."""
         members = [
-            Member(member.attack, mode).ready()
+            dataclasses.replace(member, mode=mode).ready()
             for member in self.members
             for mode in self._modes(member, strongest)
         ]
@@ -109,17 +123,51 @@ class Recipe:
 STANDARD_1 = Recipe(
     name="standard-1",
     members=(
+        # images
         Member(UniformNoise()),
-        Member(SaPgd(steps=100, restarts=1, draws=10, loss="margin"), EVERY),
-        Member(Pgd(steps=100, reach=2.5, restarts=1, draws=10, loss="ce", stop=True), STRONGEST),
+        *(
+            Member(SaPgd(steps=100, restarts=1, draws=10, loss="margin", stop=True), mode)
+            for mode in ("assg-0.425", "assg-0.35", "assg-0.465")
+        ),
+        Member(Apgd("apgd-ce", "ce", steps=100, restarts=1, draws=10, stop=True), EVERY),
+        Member(
+            Apgd("apgd-t", "dlr-targeted", steps=100, restarts=1, targets=9, draws=10, stop=True),
+            STRONGEST,
+            classes=4,
+        ),
+        Member(FabT("fab-t", steps=100, restarts=1, targets=3, draws=10, stop=True), STRONGEST),
+        Member(Square("square", queries=5000, share=0.8)),
+        # flips of spikes
         Member(SpikeRandom()),
-        Member(SpikeTopK(rounds=10), EVERY),
+        Member(Sda(steps=500, growth=10, excess=4, rounds=3, pool=12), "fast-sigmoid-0.25"),
+        Member(G2S(steps=25, turnover=0.05, threshold=1.5, loss="margin"), "fast-sigmoid-0.25"),
+        Member(SparseSearch(queries=1000, fewest=False)),
+        # moves of spikes in time
+        Member(RandomJitter()),
+        Member(Retiming(steps=40, rounds=10, overflow=20.0), "fast-sigmoid-0.25"),
+        Member(Retiming(steps=40, rounds=10, overflow=20.0), "straight-through-1"),
     ),
-    modes=("fast-sigmoid-0.25", "straight-through-1", "bptr"),
-    chooser=Pgd(steps=25, reach=2.5, restarts=1, draws=10, loss="ce", stop=True),
+    modes=(
+        "fast-sigmoid-0.25",
+        "triangle-1",
+        "atan-2",
+        "sigmoid-1",
+        "gaussian-1",
+        "straight-through-1",
+        "assg-0.425",
+        "rga",
+        "hart-0.5",
+        "pdsg",
+        "bptr",
+        "rotation",
+    ),
+    chooser=Apgd("apgd-ce", "ce", steps=25, restarts=1, draws=10, stop=True),
     probe=Pgd(steps=20, reach=2.5, restarts=1, draws=10, loss="ce", stop=True),
     widths=(surrogate("fast-sigmoid", 0.25), surrogate("fast-sigmoid", 1.0)),
-    targeted=(Pgd(steps=40, reach=2.5, restarts=1, draws=10, loss="margin", stop=True),),
+    targeted=(
+        Pgd("pgd-linf", ("linf",), steps=40, reach=2.5, restarts=1, draws=10, loss="margin"),
+        SpikeTopK(rounds=10),
+    ),
 )
 
 RECIPES: dict[str, Recipe] = {STANDARD_1.name: STANDARD_1}

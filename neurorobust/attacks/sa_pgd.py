@@ -38,7 +38,8 @@ class Adaptive:
 
         m <- .5 m + g / mean|g|        w <- .8 w + g^2 / mean(g^2)
         linf:    z <- z + clip(eta m / sqrt(w), -eta, eta)
-        others:  a step of size eta along m / sqrt(w)           (our form)
+        others:  a step of size eta along m, see `norms`        (our form: dividing entry by entry
+                 would give every pixel the same say)
 
     eta starts at eps and halves by `halvings`.
     """
@@ -56,11 +57,11 @@ class Adaptive:
         square = gradient.square()
         self.memory = MEMORY * self.memory + gradient / _mean(gradient.abs())
         self.squares = SQUARES * self.squares + square / _mean(square)
+        if self.budget.norm != "linf":
+            return norms.ascend(z, x, self.memory, eta, self.budget)
         root = self.squares.sqrt()
         direction = torch.where(root > 0, self.memory / torch.where(root > 0, root, 1), 0)
-        if self.budget.norm == "linf":
-            return project(z + eta * direction.clamp(-1, 1), x, self.budget)[0]
-        return norms.ascend(z, x, direction, eta, self.budget)
+        return project(z + eta * direction.clamp(-1, 1), x, self.budget)[0]
 
     def keep(self, rows: Tensor) -> None:
         """See `ascent.Rule`."""
@@ -79,9 +80,8 @@ class SaPgd:
     """Adaptive steps on the loss, from a random start stretched to the border of the ball.
 
     Paper: "Stable Adaptive PGD", arXiv:2512.22522 (L-infinity, with its adaptive sharpness
-    surrogate, the mode `assg-*`, by default with the A of its images); other norms and modes are
-    our form. It is the strongest white-box attack known on spiking networks. A success at any
-    iterate and restart is kept.
+    surrogate, the mode `assg-*`, registered with its default A); other norms and modes are our
+    form. A success at any iterate and restart is kept.
     Threat model: white-box, eps of the budget's norm in pixel units [0, 1].
 
     Attributes:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from contextlib import suppress
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -23,8 +24,9 @@ class Square:
     """Keeps a random square of changed pixels when the margin shrinks.
 
     Paper: Andriushchenko et al., "Square attack: a query-efficient black-box adversarial attack via
-    random search", ECCV 2020; code: pyautoattack 0.2, on the margin. It draws one square an
-    iteration for the whole batch, so a sample's result depends on its place in it.
+    random search", ECCV 2020; code: pyautoattack 0.2, on the margin; squares may lie at the last
+    row and column too, where that code never puts them. It draws one square an iteration for the
+    whole batch, so a sample's result depends on its place in it.
     Threat model: score-based, eps of linf, l2 or l1 in pixel units; at most `queries` runs of the
     network a sample, on any backend. A sample is left alone once it is broken.
 
@@ -82,6 +84,10 @@ class Square:
                 right = logits.gather(1, own).squeeze(1)
                 margin = right - logits.scatter(1, own, -torch.inf).amax(1)
                 return margin, margin.clone()
+
+            def random_int(self, low: int = 0, high: int = 1, shape: Any = (1,)) -> Tensor:
+                places = low + (high - low + 1) * torch.rand(shape)
+                return places.long().clamp_max(high)
 
         options = {"norm": NAMES[budget.norm], "eps": budget.epsilon, "p_init": self.share}
         search = Search(None, n_queries=self.queries, device=x.device, **options)

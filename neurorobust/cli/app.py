@@ -13,7 +13,9 @@ from neurorobust.cli import (
     fault_inputs,
     faults,
     info,
+    nir,
     parity,
+    quantise,
     report,
     run,
     train,
@@ -31,6 +33,7 @@ for verb in (
     train.train,
     export.export,
     check.check,
+    quantise.quantise,
     parity.parity,
     run.run,
     evaluate.evaluate,
@@ -40,5 +43,6 @@ for verb in (
     info.info,
 ):
     app.command()(verb)
+app.command("import")(nir.import_nir)
 faults.app.command()(fault_inputs.inputs)
 app.add_typer(faults.app)

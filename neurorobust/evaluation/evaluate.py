@@ -14,7 +14,7 @@ from neurorobust.classifier import Classifier
 from neurorobust.datasets.base import Dataset
 from neurorobust.errors import BadInput
 from neurorobust.evaluation.fit import check_fit, check_jobs
-from neurorobust.evaluation.question import Question
+from neurorobust.evaluation.question import Question, fitting
 from neurorobust.evaluation.shard import SHARD
 from neurorobust.evaluation.store import Store, read_record
 from neurorobust.evaluation.work import Progress, Work
@@ -79,8 +79,9 @@ def evaluate(
     if seeds < 1:
         raise BadInput(f"seeds {seeds}: below 1")
     budgets = {"eps": epsilons, "flips": flips, "shifts": shifts, "patches": patches}
-    question = Question(budgets, tuple(attacks), seed, seeds, minimum, targeted)
     check_fit(classifier, dataset, card)
+    classes = classifier.backend.model.outputs
+    question = Question(budgets, fitting(attacks, classes), seed, seeds, minimum, targeted)
     check_jobs(classifier, dataset, question.jobs)
     wanted = _settings(classifier, dataset, card, question, validation)
     work = Work(classifier, dataset, card, model, question, validation, progress, command, pending)

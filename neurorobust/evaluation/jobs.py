@@ -7,8 +7,9 @@ from dataclasses import dataclass, replace
 
 from neurorobust.attacks import Attack, find
 from neurorobust.attacks.recipes import Recipe, find_recipe
-from neurorobust.budgets import KINDS, parse, size
+from neurorobust.budgets import KINDS, parse
 from neurorobust.errors import BadInput
+from neurorobust.sizes import size
 from neurorobust.types import Budget
 
 

@@ -10,13 +10,13 @@ import numpy.typing as npt
 import torch
 
 from neurorobust.attacks.spike_view import spike_view
-from neurorobust.budgets import resized, size, whole
 from neurorobust.classifier import Classifier
 from neurorobust.errors import BadInput
 from neurorobust.evaluation.attempt import attempt
 from neurorobust.evaluation.jobs import Job
 from neurorobust.evaluation.query import Arrays, one_thread
 from neurorobust.evaluation.seeds import fork
+from neurorobust.sizes import resized, size, whole
 from neurorobust.types import Labels
 
 HALVINGS = 5  # of each gap between budgets; whole numbers: until there is nothing between

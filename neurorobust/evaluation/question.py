@@ -81,3 +81,11 @@ class Question:
                     plain = replace(job, attack=attack, label=attack.name, recipe="")
                     found.setdefault((job.key, attack.name), plain)
         return tuple(found.values())
+
+
+def fitting(
+    attacks: Sequence[str | Attack | Recipe], classes: int
+) -> tuple[str | Attack | Recipe, ...]:
+    """The same attacks, recipes without what needs more classes than there are."""
+    recipe, single = sorted_out(attacks)
+    return tuple(single) if recipe is None else (recipe.fitting(classes), *single)

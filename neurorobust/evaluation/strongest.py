@@ -12,13 +12,13 @@ from neurorobust.attacks.base import Attack, domain
 from neurorobust.attacks.modes import find_mode
 from neurorobust.attacks.recipes import Recipe
 from neurorobust.attacks.spike_view import spike_view
-from neurorobust.budgets import scaled
 from neurorobust.classifier import Classifier
 from neurorobust.datasets.base import Dataset
 from neurorobust.evaluation.query import one_thread, score
 from neurorobust.evaluation.seeds import fork
 from neurorobust.evaluation.sift import sift
 from neurorobust.projection import project
+from neurorobust.sizes import scaled
 from neurorobust.types import Budget, Labels
 
 HELD_OUT = 64  # validation samples, at most
