@@ -16,9 +16,14 @@ from neurorobust.types import Drive, Inputs, Run
 SAMPLES = 8
 
 
-def _golden_inputs(golden: Path) -> tuple[Drive, dict[str, np.ndarray]]:
-    arrays = files.read_npz(golden)
-    return Drive(torch.from_numpy(arrays["drive"]), int(arrays["steps"])), arrays
+def _golden_inputs(golden: Path, prefix: str = "") -> tuple[Inputs, dict[str, np.ndarray]]:
+    """The inputs under a prefix, drive or spikes, and all arrays there, named without it."""
+    arrays = {
+        key.removeprefix(prefix): value for key, value in files.read_npz(golden, prefix).items()
+    }
+    if "drive" in arrays:
+        return Drive(torch.from_numpy(arrays["drive"]), int(arrays["steps"])), arrays
+    return torch.from_numpy(arrays["input"]), arrays
 
 
 def _random_inputs(network: Network, seed: int) -> Inputs:
@@ -42,9 +47,13 @@ def _equal(first: Run, second: Run) -> None:
     assert torch.equal(first.membrane, second.membrane)
 
 
-def test_golden_spikes_of_every_layer(network: Network, target: Backend, golden: Path) -> None:
-    inputs, arrays = _golden_inputs(golden)
-    layers = [layer.number for layer in network.model.spiking_layers]
+@pytest.mark.parametrize("prefix", ["", "adversarial/"], ids=["clean", "adversarial"])
+def test_golden_spikes_of_every_layer(
+    network: Network, target: Backend, golden: Path, prefix: str
+) -> None:
+    inputs, arrays = _golden_inputs(golden, prefix)
+    driven = isinstance(inputs, Drive)
+    layers = [layer.number for layer in network.model.spiking_layers if driven or layer.number]
     run = target.run(inputs, record=layers)
     assert arrays["spikes"].sum() > 0
     assert np.array_equal(run.spikes.numpy(), arrays["spikes"])

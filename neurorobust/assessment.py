@@ -8,7 +8,9 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
+from neurorobust.attacks import find
 from neurorobust.checks import flags
 from neurorobust.classifier import Classifier
 from neurorobust.comparison import compare, planned
@@ -20,6 +22,9 @@ from neurorobust.models import Network, classifier
 from neurorobust.records import ParityResult, Record
 from neurorobust.report import write_report
 from neurorobust.targets import Settings, open_backend
+
+if TYPE_CHECKING:
+    from neurorobust.networks.block_network import BlockNetwork
 
 
 @dataclass(frozen=True)
@@ -35,10 +40,11 @@ class Question:
     """What is asked of a network.
 
     Attributes:
-        attacks, epsilons, flips: names and budgets as typed; see `evaluation.evaluate`.
+        attacks, epsilons, flips, shifts, patches: names and budgets as typed; with `seed`, `seeds`,
+            `minimum`, `targeted` and `validation` see `evaluation.evaluate`.
         backend, settings: the target that is attacked, and how it (and Lava, confirming) runs.
         confirm: the second target that replays samples, if any.
-        against: the float network for the 2x2, if any.
+        against: the float network for the 2x2, if any; attacked with `compare_with`.
         parity: results of earlier parity checks, to stand in the record.
         command: the command line, for the record.
     """
@@ -46,13 +52,26 @@ class Question:
     attacks: Sequence[str] = ()
     epsilons: Sequence[str] = ()
     flips: Sequence[str] = ()
+    shifts: Sequence[str] = ()
+    patches: Sequence[str] = ()
     seed: int = 0
+    seeds: int = 1
+    minimum: bool = False
+    targeted: bool = False
+    validation: Dataset | None = None
     backend: str = "engine"
     settings: Settings = field(default_factory=Settings)
     confirm: Confirm | None = None
     against: Classifier | None = None
+    compare_with: str = "pgd-linf"
     parity: tuple[ParityResult, ...] = ()
     command: str = ""
+
+    @property
+    def compared(self) -> Sequence[str]:
+        """The budgets, as typed, of the attack that compares."""
+        budgets = {"eps": self.epsilons, "flips": self.flips, "shifts": self.shifts}
+        return budgets.get(find(self.compare_with).kind, ())
 
 
 def assess(
@@ -79,7 +98,7 @@ def assess(
     ):
         attacked = classifier(network, target)
         if question.against is not None:
-            planned(question.against, attacked, data, question.epsilons)
+            planned(question.against, attacked, data, question.compared, question.compare_with)
         record = evaluate(
             attacked,
             data,
@@ -87,8 +106,14 @@ def assess(
             model=network.name,
             epsilons=question.epsilons,
             flips=question.flips,
+            shifts=question.shifts,
+            patches=question.patches,
             attacks=question.attacks,
             seed=question.seed,
+            seeds=question.seeds,
+            minimum=question.minimum,
+            targeted=question.targeted,
+            validation=question.validation,
             out=directory,
             resume=resume,
             overwrite=overwrite,
@@ -110,7 +135,8 @@ def assess(
                 question.against,
                 attacked,
                 data,
-                epsilons=question.epsilons,
+                epsilons=question.compared,
+                attack=question.compare_with,
                 seed=question.seed,
                 samples=samples,
                 progress=progress,
@@ -124,20 +150,26 @@ def assess(
     return record
 
 
-def float_classifier(run: Path, network: Network) -> Classifier:
+def float_classifier(run: Path | BlockNetwork, network: Network) -> Classifier:
     """The network of a training run before rounding, fed and read as the deployed one is.
 
+    Args:
+        run: a training run's directory, or a network of the user's own (`networks.adopt`).
+        network: the deployed one.
+
     Raises:
-        BadInput: not a finished run, or a run of another architecture.
+        BadInput: not a finished run, or a network of another architecture.
     """
     from neurorobust.backends.slayer import SlayerBackend
     from neurorobust.training import load_run
 
-    backend = SlayerBackend(load_run(run)[0], precision="float")
+    trained = load_run(run)[0] if isinstance(run, Path) else run
+    backend = SlayerBackend(trained, precision="float")
+    where = str(run) if isinstance(run, Path) else "network"
     given, wanted = backend.model.input_shape, network.model.input_shape
     if given != wanted or backend.model.outputs != network.model.outputs:
         raise BadInput(
-            f"{run}: takes {given} and has {backend.model.outputs} classes, the .net file takes "
+            f"{where}: takes {given} and has {backend.model.outputs} classes, the .net file takes "
             f"{wanted} and has {network.model.outputs}"
         )
     return classifier(network, backend)

@@ -12,6 +12,7 @@ from collections.abc import Callable
 from typing import TypeVar
 
 from neurorobust.errors import BadInput
+from neurorobust.sizes import size
 from neurorobust.types import NORMS, Budget, ImageBudget, PatchBudget, ShiftBudget, SpikeBudget
 
 # kinds of budgets, and the domain of the attacks that they bound
@@ -120,18 +121,6 @@ def parse(kind: str, text: str) -> Budget:
         BadInput: not a budget of that kind.
     """
     return PARSERS[kind](text.strip())
-
-
-def size(budget: Budget) -> float:
-    """A number to order budgets of one kind by: eps, flips, moves or area."""
-    if isinstance(budget, ImageBudget):
-        return budget.epsilon
-    if isinstance(budget, SpikeBudget):
-        return float(budget.flips)
-    if isinstance(budget, ShiftBudget):
-        limits = [limit for limit in (budget.total, budget.spikes) if limit is not None]
-        return float(min(limits)) if limits else float(budget.reach)
-    return float(budget.height * budget.width)
 
 
 def size_of(kind: str, text: str) -> float:

@@ -16,9 +16,11 @@ from neurorobust.datasets.base import Dataset
 from neurorobust.errors import BadInput
 from neurorobust.evaluation import Progress, check_fit
 from neurorobust.evaluation.jobs import Job, plan
-from neurorobust.evaluation.projection import project, sift
+from neurorobust.evaluation.query import one_thread, score
 from neurorobust.evaluation.seeds import fork
-from neurorobust.evaluation.shard import SHARD, one_thread, score
+from neurorobust.evaluation.shard import SHARD
+from neurorobust.evaluation.sift import sift
+from neurorobust.projection import project
 from neurorobust.records import Cell, Comparison, rate
 from neurorobust.statistics import exact_mcnemar
 from neurorobust.types import Labels
@@ -51,7 +53,7 @@ def compare(
         float_classifier: the network before rounding, with gradients.
         deployed_classifier: the integers of the `.net` file on a target with gradients.
         dataset: what both are asked.
-        epsilons: budgets as typed (numbers of flips for an attack on spikes).
+        epsilons: budgets as typed, of the attack's kind.
         attack: name of a white-box attack (or the attack).
         seed: of everything random.
         samples: `samples.npz` of an evaluation of the deployed network on the same data, with the
@@ -126,7 +128,7 @@ def _attack(
     stored: Samples,
 ) -> Iterator[tuple[str, Mask]]:
     """`<key>/<crafted>/<scored>`, and which samples `scored` gets wrong."""
-    words = (number, job.attack.name, job.kind, job.value)
+    words = (number, job.label, job.kind, job.value)
     for crafted, classifier in classifiers.items():
         known = crafted == "deployed" and f"adversarial/{job.name}" in stored
         if known:
@@ -163,6 +165,7 @@ def _comparison(job: Job, arrays: dict[str, Mask]) -> Comparison:
     robust = {side: clean[side] & ~arrays[f"{job.key}/{side}/{side}"] for side in SIDES}
     p_value, discordant = exact_mcnemar(robust["float"], robust["deployed"])
     return Comparison(
+        kind=job.kind,
         epsilon=job.typed,
         attack=job.attack.name,
         clean_float=rate(int(clean["float"].sum()), len(both)),

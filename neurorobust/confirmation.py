@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -11,11 +12,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from neurorobust.backends.base import Backend
+from neurorobust.backends.base import Backend, measured
+from neurorobust.budgets import KINDS
 from neurorobust.classifier import Classifier
 from neurorobust.errors import BadInput, CheckFailed
 from neurorobust.evaluation import Progress
-from neurorobust.evaluation.shard import unpack
+from neurorobust.evaluation.query import unpack
 from neurorobust.records import Confirmation, Record
 from neurorobust.types import Inputs, Run
 
@@ -30,6 +32,11 @@ class Case:
     attack: str
     index: int
     broken: bool
+
+    @property
+    def domain(self) -> str:
+        """`images` or `spikes`: what was perturbed."""
+        return KINDS[self.key.partition("=")[0]]
 
     def __str__(self) -> str:
         return f"sample {self.index}, {self.attack} at {self.key}"
@@ -67,12 +74,15 @@ def confirm(
     cases = choose(record, samples, count)
     if not cases:
         raise BadInput("confirm: nothing to replay, the record holds no attack")
-    identical, first, done = 0, None, 0
+    identical, first, done, seconds = 0, None, 0, 0.0
     if progress is not None:
         progress(0, len(cases), f"replaying in {other.name}")
     for batch in _batches(cases):
         inputs = _inputs(classifier, samples, batch)
-        ours, theirs = classifier.backend.run(inputs), other.run(inputs)
+        ours = classifier.backend.run(inputs)
+        begun = time.perf_counter()
+        theirs = other.run(inputs)
+        seconds += time.perf_counter() - begun
         labels = classifier.readout.labels(ours).tolist()
         for row, case in enumerate(batch):
             scored = int(samples[f"predicted/{case.key}/{case.attack}"][case.index])
@@ -94,6 +104,8 @@ def confirm(
         identical=identical,
         adversarial=sum(case.broken for case in cases),
         first_difference=first,
+        seconds=round(seconds, 3),
+        measured=measured(other),
     )
 
 
@@ -125,9 +137,13 @@ def choose(record: Record, samples: Mapping[str, Any], count: int) -> list[Case]
 
 
 def _jobs(record: Record) -> Iterator[tuple[str, str]]:
-    for kind, rates in (("eps", record.robust), ("flips", record.robust_flips)):
+    """Budgets and the attacks whose proposals are stored: a recipe keeps one for each sample."""
+    for kind, rates in record.by_kind().items():
         for typed, robust in rates.items():
-            for attack in robust.by_attack:
+            names = [name for name, rate in robust.by_attack.items() if rate.asked is None]
+            if len(names) < len(robust.by_attack) and record.recipe is not None:
+                names.append(record.recipe.name)
+            for attack in names:
                 yield f"{kind}={typed}", attack
 
 
@@ -137,9 +153,9 @@ def _in_turn(groups: list[list[Case]]) -> Iterator[Case]:
 
 
 def _batches(cases: list[Case]) -> Iterator[list[Case]]:
-    """Runs of a few queries of one kind of budget (images and spikes do not mix)."""
-    for kind in ("eps=", "flips="):
-        chosen = [case for case in cases if case.key.startswith(kind)]
+    """Runs of a few queries of one domain: images and spikes do not mix."""
+    for domain in dict.fromkeys(KINDS.values()):
+        chosen = [case for case in cases if case.domain == domain]
         for start in range(0, len(chosen), AT_ONCE):
             yield chosen[start : start + AT_ONCE]
 
@@ -150,7 +166,7 @@ def _inputs(classifier: Classifier, samples: Mapping[str, Any], batch: list[Case
     def rows(group: str) -> Any:
         return np.stack([samples[f"{group}/{c.key}/{c.attack}"][c.index] for c in batch])
 
-    if batch[0].key.startswith("flips="):
+    if batch[0].domain == "spikes":
         return torch.from_numpy(rows("adversarial"))
     if classifier.encoder.random:
         return unpack(rows("drawn"), tuple(samples["drawn_shape"].tolist()))

@@ -17,8 +17,15 @@ from pydantic import ValidationError
 from neurorobust import files, netx
 from neurorobust.backends.base import Backend
 from neurorobust.classifier import Classifier
-from neurorobust.encoders import DirectEncoder, DriveEncoder, Encoder, PoissonEncoder
+from neurorobust.encoders import (
+    DirectEncoder,
+    DriveEncoder,
+    Encoder,
+    LatencyEncoder,
+    PoissonEncoder,
+)
 from neurorobust.errors import BadInput, CardError, UnavailableError
+from neurorobust.netx.guarded import read_guarded
 from neurorobust.netx.model import NetxModel
 from neurorobust.readout import Readout, default_scale
 from neurorobust.records import Card, EncoderCard
@@ -109,8 +116,8 @@ def resolve(reference: str, card: Card | None = None) -> Network:
         CardError: no card, or one that does not fit the network.
         ModelFileError: the file cannot be read.
     """
-    path, known, name = _locate(reference)
-    model = netx.read(path)
+    path, known, name = locate(reference)
+    model = _read(path, reference)
     beside = path.parent / CARD_FILE
     if card is None:
         card = known
@@ -121,7 +128,7 @@ def resolve(reference: str, card: Card | None = None) -> Network:
             f"{path}: no card: nothing says how to feed and read this network; put card.json "
             "beside it, or give --card FILE or --encoder, --steps and --readout"
         )
-    _check_card(card, model, path)
+    check_card(card, model, path)
     return Network(name, model, card)
 
 
@@ -132,10 +139,20 @@ def locate_model(reference: str) -> NetxModel:
         BadInput: neither a known name nor a file.
         ModelFileError: the file cannot be read.
     """
-    return netx.read(_locate(reference)[0])
+    return _read(locate(reference)[0], reference)
 
 
-def _locate(reference: str) -> tuple[Path, Card | None, str]:
+def _read(path: Path, reference: str) -> NetxModel:
+    """Files that have no name here are a stranger's, and are read in a process with limits."""
+    return netx.read(path) if reference in catalogue() else read_guarded(path)
+
+
+def locate(reference: str) -> tuple[Path, Card | None, str]:
+    """The file that a name or path stands for, its card if it has one of its own, and its name.
+
+    Raises:
+        BadInput: neither a known name nor a file.
+    """
     entries = catalogue()
     if reference in entries:
         entry = entries[reference]
@@ -182,7 +199,12 @@ def write_card(card: Card, path: Path) -> None:
     files.write_text(path, card.model_dump_json(indent=2) + "\n")
 
 
-def _check_card(card: Card, model: NetxModel, path: Path) -> None:
+def check_card(card: Card, model: NetxModel, path: Path) -> None:
+    """Refuse a card that describes another network.
+
+    Raises:
+        CardError: naming what does not fit.
+    """
     if card.sha256 is not None and card.sha256 != model.sha256:
         raise CardError(
             f"card of {path}: made for sha256 {card.sha256[:12]}, not {model.sha256[:12]}"
@@ -194,10 +216,10 @@ def _check_card(card: Card, model: NetxModel, path: Path) -> None:
         )
     if card.encoder.kind == "drive" and model.input_layer is None:
         raise CardError(f"card of {path}: encoder drive needs an on-chip input layer")
-    if card.encoder.kind == "poisson" and model.input_layer is not None:
+    if card.encoder.kind in ("poisson", "latency") and model.input_layer is not None:
         raise CardError(
-            f"card of {path}: encoder poisson, but the network starts with an on-chip input layer "
-            "(drive or direct)"
+            f"card of {path}: encoder {card.encoder.kind}, but the network starts with "
+            "an on-chip input layer (drive or direct)"
         )
 
 
@@ -219,6 +241,8 @@ def encoder(card: Card, model: NetxModel) -> Encoder:
         return PoissonEncoder(
             input_shape=model.input_shape, steps=card.steps, gain=card.encoder.gain
         )
+    if card.encoder.kind == "latency":
+        return LatencyEncoder(input_shape=model.input_shape, steps=card.steps)
     return DirectEncoder(input_shape=model.input_shape)
 
 

@@ -4,25 +4,32 @@ from __future__ import annotations
 
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import Field, model_validator
 
-from neurorobust.statistics import wilson
+from neurorobust.rates import (
+    AttackRate,
+    Minimum,
+    Probe,
+    Rate,
+    Recipe,
+    RobustRate,
+    Strict,
+    Targeted,
+    rate,
+)
 
 
-class _Strict(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class EncoderCard(_Strict):
+class EncoderCard(Strict):
     """How x becomes network input.
 
     kind: `drive` (integer bias into the on-chip input layer), `poisson` (spike probability = gain *
-    pixel a step), `direct` (data already are binary spikes).
+    pixel a step), `latency` (one spike a pixel, the earlier the brighter), `direct` (data already
+    are binary spikes).
     mean, std: normalisation of pixels in [0, 1] before the drive, (x - mean) / std; a drive must
     name both, a wrong guess costs accuracy in silence.
     """
 
-    kind: Literal["drive", "poisson", "direct"]
+    kind: Literal["drive", "poisson", "latency", "direct"]
     mean: float = Field(default=0.0, allow_inf_nan=False)
     std: float = Field(default=1.0, gt=0, allow_inf_nan=False)
     gain: float = Field(default=1.0, gt=0, le=1)
@@ -35,7 +42,7 @@ class EncoderCard(_Strict):
         return self
 
 
-class Card(_Strict):
+class Card(Strict):
     """What a `.net` file does not say. Lies beside it as `card.json`."""
 
     version: Literal[1] = 1
@@ -53,47 +60,7 @@ class Card(_Strict):
     notes: str = ""
 
 
-class Rate(_Strict):
-    """A count with its 95 % Wilson interval."""
-
-    correct: int
-    total: int
-    interval: tuple[float, float]
-
-
-def rate(correct: int, total: int) -> Rate:
-    """A count with its interval."""
-    return Rate(correct=correct, total=total, interval=wilson(correct, total))
-
-
-class AttackRate(_Strict):
-    """One attack at one budget. `correct`: samples right both clean and attacked."""
-
-    correct: int
-    total: int
-    interval: tuple[float, float]
-    success: Rate  # `correct` = broken among the samples that were right when clean
-    zero_gradient: float | None = (
-        None  # share of samples whose gradient is all zero at the start point
-    )
-    seconds: float
-    failed: int = 0  # proposals not finite, not binary or of a wrong shape: counted as no success
-    projected: int = 0  # proposals outside the budget, projected back by the evaluation
-
-
-class RobustRate(_Strict):
-    """Worst case over attacks, per sample; samples wrong when clean count as not robust.
-
-    Where a random encoder draws afresh at every query, controls are not part of it.
-    """
-
-    correct: int
-    total: int
-    interval: tuple[float, float]
-    by_attack: dict[str, AttackRate]
-
-
-class Confirmation(_Strict):
+class Confirmation(Strict):
     """Adversarial samples replayed on another target, compared spike for spike.
 
     Fewer than requested are replayed where there are not so many.
@@ -105,6 +72,8 @@ class Confirmation(_Strict):
     identical: int
     adversarial: int  # how many of the replayed were successful adversarials
     first_difference: str | None = None
+    seconds: float | None = None  # that the other target took, its start included
+    measured: dict[str, Any] = Field(default_factory=dict)  # what that target tells of its runs
 
     @property
     def holds(self) -> bool:
@@ -112,7 +81,7 @@ class Confirmation(_Strict):
         return self.identical == self.replayed > 0 and self.first_difference is None
 
 
-class Cell(_Strict):
+class Cell(Strict):
     """One cell of the 2x2: crafted on `crafted`, scored on `scored`."""
 
     crafted: Literal["float", "deployed"]
@@ -120,10 +89,11 @@ class Cell(_Strict):
     success: Rate  # `correct` = broken among the samples that both networks get right when clean
 
 
-class Comparison(_Strict):
-    """Float against deployed at one epsilon."""
+class Comparison(Strict):
+    """Float against deployed at one budget."""
 
-    epsilon: str
+    kind: str = "eps"
+    epsilon: str  # the budget as typed
     attack: str
     clean_float: Rate
     clean_deployed: Rate
@@ -133,7 +103,7 @@ class Comparison(_Strict):
     discordant: tuple[int, int]  # (robust on float only, robust on deployed only)
 
 
-class ParityResult(_Strict):
+class ParityResult(Strict):
     """The same inputs through two backends."""
 
     first: str
@@ -143,9 +113,18 @@ class ParityResult(_Strict):
     variables: tuple[str, ...]
     identical: bool
     first_difference: str | None = None
+    clock: Literal["aligned", "global"] = "aligned"
 
 
-class Provenance(_Strict):
+class Alignment(Strict):
+    """One deployed network on two clocks: as it was trained (`delay_shift`), and aligned."""
+
+    as_trained: Rate
+    aligned: Rate
+    label_changes: int
+
+
+class Provenance(Strict):
     """Where and with what a result was computed."""
 
     neurorobust: str
@@ -154,9 +133,10 @@ class Provenance(_Strict):
     command: str
     started: str  # ISO 8601, UTC
     seconds: float
+    target: dict[str, Any] = Field(default_factory=dict)  # what the target tells of its runs
 
 
-class Record(_Strict):
+class Record(Strict):
     """One evaluation, as data. Arrays per sample lie beside it in `samples.npz` (evaluation.py)."""
 
     version: Literal[1] = 1
@@ -172,6 +152,15 @@ class Record(_Strict):
     redraw: Rate | None = None  # random encoders: broken (of the clean-correct) by drawing again
     robust: dict[str, RobustRate] = Field(default_factory=dict)  # by epsilon as typed
     robust_flips: dict[str, RobustRate] = Field(default_factory=dict)  # by number of flips as typed
+    robust_shifts: dict[str, RobustRate] = Field(default_factory=dict)  # by reach as typed
+    robust_patches: dict[str, RobustRate] = Field(
+        default_factory=dict
+    )  # by height x width as typed
+    seeds: tuple[int, ...] = ()  # all of them, where there were several
+    recipe: Recipe | None = None
+    minimum: dict[str, Minimum] = Field(default_factory=dict)  # by kind of budget
+    targeted: tuple[Targeted, ...] = ()
+    probes: tuple[Probe, ...] = ()
     confirmed: Confirmation | None = None
     comparison: tuple[Comparison, ...] = ()
     parity: tuple[ParityResult, ...] = ()
@@ -179,10 +168,45 @@ class Record(_Strict):
     pending: tuple[str, ...] = ()  # still to come: confirmation, comparison, flags
     provenance: Provenance
 
+    def by_kind(self) -> dict[str, dict[str, RobustRate]]:
+        """Robust rates by kind of budget (`eps`, `flips`, `shifts`, `patches`), those tried."""
+        kinds = {
+            "eps": self.robust,
+            "flips": self.robust_flips,
+            "shifts": self.robust_shifts,
+            "patches": self.robust_patches,
+        }
+        return {kind: rates for kind, rates in kinds.items() if rates}
+
     def is_control(self, attack: str) -> bool:
         """Whether an attack is blind noise, there to be beaten."""
         return self.attacks.get(attack, {}).get("control") is True
 
+    def is_black_box(self, attack: str) -> bool:
+        """Whether an attack breaks networks without their gradients, by asking or by transfer."""
+        settings = self.attacks.get(attack, {})
+        return settings.get("access") in ("transfer", "score", "decision")
+
     def is_white_box(self, attack: str) -> bool:
         """Whether an attack knows the network and follows its gradients."""
         return self.attacks.get(attack, {}).get("access") == "white-box"
+
+
+__all__ = [
+    "AttackRate",
+    "Card",
+    "Cell",
+    "Comparison",
+    "Confirmation",
+    "EncoderCard",
+    "Minimum",
+    "ParityResult",
+    "Probe",
+    "Provenance",
+    "Rate",
+    "Recipe",
+    "Record",
+    "RobustRate",
+    "Targeted",
+    "rate",
+]

@@ -7,11 +7,19 @@ of a spike with respect to v is taken as shape(x) / (width * theta):
     triangle          max(0, 1 - |x|)            Esser et al., PNAS 113 (2016)
     atan              1 / (1 + (pi x / 2)^2)     Fang et al., ICCV 2021
     straight-through  1                          Bengio et al., arXiv:1308.3432
+    sigmoid           4 l(4x) (1 - l(4x))        l the logistic function; Zenke & Vogels, Neural
+                                                 Computation 33 (2021)
+    gaussian          exp(-pi x^2)               Yin et al., Nature Machine Intelligence 3 (2021)
+    rectangle         1 where |x| < 1/2, else 0  Wu et al., Frontiers in Neuroscience 12 (2018)
+
+All peak at 1; triangle, sigmoid, gaussian and rectangle have an area of 1, fast-sigmoid and atan of
+2. Two common names: `sigmoid` of slope alpha is width 4 / alpha here, `ATan` of alpha is width
+1 / alpha times 2.
 
 A neuron with vThMant below 1 (0 and negative thresholds are legal) has no width of its own: there
 width * theta is taken as width * 64, that of vThMant = 1; x still measures from the true theta.
 
-Everything else that a published backward pass does differently is one of two hooks of a
+Everything else that a published backward pass does differently is a hook or switch of a
 `BackwardMode`; see there which mode uses which.
 """
 
@@ -27,7 +35,15 @@ from torch import Tensor
 
 from neurorobust.errors import BadInput
 
-SHAPES = ("fast-sigmoid", "triangle", "atan", "straight-through")
+SHAPES = (
+    "fast-sigmoid",
+    "triangle",
+    "atan",
+    "straight-through",
+    "sigmoid",
+    "gaussian",
+    "rectangle",
+)
 
 
 @dataclass(frozen=True)
@@ -51,6 +67,13 @@ class Surrogate:
             return x.abs().neg().add(1).clamp_min(0)
         if self.shape == "atan":
             return x.mul(math.pi / 2).square().add(1).reciprocal()
+        if self.shape == "sigmoid":
+            tail = x.abs().mul(-4).exp()
+            return 4 * tail / (1 + tail).square()
+        if self.shape == "gaussian":
+            return x.square().mul(-math.pi).exp()
+        if self.shape == "rectangle":
+            return (x.abs() < 0.5).to(x.dtype)
         return torch.ones_like(x)
 
 
@@ -69,7 +92,9 @@ class LayerView:
         voltage: float32 `[samples, time, neurons]`, v before the reset.
         spikes: `[samples, time, neurons]`, 0 and 1.
         theta: float32 `[neurons]`, vThMant << 6.
-        kept: float32 `[2, neurons]`, the fractions of u and of v that a step keeps.
+        kept: float32 `[2, neurons]`, the fractions of u and of v that a step keeps; that of u is 0
+            in an on-chip input layer, which has none.
+        shape: C, H, W of the layer.
         input: computes float32 `[samples, neurons]`: the mean over time of what a step adds to u,
             64 * a, and to v, 64 * bias.
     """
@@ -80,6 +105,7 @@ class LayerView:
     spikes: Tensor
     theta: Tensor
     kept: Tensor
+    shape: tuple[int, int, int]
     input: Callable[[], Tensor]
 
     def distance(self) -> Tensor:
@@ -111,12 +137,17 @@ class BackwardMode:
     passes back the same gradient at every step; a membrane that is read out passes back the mean
     over time of its own.
 
+    `averaged` cuts the memory of u and v (da of a step moves v of that step alone, by 64) and gives
+    every step of a layer's input the mean over time of the gradients that result (HART); a membrane
+    that is read out passes back the mean over time of its own, as with `rate`.
+
     Called in the backward pass, from the last layer to the first, once a layer and part.
 
     Attributes:
         surrogate: shape and width of ds/dv; with `rate` it is not used.
         scale: see above.
         rate: see above.
+        averaged: see above; may be scaled.
         whole_batch: a hook depends on the samples beside it: the batch is one part.
     """
 
@@ -124,8 +155,11 @@ class BackwardMode:
     scale: Hook | None = None
     rate: Hook | None = None
     whole_batch: bool = False
+    averaged: bool = False
 
     def __post_init__(self) -> None:
+        if self.rate is not None and self.averaged:
+            raise BadInput("backward mode: rate and averaged given, a rate has no steps to average")
         if self.scale is not None and self.rate is not None:
             raise BadInput("backward mode: scale and rate given, a rate has no steps to scale")
 

@@ -13,7 +13,7 @@ import torch
 
 from neurorobust.backends.engine import EngineBackend
 from neurorobust.classifier import Classifier
-from neurorobust.encoders import DirectEncoder, DriveEncoder, PoissonEncoder
+from neurorobust.encoders import DirectEncoder, DriveEncoder, LatencyEncoder, PoissonEncoder
 from neurorobust.netx.model import DenseLayer, InputLayer, NetxModel, Neuron
 from neurorobust.readout import Readout
 from neurorobust.types import Drive, Run
@@ -119,6 +119,7 @@ def spiking() -> Callable[..., Classifier]:
         encoders = {
             "drive": lambda: DriveEncoder(shape, 60.0, 4.0, 0.5, 0.5, steps),
             "poisson": lambda: PoissonEncoder(shape, steps),
+            "latency": lambda: LatencyEncoder(shape, steps),
             "direct": lambda: DirectEncoder(shape),
         }
         return Classifier(encoders[encoder](), backend, Readout(readout, 1.0))

@@ -8,7 +8,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from neurorobust.encoders import DirectEncoder, DriveEncoder, PoissonEncoder
+from neurorobust.encoders import DirectEncoder, DriveEncoder, LatencyEncoder, PoissonEncoder
 from neurorobust.errors import BadInput
 
 GREYS = torch.arange(256, dtype=torch.uint8)
@@ -227,3 +227,56 @@ def test_attributes():
         ("poisson", "images", 4, True),
         ("direct", "spikes", 0, False),
     ]
+
+
+@settings(max_examples=100, deadline=None)
+@given(x=st.floats(0, 1, width=32), steps=st.integers(1, 64))
+def test_latency_formula(x, steps):
+    """The brighter the earlier; a pixel above 0 always spikes, once."""
+    spikes = LatencyEncoder((1, 1, 1), steps).encode(torch.full((1, 1, 1, 1), x))
+    assert spikes.dtype == torch.uint8
+    assert spikes.shape == (1, 1, 1, 1, steps)
+    wanted = np.zeros(steps)
+    if x > 0:
+        wanted[min(int((1 - Fraction(x)) * steps), steps - 1)] = 1
+    assert spikes.flatten().tolist() == wanted.tolist()
+
+
+def test_latency_borders():
+    """T = 4: 1 at once, steps of 1/4, the last for what is just above 0, nothing for 0."""
+    x = torch.tensor([1.0, 0.76, 0.75, 0.5, 0.25, 1e-30, 0.0]).reshape(1, 1, 1, 7)
+    spikes = LatencyEncoder((7, 1, 1), 4).encode(x)[0, :, 0, 0]
+    assert spikes.argmax(-1).tolist() == [0, 0, 1, 2, 3, 3, 0]
+    assert spikes.sum(-1).tolist() == [1, 1, 1, 1, 1, 1, 0]
+
+
+@pytest.mark.parametrize("steps", [1, 2, 5])
+def test_latency_gradient_goes_by_the_neighbouring_steps(steps):
+    encoder = LatencyEncoder((1, 3, 4), steps)
+    x = torch.rand((2, 1, 3, 4), generator=generator()).mul(1.6).sub(0.3).clamp(0, 1)
+    assert (x == 0).any()
+    assert (x == 1).any()
+    x.requires_grad_()
+    spikes = encoder.forward(x)
+    assert spikes.dtype == torch.float32
+    assert torch.equal(spikes.to(torch.uint8), encoder.encode(x))
+    to_spikes = torch.randn(spikes.shape, generator=generator(1))
+    (spikes * to_spikes).sum().backward()
+    for place in np.ndindex(*x.shape):
+        row, value = to_spikes[place].tolist(), [*spikes[place].tolist()]
+        row.append(0.0)  # what no spike is worth
+        time = value.index(1.0) if 1.0 in value else steps
+        earlier = row[time - 1] - row[time] if time else None
+        later = row[time + 1] - row[time] if time < steps else None
+        moves = [move for move in (earlier, None if later is None else -later) if move is not None]
+        assert float(x.grad[place]) == pytest.approx(steps * sum(moves) / len(moves), rel=1e-5)
+
+
+def test_latency_refuses_what_does_not_fit():
+    encoder = LatencyEncoder((1, 2, 2), 3)
+    with pytest.raises(BadInput, match="latency: steps 0 below 1"):
+        LatencyEncoder((1, 2, 2), 0)
+    with pytest.raises(BadInput, match=r"latency: sample 0 holds 1\.5, outside \[0, 1\]"):
+        encoder.encode(torch.full((1, 1, 2, 2), 1.5))
+    with pytest.raises(BadInput, match="latency: data of shape"):
+        encoder.forward(torch.zeros((1, 1, 3, 3)))

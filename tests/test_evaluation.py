@@ -13,9 +13,10 @@ from neurorobust.budgets import parse_epsilon, parse_flips
 from neurorobust.datasets.base import Dataset
 from neurorobust.errors import BadInput, DatasetError, OutputError
 from neurorobust.evaluation import evaluate, load_samples, read_record
-from neurorobust.evaluation.projection import project, sift
+from neurorobust.evaluation.query import pack, unpack
 from neurorobust.evaluation.seeds import fork
-from neurorobust.evaluation.shard import pack, unpack
+from neurorobust.evaluation.sift import sift
+from neurorobust.projection import project
 from neurorobust.records import Card, EncoderCard
 from neurorobust.statistics import wilson
 from neurorobust.types import ImageBudget, SpikeBudget

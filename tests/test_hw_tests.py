@@ -7,7 +7,6 @@ import subprocess
 import sys
 from pathlib import Path
 
-import numpy as np
 import pytest
 
 from neurorobust import files
@@ -30,9 +29,9 @@ def _suite(*arguments: str) -> subprocess.CompletedProcess[str]:
 @pytest.mark.lava
 def test_lava_is_green() -> None:
     pytest.importorskip("lava")
-    result = _suite("--target", "lava")
+    result = _suite("--target", "lava", "--model", "digits-mlp")
     assert result.returncode == 0, result.stdout
-    assert "7 passed" in result.stdout
+    assert "8 passed" in result.stdout
     assert "skipped" not in result.stdout
 
 
@@ -51,15 +50,4 @@ def test_one_wrong_golden_spike_is_red(tmp_path: Path) -> None:
     result = _suite("--model", str(folder / "model.net"))
     assert result.returncode == 1
     assert "test_golden_spikes_of_every_layer" in result.stdout
-    assert "1 failed, 6 passed" in result.stdout
-
-
-def test_the_shipped_models_are_small_and_their_cards_true() -> None:
-    folders = sorted(path.parent for path in shipped_folder().glob("*/model.net"))
-    assert [folder.name for folder in folders] == ["digits-mlp"]
-    total = sum(path.stat().st_size for folder in folders for path in folder.iterdir())
-    assert total < 6 << 20
-    for folder in folders:
-        golden = files.read_npz(folder / "golden.npz")
-        assert golden["spikes"].dtype == np.uint8
-        assert golden["spikes"].any()
+    assert "1 failed, 7 passed" in result.stdout

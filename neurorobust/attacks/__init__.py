@@ -2,23 +2,24 @@
 
 from neurorobust.attacks.base import Attack, GradientAttack, domain, settings
 from neurorobust.attacks.events import EVENTS
-from neurorobust.attacks.noise import UniformNoise
-from neurorobust.attacks.pgd import PgdLinf
+from neurorobust.attacks.images import IMAGES, find_foolbox
 from neurorobust.errors import BadInput
 
 ATTACKS: dict[str, Attack] = {
-    "pgd-linf": PgdLinf(),
-    "random": UniformNoise(),
+    **IMAGES,
     **EVENTS,
 }
 
 
 def find(name: str) -> Attack:
-    """An attack by name.
+    """An attack by name: one of `ATTACKS`, or `foolbox:NAME`, any of Foolbox's.
 
     Raises:
         BadInput: unknown name.
     """
+    foolbox = find_foolbox(name)
+    if foolbox is not None:
+        return foolbox
     if name not in ATTACKS:
         raise BadInput(f"attack {name!r}: unknown, known: {', '.join(ATTACKS)}")
     return ATTACKS[name]

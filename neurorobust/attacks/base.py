@@ -29,10 +29,25 @@ class Attack(Protocol):
         control: blind noise, there to be beaten.
     """
 
-    name: str
-    kind: str
-    access: str
-    control: bool
+    @property
+    def name(self) -> str:
+        """See above."""
+        ...
+
+    @property
+    def kind(self) -> str:
+        """See above."""
+        ...
+
+    @property
+    def access(self) -> str:
+        """See above."""
+        ...
+
+    @property
+    def control(self) -> bool:
+        """See above."""
+        ...
 
     def __call__(
         self,
@@ -47,6 +62,36 @@ class Attack(Protocol):
         All randomness comes from `generator`; a zero budget returns x. The evaluation projects and
         scores it.
         """
+        ...
+
+
+@dataclasses.dataclass(frozen=True)
+class Proposal:
+    """What an attack that keeps account returns.
+
+    Attributes:
+        x: as `Attack.__call__` returns it.
+        claimed: bool `[batch]`, it believes that the sample is broken. The evaluation counts claims
+            that the re-run does not bear out.
+    """
+
+    x: Tensor
+    claimed: Tensor
+
+
+@runtime_checkable
+class ClaimingAttack(Attack, Protocol):
+    """An attack that says what it believes to have broken."""
+
+    def propose(
+        self,
+        classifier: Classifier,
+        x: Tensor,
+        labels: Labels,
+        budget: Budget,
+        generator: torch.Generator,
+    ) -> Proposal:
+        """What `__call__` returns, with its claims."""
         ...
 
 
@@ -85,5 +130,7 @@ def _plain(value: Any) -> Any:
     """What JSON can hold: a mode or an attack by its name, which says its parameters."""
     if isinstance(value, tuple | list):
         return [_plain(part) for part in value]
+    if isinstance(value, Classifier):
+        return f"{value.backend.name} {value.backend.model.sha256[:12]}"
     name = getattr(value, "name", None)
     return name if isinstance(name, str) else value

@@ -48,13 +48,19 @@ class Best:
     def start(x: Tensor) -> Best:
         """Knows x only; anything that is shown to it is better."""
         worst = torch.full((len(x),), -torch.inf, device=x.device)
-        return Best(x.clone(), Standing(worst, worst))
+        return Best(x.clone(), Standing(worst, worst.clone()))
 
-    def show(self, x: Tensor, standing: Standing) -> None:
-        """Keep, sample by sample, what is better."""
-        better = standing.above(self.standing)
-        self.x[better] = x[better]
-        self.standing = Standing(
-            torch.where(better, standing.broken, self.standing.broken),
-            torch.where(better, standing.margin, self.standing.margin),
-        )
+    def show(self, x: Tensor, standing: Standing, rows: Tensor | None = None) -> None:
+        """Keep, sample by sample, what is better.
+
+        Args:
+            x: proposals.
+            standing: theirs.
+            rows: int64, which samples they are of; None: all, in order.
+        """
+        rows = torch.arange(len(self.x), device=x.device) if rows is None else rows
+        before = Standing(self.standing.broken[rows], self.standing.margin[rows])
+        better = standing.above(before)
+        self.x[rows[better]] = x[better]
+        self.standing.broken[rows[better]] = standing.broken[better]
+        self.standing.margin[rows[better]] = standing.margin[better]

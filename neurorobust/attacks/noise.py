@@ -1,4 +1,4 @@
-"""Uniform noise of the attack's size: the control."""
+"""Noise of the attack's size, in any norm: the control."""
 
 from __future__ import annotations
 
@@ -7,21 +7,24 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from neurorobust.attacks import norms
 from neurorobust.classifier import Classifier
-from neurorobust.errors import BadInput
-from neurorobust.types import Budget, ImageBudget, Labels
+from neurorobust.types import NORMS, Budget, Labels
 
 
 @dataclass(frozen=True)
 class UniformNoise:
-    """`x + U(-eps, eps)`, one independent draw a pixel and sample, clipped to [0, 1].
+    """A random point of the budget, one independent draw a sample, cut to [0, 1].
 
+    L-infinity: `x + U(-eps, eps)`, every pixel its own; L2 and L1: a uniform direction, eps long;
+    L0: uniform grey levels in so many places (see `norms.start`).
     A control, not an adversary: a white-box attack that is not stronger than this found nothing
     (Carlini et al., "On evaluating adversarial robustness", arXiv:1902.06705, 2019).
-    Threat model: no access, no queries, L-infinity eps in pixel units.
+    Threat model: no access, no queries, eps of any norm in pixel units.
     """
 
     name = "random"
+    norms = NORMS
     kind = "eps"
     access = "none"
     control = True
@@ -39,9 +42,5 @@ class UniformNoise:
         Raises:
             BadInput: not an image budget.
         """
-        if not isinstance(budget, ImageBudget) or budget.norm != "linf":
-            raise BadInput(f"{self.name}: needs an L-infinity budget on images, got {budget}")
-        if budget.epsilon == 0:
-            return x.clone()
-        noise = torch.rand(x.shape, generator=generator).to(x.device)
-        return (x + (2 * noise - 1) * budget.epsilon).clamp(0, 1).to(x.dtype)
+        budget = norms.image_budget(self.name, budget)
+        return norms.start(x, budget, generator) if budget.epsilon else x.clone()

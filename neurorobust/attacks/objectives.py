@@ -46,14 +46,32 @@ def normalised_margin(logits: Logits, labels: Labels) -> Tensor:
     Returns:
         `[batch]`, between -1 and 1, the sign of the margin kept.
     """
-    return margin(logits, labels) / _unit(logits)
+    return margin(logits, labels) / spread(logits)
 
 
-def _unit(logits: Logits) -> Tensor:
+def spread(logits: Logits) -> Tensor:
     """The power of two just above the spread of each sample's logits, detached; 1 for none."""
-    spread = (logits.amax(-1) - logits.amin(-1)).detach()
-    mantissa, _ = torch.frexp(spread)  # spread = mantissa * 2^e, mantissa in [1/2, 1)
-    return torch.where(mantissa > 0, spread / mantissa, 1.0)  # 2^e, exactly
+    width = (logits.amax(-1) - logits.amin(-1)).detach()
+    mantissa, _ = torch.frexp(width)  # width = mantissa * 2^e, mantissa in [1/2, 1)
+    return torch.where(mantissa > 0, width / mantissa, 1.0)  # 2^e, exactly
+
+
+def graded(logits: Logits, unit: Tensor) -> Logits:
+    """Logits for code that knows nothing of our scales and ties: made free of both.
+
+        (z - max z) * SHARPNESS / unit        and 2^-40 more for the class that the readout names
+
+    No two classes share the first place, and whoever takes an argmax names the readout's class.
+
+    Args:
+        logits: the readout's integers.
+        unit: `[batch]`, powers of two, `spread(logits)` of one query of each sample. Fixed from
+            then on: losses of one sample can be compared.
+    """
+    shifted = logits - logits.amax(-1, keepdim=True).detach()
+    named = torch.nn.functional.one_hot(first_argmax(logits), logits.shape[-1])
+    free: Tensor = shifted * (SHARPNESS / unit)[:, None] + named * 2.0**-40
+    return free
 
 
 Loss: TypeAlias = Callable[[Logits, Labels, "Labels | None"], Tensor]
@@ -68,7 +86,7 @@ def margin_loss(logits: Logits, labels: Labels, target: Labels | None = None) ->
 
 def cross_entropy(logits: Logits, labels: Labels, target: Labels | None = None) -> Tensor:
     """Cross-entropy of the logits over their (detached) spread, times `SHARPNESS`."""
-    scaled = logits * (SHARPNESS / _unit(logits))[:, None]
+    scaled = logits * (SHARPNESS / spread(logits))[:, None]
     if target is None:
         return torch.nn.functional.cross_entropy(scaled, labels, reduction="none")
     return -torch.nn.functional.cross_entropy(scaled, target, reduction="none")

@@ -4,7 +4,21 @@ from __future__ import annotations
 
 import typer
 
-from neurorobust.cli import compare, demo, evaluate, export, info, parity, report, run, train
+from neurorobust.cli import (
+    check,
+    compare,
+    demo,
+    evaluate,
+    export,
+    faults,
+    info,
+    nir,
+    parity,
+    quantise,
+    report,
+    run,
+    train,
+)
 
 app = typer.Typer(
     name="neurorobust",
@@ -17,6 +31,8 @@ for verb in (
     demo.demo,
     train.train,
     export.export,
+    check.check,
+    quantise.quantise,
     parity.parity,
     run.run,
     evaluate.evaluate,
@@ -26,3 +42,5 @@ for verb in (
     info.info,
 ):
     app.command()(verb)
+app.command("import")(nir.import_nir)
+app.add_typer(faults.app)

@@ -8,6 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from neurorobust.assessment import Confirm, Question, assess
+from neurorobust.attacks.recipes import find_recipe
 from neurorobust.cli import options
 from neurorobust.cli.output import command_line, session
 from neurorobust.confirmation import require_identical
@@ -24,9 +25,20 @@ def evaluate(
     download: options.Download = False,
     limit: options.Limit = None,
     bin_us: options.BinUs = None,
-    attacks: Annotated[str, typer.Option(help="Names with commas between, or none.")] = "none",
-    eps: Annotated[str, typer.Option(help="Pixel budgets: 0.05,0.1 or 8/255.")] = "",
-    flips: Annotated[str, typer.Option(help="Spike budgets: 10,50.")] = "",
+    attacks: Annotated[
+        str, typer.Option(help="standard, names with commas between, or none.")
+    ] = "none",
+    eps: options.Eps = "",
+    flips: options.Flips = "",
+    shifts: options.Shifts = "",
+    patches: options.Patches = "",
+    seeds: Annotated[int, typer.Option(help="Attack from so many seeds.", min=1)] = 1,
+    minimum: Annotated[
+        bool, typer.Option("--minimum", help="Find the smallest budget that breaks each sample.")
+    ] = False,
+    targeted: Annotated[
+        bool, typer.Option("--targeted", help="Attack towards a random wrong class as well.")
+    ] = False,
     confirm: Annotated[str, typer.Option(help="Replay N samples elsewhere: lava:N.")] = "",
     out: options.Out = None,
     card: options.CardFile = None,
@@ -42,26 +54,41 @@ def evaluate(
     device: options.Device = "cpu",
     memory_limit: options.MemoryLimit = None,
     timeout: options.Timeout = None,
+    workers: options.Workers = None,
+    worker_memory: options.WorkerMemory = None,
+    sparse: options.Sparse = False,
     resume: options.Resume = False,
     overwrite: options.Overwrite = False,
     as_json: options.Json = False,
 ) -> None:
     """Score a deployed network, attack it, score it again, and let Lava confirm."""
     with session(as_json, resumable=out is not None) as output:
-        question = Question(
-            attacks=options.names("" if attacks == "none" else attacks),
-            epsilons=options.names(eps),
-            flips=options.names(flips),
-            seed=seed,
-            backend=backend,
-            settings=Settings(device, memory_limit, timeout),
-            confirm=parse_confirm(confirm),
-            command=command_line(),
-        )
+        replay = parse_confirm(confirm)
         network = options.network(
             model, card, encoder, steps, mean, std, gain, readout, logit_scale
         )
-        data = options.load(network, dataset, data_dir, download, limit, bin_us)
+        chosen = options.names("" if attacks == "none" else attacks)
+        source = (network, dataset, data_dir, download, limit, bin_us)
+        if any(map(find_recipe, chosen)):
+            data, beside = options.load_both(*source)
+        else:
+            data, beside = options.load(*source), None
+        question = Question(
+            attacks=chosen,
+            epsilons=options.names(eps),
+            flips=options.names(flips),
+            shifts=options.names(shifts),
+            patches=options.names(patches),
+            seed=seed,
+            seeds=seeds,
+            minimum=minimum,
+            targeted=targeted,
+            validation=beside,
+            backend=backend,
+            settings=Settings(device, memory_limit, timeout, workers, worker_memory, sparse),
+            confirm=replay,
+            command=command_line(),
+        )
         with output.progress() as bars:
             record = assess(network, data, question, out, resume, overwrite, bars)
         output.result(**summary(record, out))
@@ -89,16 +116,19 @@ def parse_confirm(text: str) -> Confirm | None:
 def summary(record: Record, out: Path | None) -> dict[str, Any]:
     """What `evaluate --json` prints."""
     whole = record.model_dump(mode="json")
-    keys = ("correct", "total", "interval", "by_attack")
+    keys = ("correct", "total", "interval", "by_attack", "by_seed", "carried")
     budgets = {
         kind: {budget: {key: found[key] for key in keys} for budget, found in whole[kind].items()}
-        for kind in ("robust", "robust_flips")
+        for kind in ("robust", "robust_flips", "robust_shifts", "robust_patches")
     }
     return {
         "clean": whole["clean"],
         **budgets,
         "confirmed": whole["confirmed"],
         "comparison": whole["comparison"],
+        "minimum": whole["minimum"],
+        "targeted": whole["targeted"],
+        "recipe": whole["recipe"],
         "flags": whole["flags"],
         "record": None if out is None else str(out),
     }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -11,17 +12,29 @@ from pydantic import ValidationError
 from neurorobust import datasets
 from neurorobust.datasets import Dataset
 from neurorobust.errors import CardError, DatasetError
+from neurorobust.evaluation import held_out
 from neurorobust.models import Network, read_card, resolve
 from neurorobust.records import Card
 
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object and nothing else.")]
 Seed = Annotated[int, typer.Option(help="Seed of everything random.", min=0)]
-Backend = Annotated[str, typer.Option(help="Target: engine, reference or lava.")]
+Backend = Annotated[str, typer.Option(help="Target: engine, reference, lava or loihi2.")]
 Device = Annotated[str, typer.Option(help="Where torch computes: cpu or cuda.")]
 MemoryLimit = Annotated[
     int | None, typer.Option(help="MiB the engine may use beside inputs and answers.", min=1)
 ]
-Timeout = Annotated[float | None, typer.Option(help="Seconds one run in Lava may take.")]
+Timeout = Annotated[
+    float | None, typer.Option(help="Seconds one batch in Lava or on a board may take.")
+]
+Workers = Annotated[
+    int | None, typer.Option(help="Copies of the network that Lava runs side by side.", min=1)
+]
+WorkerMemory = Annotated[
+    int | None, typer.Option(help="MiB each of Lava's processes may allocate.", min=1)
+]
+Sparse = Annotated[
+    bool, typer.Option("--sparse", help="In Lava: dense layers as sparse processes.")
+]
 Out = Annotated[Path | None, typer.Option(help="Directory for record.json, samples.npz, report.")]
 Resume = Annotated[bool, typer.Option("--resume", help="Go on with what an earlier run left.")]
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace an existing result.")]
@@ -29,7 +42,8 @@ Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace an existin
 DatasetName = Annotated[
     str | None,
     typer.Option(
-        "--dataset", help="digits, mnist, fashion-mnist, cifar10, npz:FILE, module:factory."
+        "--dataset",
+        help="digits, mnist, fashion-mnist, cifar10, nmnist-small, npz:FILE, module:factory.",
     ),
 ]
 DataDir = Annotated[Path | None, typer.Option(help="Where the data sets lie (torchvision layout).")]
@@ -37,10 +51,14 @@ Download = Annotated[
     bool, typer.Option("--download", help="Fetch a missing set through torchvision.")
 ]
 BinUs = Annotated[int | None, typer.Option(help="Event files: width of a step in µs.", min=1)]
+Eps = Annotated[str, typer.Option(help="Pixel budgets: 0.05,0.1 or 8/255 or l2:0.5.")]
+Flips = Annotated[str, typer.Option(help="Spikes that may flip: 10,50 or insert=5+delete=3.")]
+Shifts = Annotated[str, typer.Option(help="How spikes may move: reach=2 or reach=3+spikes=4.")]
+Patches = Annotated[str, typer.Option(help="Rectangles of the sensor: 5x5.")]
 Limit = Annotated[int | None, typer.Option(help="The first N samples, in the set's order.", min=1)]
 
 CardFile = Annotated[Path | None, typer.Option("--card", help="card.json for this network.")]
-Encoder = Annotated[str | None, typer.Option(help="drive, poisson or direct.")]
+Encoder = Annotated[str | None, typer.Option(help="drive, poisson, latency or direct.")]
 Steps = Annotated[int | None, typer.Option(help="Time steps.")]
 Mean = Annotated[float | None, typer.Option(help="Drive: x = (pixel - mean) / std.")]
 Std = Annotated[float | None, typer.Option(help="Drive: x = (pixel - mean) / std.")]
@@ -69,12 +87,68 @@ def load(
     Raises:
         DatasetError: none named, or it cannot be loaded.
     """
+    return _split(network, name, "test", data_dir, download, bin_us).limited(limit)
+
+
+def load_both(
+    network: Network,
+    name: str | None,
+    data_dir: Path | None,
+    download: bool,
+    limit: int | None,
+    bin_us: int | None = None,
+) -> tuple[Dataset, Dataset | None]:
+    """As `load`, and beside it samples that are not scored, where there are any.
+
+    Raises:
+        DatasetError: none named, or it cannot be loaded.
+    """
+    whole = _split(network, name, "test", data_dir, download, bin_us)
+    data = whole.limited(limit)
+    train = partial(_split, network, name, "train", data_dir, download, bin_us)
+    return data, held_out(whole, len(data), train)
+
+
+def load_known(
+    network: Network,
+    name: str | None,
+    data_dir: Path | None,
+    download: bool,
+    scored: Dataset,
+    count: int,
+) -> Dataset:
+    """Samples for an adversary to learn from: the first of the training split.
+
+    Where one split serves as both, those behind the scored ones.
+
+    Raises:
+        DatasetError: it cannot be loaded, or nothing is left.
+    """
+    train = _split(network, name, "train", data_dir, download, None)
+    if train.split != "all":
+        return train.limited(count)
+    some = slice(len(scored), len(scored) + count)
+    if not len(train.y[some]):
+        raise DatasetError(
+            f"{scored.name}: all {len(scored)} samples are scored, none is left for the adversary; "
+            "a smaller --limit leaves some"
+        )
+    return Dataset(train.name, train.split, train.x[some], train.y[some], train.classes)
+
+
+def _split(
+    network: Network,
+    name: str | None,
+    split: str,
+    data_dir: Path | None,
+    download: bool,
+    bin_us: int | None,
+) -> Dataset:
     chosen = name or network.card.dataset
     if chosen is None:
         raise DatasetError("--dataset: not given, and the card names none")
-    return datasets.load(
-        chosen, "test", data_dir, download, limit, steps=network.card.steps, bin_us=bin_us
-    )
+    steps = network.card.steps
+    return datasets.load(chosen, split, data_dir, download, steps=steps, bin_us=bin_us)
 
 
 def network(
@@ -95,10 +169,8 @@ def network(
     """
     top = {"steps": steps, "readout": readout, "logit_scale": logit_scale}
     inner = {"kind": encoder, "mean": mean, "std": std, "gain": gain}
-    changes: dict[str, Any] = {key: value for key, value in top.items() if value is not None}
-    changes_inside = {key: value for key, value in inner.items() if value is not None}
     card = None if card_file is None else read_card(card_file)
-    if not changes and not changes_inside:
+    if all(value is None for value in (*top.values(), *inner.values())):
         return resolve(reference, card)
     if card is None:
         try:
@@ -106,10 +178,21 @@ def network(
         except CardError:
             if None in (encoder, steps, readout):
                 raise
+    return resolve(reference, changed(card, top, inner))
+
+
+def changed(card: Card | None, top: dict[str, Any], inner: dict[str, Any]) -> Card:
+    """A card with fields of its own (`top`) and of its encoder (`inner`) replaced; None: as it is.
+
+    Raises:
+        CardError: what comes out is no card; names the field.
+    """
     fields = {} if card is None else card.model_dump()
-    fields = {**fields, **changes, "encoder": {**fields.get("encoder", {}), **changes_inside}}
+    fields |= {key: value for key, value in top.items() if value is not None}
+    inside = {key: value for key, value in inner.items() if value is not None}
+    fields["encoder"] = {**fields.get("encoder", {}), **inside}
     try:
-        return resolve(reference, Card.model_validate(fields))
+        return Card.model_validate(fields)
     except ValidationError as error:
         first = error.errors()[0]
         field = ".".join(str(part) for part in first["loc"])

@@ -22,7 +22,7 @@ def train(
     dataset: Annotated[str, typer.Option(help="As for evaluate.")] = "digits",
     data_dir: options.DataDir = None,
     download: options.Download = False,
-    encoder: Annotated[str | None, typer.Option(help="drive, poisson or direct.")] = None,
+    encoder: Annotated[str | None, typer.Option(help="drive, poisson, latency or direct.")] = None,
     steps: options.Steps = None,
     epochs: Annotated[int | None, typer.Option(min=1)] = None,
     batch: Annotated[int | None, typer.Option(min=1)] = None,

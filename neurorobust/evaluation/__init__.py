@@ -30,14 +30,18 @@ and, for `<group>` eps or flips where anything was broken, up to six examples (f
     example/<group>/membrane/clean, membrane/adversarial   int32 [E, neurons]; v after the last step
 """
 
-from neurorobust.evaluation.evaluate import Progress, check_fit, evaluate
+from neurorobust.evaluation.evaluate import evaluate
+from neurorobust.evaluation.fit import check_fit
 from neurorobust.evaluation.store import REPORT_FILE, load_samples, read_record, write_record
+from neurorobust.evaluation.strongest import held_out
+from neurorobust.evaluation.work import Progress
 
 __all__ = [
     "REPORT_FILE",
     "Progress",
     "check_fit",
     "evaluate",
+    "held_out",
     "load_samples",
     "read_record",
     "write_record",

@@ -1,31 +1,24 @@
-"""The evaluation itself: shards in order, resumable, then the record."""
+"""The evaluation: what is asked is checked before any work, then done or resumed."""
 
 from __future__ import annotations
 
 import tempfile
-import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, TypeAlias
-
-import numpy as np
+from typing import Any
 
 from neurorobust import __version__
 from neurorobust.attacks import Attack, settings
+from neurorobust.attacks.recipes import Recipe
 from neurorobust.classifier import Classifier
 from neurorobust.datasets.base import Dataset
-from neurorobust.errors import BadInput, DatasetError
-from neurorobust.evaluation.examples import examples
-from neurorobust.evaluation.jobs import Job, plan
-from neurorobust.evaluation.seeds import fork
-from neurorobust.evaluation.shard import SHARD, Arrays, evaluate_shard
+from neurorobust.errors import BadInput
+from neurorobust.evaluation.fit import check_fit, check_jobs
+from neurorobust.evaluation.question import Question, fitting
+from neurorobust.evaluation.shard import SHARD
 from neurorobust.evaluation.store import Store, read_record
-from neurorobust.evaluation.summary import SMALL, clean_rate, redraw_rate, robust_rates
-from neurorobust.provenance import now, provenance
+from neurorobust.evaluation.work import Progress, Work
 from neurorobust.records import Card, Record
-from neurorobust.targets import TARGETS
-
-Progress: TypeAlias = Callable[[int, int, str], None]
 
 
 def evaluate(
@@ -36,8 +29,14 @@ def evaluate(
     model: str = "",
     epsilons: Sequence[str] = (),
     flips: Sequence[str] = (),
-    attacks: Sequence[str | Attack] = (),
+    shifts: Sequence[str] = (),
+    patches: Sequence[str] = (),
+    attacks: Sequence[str | Attack | Recipe] = (),
     seed: int = 0,
+    seeds: int = 1,
+    minimum: bool = False,
+    targeted: bool = False,
+    validation: Dataset | None = None,
     out: Path | None = None,
     resume: bool = False,
     overwrite: bool = False,
@@ -55,10 +54,16 @@ def evaluate(
         dataset: what it is asked.
         card: of the model; goes into the record.
         model: the model's name in the record; by default its path.
-        epsilons: L-infinity budgets in pixel units as typed (`0.1`, `8/255`), for image attacks.
-        flips: numbers of flipped input spikes as typed, for attacks on spikes.
-        attacks: names (or attacks); none: clean accuracy only.
+        epsilons: budgets on images as typed (`0.1`, `8/255`, `l2:0.5`).
+        flips: budgets on spikes as typed (`10`, `insert=5`).
+        shifts: budgets of retiming as typed (`reach=2+spikes=4`).
+        patches: rectangles as typed (`5x5`).
+        attacks: names, attacks, or one recipe beside them; none: clean accuracy only.
         seed: of everything random.
+        seeds: so many from `seed` on; every attack is run from each.
+        minimum: also look for the smallest budget that breaks each sample.
+        targeted: also attack with a class for each sample that must be reached.
+        validation: samples on which a recipe chooses its strongest mode; none of `dataset`.
         out: directory of `record.json` and `samples.npz`; None: only the record is kept.
         resume: go on with what a run with the same settings left in `out`.
         overwrite: remove what lies in `out`.
@@ -71,124 +76,31 @@ def evaluate(
         BadInput: settings that contradict each other, the network or the data (before any work).
         OutputError: `out` cannot be written, or already holds a result (before any work).
     """
-    jobs = plan({"eps": epsilons, "flips": flips}, attacks)
+    if seeds < 1:
+        raise BadInput(f"seeds {seeds}: below 1")
+    budgets = {"eps": epsilons, "flips": flips, "shifts": shifts, "patches": patches}
     check_fit(classifier, dataset, card)
-    _check_jobs(classifier, dataset, jobs)
-    wanted = _settings(classifier, dataset, card, jobs, seed)
-    asked = (classifier, dataset, card, model, jobs, seed)
+    classes = classifier.backend.model.outputs
+    question = Question(budgets, fitting(attacks, classes), seed, seeds, minimum, targeted)
+    check_jobs(classifier, dataset, question.jobs)
+    wanted = _settings(classifier, dataset, card, question, validation)
+    work = Work(classifier, dataset, card, model, question, validation, progress, command, pending)
     if out is None:
         with tempfile.TemporaryDirectory(prefix="neurorobust-") as folder:
-            store = Store(Path(folder), wanted, resume=False, overwrite=False)
-            return _run(*asked, store, progress, command, pending)
+            return work.run(Store(Path(folder), wanted, resume=False, overwrite=False))
     store = Store(out, wanted, resume, overwrite)
     if store.finished:
         store.clean_up()
         return read_record(out)
-    return _run(*asked, store, progress, command, pending)
-
-
-def _run(
-    classifier: Classifier,
-    dataset: Dataset,
-    card: Card,
-    model: str,
-    jobs: tuple[Job, ...],
-    seed: int,
-    store: Store,
-    progress: Progress | None,
-    command: str,
-    pending: tuple[str, ...],
-) -> Record:
-    started, clock = now(), time.perf_counter()
-    shards = -(-len(dataset) // SHARD)
-    total, done = shards * (1 + len(jobs)), 0
-
-    def tick(what: str, units: int = 1) -> None:
-        nonlocal done
-        done += units
-        if progress is not None:
-            progress(done, total, what)
-
-    for number in range(shards):
-        if store.has(number):
-            tick("resumed", 1 + len(jobs))
-            continue
-        x, labels = dataset.batch(number * SHARD, min((number + 1) * SHARD, len(dataset)))
-        store.save(number, evaluate_shard(classifier, x, labels, jobs, seed, number, tick))
-    arrays: dict[str, Any] = store.gather(shards, *SMALL)
-    extra: Arrays = examples(classifier, dataset, jobs, arrays, store, seed)
-    if classifier.encoder.random:
-        shape = (*classifier.backend.model.input_shape, classifier.encoder.steps)
-        extra["drawn_shape"] = np.asarray(shape, dtype=np.int64)
-    backend = classifier.backend
-    record = Record(
-        model=model or backend.model.path or backend.model.sha256,
-        model_sha256=backend.model.sha256,
-        card=card,
-        backend=backend.name,
-        target=TARGETS.get(backend.name, backend.name),
-        dataset=dataset.name,
-        seed=seed,
-        attacks={job.attack.name: settings(job.attack) for job in jobs},
-        clean=clean_rate(arrays),
-        redraw=redraw_rate(arrays),
-        robust=robust_rates(arrays, jobs, "eps"),
-        robust_flips=robust_rates(arrays, jobs, "flips"),
-        pending=pending,
-        provenance=provenance(command, started, time.perf_counter() - clock),
-    )
-    store.finish(shards, extra, record)
-    return record
-
-
-def check_fit(classifier: Classifier, dataset: Dataset, card: Card | None = None) -> None:
-    """Refuse data that the classifier cannot be asked about.
-
-    Args:
-        classifier: the target.
-        dataset: what it is asked.
-        card: of the model; data that are spikes must have as many time steps as it says.
-
-    Raises:
-        DatasetError: empty, of the wrong kind or length, or with a label that no output stands for.
-        BadInput: the encoder refuses the first sample.
-    """
-    name, outputs = dataset.name, classifier.backend.model.outputs
-    if len(dataset) == 0:
-        raise DatasetError(f"{name}: 0 samples, need at least 1")
-    if dataset.domain != classifier.encoder.domain:
-        raise DatasetError(
-            f"{name}: holds {dataset.domain}, encoder {classifier.encoder.name} takes "
-            f"{classifier.encoder.domain}"
-        )
-    if card is not None and dataset.domain == "spikes" and dataset.x.shape[-1] != card.steps:
-        raise DatasetError(
-            f"{name}: {dataset.x.shape[-1]} time steps, the card says {card.steps} steps"
-        )
-    largest = int(dataset.y.max())
-    if largest >= outputs:
-        raise DatasetError(f"{name}: label {largest}, the network has {outputs} outputs")
-    classifier.encoder.encode(dataset.batch(0, 1)[0], fork(0))
-
-
-def _check_jobs(classifier: Classifier, dataset: Dataset, jobs: tuple[Job, ...]) -> None:
-    model = classifier.backend.model
-    steps = classifier.encoder.steps or int(dataset.x.shape[-1])
-    entries = int(np.prod(model.input_shape)) * steps
-    for job in jobs:
-        if job.domain == "images" and dataset.domain != "images":
-            raise BadInput(f"attack {job.attack.name!r}: needs images, {dataset.name} holds spikes")
-        if job.kind == "flips" and job.value > entries:
-            raise BadInput(f"flips {job.typed!r}: above {entries}, the entries of one input")
-        if job.attack.access == "white-box" and not classifier.differentiable:
-            raise BadInput(
-                f"attack {job.attack.name!r}: backend {classifier.backend.name} has no gradients, "
-                "use engine"
-            )
+    return work.run(store)
 
 
 def _settings(
-    classifier: Classifier, dataset: Dataset, card: Card, jobs: tuple[Job, ...], seed: int
+    classifier: Classifier,
+    dataset: Dataset,
+    card: Card,
+    question: Question,
+    validation: Dataset | None,
 ) -> dict[str, Any]:
     """What a run must share with the one it resumes."""
     return {
@@ -199,9 +111,13 @@ def _settings(
         "split": dataset.split,
         "samples": len(dataset),
         "data": dataset.digest(),
-        "seed": seed,
-        "jobs": [job.name for job in jobs],
-        "attacks": {job.attack.name: settings(job.attack) for job in jobs},
+        "validation": None if validation is None else validation.digest(),
+        "seed": question.seed,
+        "seeds": question.seeds,
+        "minimum": question.minimum,
+        "targeted": question.targeted,
+        "jobs": [job.name for job in question.jobs],
+        "attacks": {job.label: settings(job.attack) for job in question.jobs},
         "card": card.model_dump(mode="json"),
         "readout": {"kind": classifier.readout.kind, "scale": classifier.readout.scale},
         "shard": SHARD,

@@ -13,8 +13,9 @@ from neurorobust.budgets import KINDS
 from neurorobust.classifier import Classifier
 from neurorobust.datasets.base import Dataset
 from neurorobust.evaluation.jobs import Job
+from neurorobust.evaluation.query import Arrays, unpack
 from neurorobust.evaluation.seeds import fork
-from neurorobust.evaluation.shard import SHARD, Arrays, unpack
+from neurorobust.evaluation.shard import SHARD
 from neurorobust.evaluation.store import Store
 from neurorobust.evaluation.summary import broken
 from neurorobust.types import Inputs
@@ -62,13 +63,13 @@ def _one(
     """All columns of one example."""
     number, row = divmod(index, SHARD)
     x, labels = dataset.batch(index, index + 1)
-    names = (f"adversarial/{job.name}", f"drawn/{job.name}", "drawn/clean", "predicted/")
+    names = (f"adversarial/{job.outcome}", f"drawn/{job.outcome}", "drawn/clean", "predicted/")
     shard = store.load(number, *names)
-    adversarial = torch.from_numpy(shard[f"adversarial/{job.name}"][row : row + 1])
+    adversarial = torch.from_numpy(shard[f"adversarial/{job.outcome}"][row : row + 1])
     columns: dict[str, Any] = {
         "index": np.asarray(index),
         "budget": np.asarray(job.typed),
-        "attack": np.asarray(job.attack.name),
+        "attack": np.asarray(job.label),
         "label": labels[0].numpy(),
         "predicted/clean": shard["predicted/clean"][row],
         "predicted/adversarial": shard[f"predicted/{job.name}"][row],
@@ -80,7 +81,7 @@ def _one(
     direct, _ = spike_view(classifier, x, fork(seed, "example"))
     for side, images in (("clean", x), ("adversarial", adversarial)):
         inputs: Inputs
-        name = "drawn/clean" if side == "clean" else f"drawn/{job.name}"
+        name = "drawn/clean" if side == "clean" else f"drawn/{job.outcome}"
         if name in shard:
             shape = (*classifier.backend.model.input_shape, classifier.encoder.steps)
             inputs = unpack(shard[name][row : row + 1], shape)

@@ -1,31 +1,41 @@
-"""What is asked: every attack at every budget of its kind."""
+"""What is asked: every attack at every budget of its kind, from every seed."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from neurorobust.attacks import Attack, find
-from neurorobust.budgets import KINDS, parse, size
+from neurorobust.attacks.recipes import Recipe, find_recipe
+from neurorobust.budgets import KINDS, parse
 from neurorobust.errors import BadInput
+from neurorobust.sizes import size
 from neurorobust.types import Budget
 
 
 @dataclass(frozen=True)
 class Job:
-    """One attack at one budget.
+    """One attack at one budget from one seed.
 
     Attributes:
         kind: of the budget, one of `budgets.KINDS`.
         typed: the budget as the user typed it; the key of the record.
         budget: the same, read.
         attack: what proposes.
+        label: its name in records; by default the attack's own.
+        recipe: name of the recipe it is a member of, if it sees only what still stands there.
+        seed: of everything random in it.
+        again: not the first seed; names say which it is.
     """
 
     kind: str
     typed: str
     budget: Budget
     attack: Attack
+    label: str
+    recipe: str = ""
+    seed: int = 0
+    again: bool = False
 
     @property
     def key(self) -> str:
@@ -35,7 +45,12 @@ class Job:
     @property
     def name(self) -> str:
         """`eps=8/255/pgd-linf`: how `samples.npz` names the job."""
-        return f"{self.key}/{self.attack.name}"
+        return self._named(self.label)
+
+    @property
+    def outcome(self) -> str:
+        """Under which name its adversarials are stored: a recipe keeps one for each sample."""
+        return self._named(self.recipe or self.label)
 
     @property
     def value(self) -> float:
@@ -47,32 +62,79 @@ class Job:
         """`images` or `spikes`: what is perturbed."""
         return KINDS[self.kind]
 
+    def _named(self, label: str) -> str:
+        return f"{self.key}/{label}" + (f"@{self.seed}" if self.again else "")
 
-def plan(budgets: Mapping[str, Sequence[str]], attacks: Sequence[str | Attack]) -> tuple[Job, ...]:
-    """All jobs, budgets in the order typed, attacks in the order asked.
+
+def plan(
+    budgets: Mapping[str, Sequence[str]],
+    attacks: Sequence[str | Attack | Recipe],
+    seeds: Sequence[int] = (0,),
+) -> tuple[Job, ...]:
+    """All jobs: seeds, kinds and budgets in the order typed, attacks in the order asked.
+
+    Members of a recipe come last, from the smallest budget to the largest.
 
     Args:
         budgets: as typed, by kind (`budgets.KINDS`).
-        attacks: names or attacks.
+        attacks: names, attacks or recipes.
+        seeds: the first one's jobs have plain names.
 
     Raises:
         BadInput: an unknown or repeated attack, a bad or repeated budget, an attack without a
             budget, or a budget without an attack.
     """
-    found = [find(attack) if isinstance(attack, str) else attack for attack in attacks]
-    names = [attack.name for attack in found]
+    recipe, single = sorted_out(attacks)
+    names = [attack.name for attack in single]
     _refuse_repeats("attack", names, names)
-    jobs = []
+    jobs: list[Job] = []
+    chained: list[Job] = []
     for kind, domain in KINDS.items():
         read = [(text.strip(), parse(kind, text)) for text in budgets.get(kind, ())]
         _refuse_repeats(kind, [budget for _, budget in read], [text for text, _ in read])
-        chosen = [attack for attack in found if attack.kind == kind]
+        members = () if recipe is None else recipe.of(kind)
+        controls = [member.attack for member in members if member.attack.control]
+        chosen = [attack for attack in single if attack.kind == kind]
         if chosen and not read:
             raise BadInput(f"attack {chosen[0].name!r}: needs a budget, give {kind}")
-        if read and not chosen:
+        if read and not chosen and not members:
             raise BadInput(f"{kind} {read[0][0]!r}: no attack on {domain} was asked for")
-        jobs += [Job(kind, text, budget, attack) for text, budget in read for attack in chosen]
-    return tuple(jobs)
+        for attack in (attack for attack in controls if attack.name not in names):
+            chosen.append(attack)
+        for text, budget in read:
+            jobs += [Job(kind, text, budget, attack, attack.name) for attack in chosen]
+        for text, budget in sorted(read, key=lambda item: size(item[1])):
+            takers = [one for one in members if one.takes(budget) and not one.attack.control]
+            if recipe is not None and members and not takers:
+                raise BadInput(f"{kind} {text!r}: no attack of {recipe.name} takes that budget")
+            name = "" if recipe is None else recipe.name
+            chained += [Job(kind, text, budget, one.attack, one.label, name) for one in takers]
+    if recipe is not None and not chained:
+        raise BadInput(f"attack {recipe.name!r}: needs a budget, give {recipe.kinds}")
+    return tuple(
+        replace(job, seed=seed, again=place > 0)
+        for place, seed in enumerate(seeds)
+        for job in (*jobs, *chained)
+    )
+
+
+def sorted_out(attacks: Sequence[str | Attack | Recipe]) -> tuple[Recipe | None, list[Attack]]:
+    """The recipe among them, its modes spelled out, and all others.
+
+    Raises:
+        BadInput: an unknown attack, or two recipes.
+    """
+    recipe: Recipe | None = None
+    single: list[Attack] = []
+    for asked in attacks:
+        named = (find_recipe(asked) or find(asked)) if isinstance(asked, str) else asked
+        if not isinstance(named, Recipe):
+            single.append(named)
+        elif recipe is None:
+            recipe = named.ready()
+        else:
+            raise BadInput(f"attack {named.name!r}: one recipe at a time, not {recipe.name} too")
+    return recipe, single
 
 
 def _refuse_repeats(what: str, values: Sequence[object], typed: Sequence[str]) -> None:

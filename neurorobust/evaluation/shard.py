@@ -2,27 +2,23 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from typing import TypeAlias
+from collections.abc import Callable
 
 import numpy as np
-import numpy.typing as npt
 import torch
 from torch import Tensor
 
 from neurorobust.attacks import GradientAttack
 from neurorobust.attacks.spike_view import spike_view
 from neurorobust.classifier import Classifier
+from neurorobust.evaluation.attempt import Attempt, attempt
+from neurorobust.evaluation.chain import Chain
 from neurorobust.evaluation.jobs import Job
-from neurorobust.evaluation.projection import project, sift
+from neurorobust.evaluation.query import Arrays, one_thread, pack, score
 from neurorobust.evaluation.seeds import fork
 from neurorobust.types import Labels, Spikes
 
 SHARD = 64  # samples; fixed, so that a record does not depend on how the work was spread
-
-Arrays: TypeAlias = "dict[str, npt.NDArray[np.generic]]"
 
 
 def evaluate_shard(
@@ -41,12 +37,13 @@ def evaluate_shard(
         x: the shard's samples.
         labels: their classes.
         jobs: attacks with budgets.
-        seed: of the evaluation.
+        seed: of the clean answers and of what is drawn for them.
         number: of the shard.
         tick: told when the clean run (`clean`) and each job (its name) is done.
 
     Returns:
-        the arrays of `samples.npz` for these samples, and `seconds/<key>/<attack>` (0-dimensional).
+        the arrays of `samples.npz` for these samples, and for each job `seconds/<key>/<attack>` and
+        `queries/<key>/<attack>` (0-dimensional).
     """
     arrays: Arrays = {"label": labels.numpy()}
     with one_thread():
@@ -57,87 +54,80 @@ def evaluate_shard(
             again, _ = score(classifier, x, fork(seed, number, "redraw"))
             arrays["predicted/redraw"] = again.numpy()
         tick("clean")
-        view: tuple[Classifier, Tensor] | None = None
+        starts = {"images": (classifier, x)}
+        chains: dict[tuple[str, int], Chain] = {}
         for job in jobs:
-            target, start = classifier, x
-            if job.domain == "spikes":
-                view = view or spike_view(classifier, x, fork(seed, number, "clean"))
-                target, start = view
-            arrays.update(_attack(target, start, labels, clean, job, seed, number))
-            zeros = f"zero_gradient/{job.attack.name}"
-            if isinstance(job.attack, GradientAttack) and zeros not in arrays:
-                generator = fork(seed, number, job.attack.name, "gradient")
-                gradient = job.attack.gradient(target, start, labels, generator)
-                arrays[zeros] = (gradient == 0).flatten(1).all(1).numpy()
+            if job.domain not in starts:
+                starts[job.domain] = spike_view(classifier, x, fork(seed, number, "clean"))
+            target, start = starts[job.domain]
+            if job.recipe:
+                fresh = Chain(start, labels, clean, drawn if job.domain == "images" else None)
+                chain = chains.setdefault((job.kind, job.seed), fresh)
+                arrays.update(_member(target, chain, job, number))
+            else:
+                made = attempt(target, start, labels, clean, job, number)
+                arrays.update(_whole(made, job))
+            arrays.update(_zero_gradient(target, start, labels, job, number, arrays))
             tick(job.name)
     return arrays
 
 
-def _attack(
-    target: Classifier,
-    x: Tensor,
-    labels: Labels,
-    clean: Labels,
-    job: Job,
-    seed: int,
-    number: int,
-) -> Arrays:
-    """One job: the attack proposes, everything else happens here."""
-    words = (number, job.attack.name, job.kind, job.value)
-    start = time.perf_counter()
-    proposal = job.attack(target, x.clone(), labels.clone(), job.budget, fork(seed, *words))
-    seconds = time.perf_counter() - start
-    usable, failed = sift(proposal, x)
-    adversarial, outside = project(usable, x, job.budget)
-    predicted, drawn = score(target, adversarial, fork(seed, *words, "score"))
-    arrays: Arrays = {
-        f"predicted/{job.name}": torch.where(failed, clean, predicted).numpy(),
-        f"adversarial/{job.name}": adversarial.numpy(),
-        f"failed/{job.name}": failed.numpy(),
-        f"projected/{job.name}": outside.numpy(),
-        f"seconds/{job.name}": np.asarray(seconds),
-    }
-    if drawn is not None:
-        arrays[f"drawn/{job.name}"] = pack(drawn)
+def _whole(made: Attempt, job: Job) -> Arrays:
+    """A job on all samples of the shard."""
+    arrays = _outcomes(made, job, torch.arange(len(made.failed)), made.predicted)
+    arrays[f"adversarial/{job.name}"] = made.adversarial.numpy()
+    if made.drawn is not None:
+        arrays[f"drawn/{job.name}"] = pack(made.drawn)
     return arrays
 
 
-def score(
-    classifier: Classifier, x: Tensor, generator: torch.Generator
-) -> tuple[Labels, Spikes | None]:
-    """The target's labels of x, and the spikes that a random encoder drew for this very query."""
-    with torch.no_grad():
-        inputs = classifier.encoder.encode(x, generator)
-        labels = classifier.readout.labels(classifier.backend.run(inputs))
-    if classifier.encoder.random and isinstance(inputs, Tensor):
-        return labels, inputs
-    return labels, None
+def _member(target: Classifier, chain: Chain, job: Job, number: int) -> Arrays:
+    """A job on the samples that still stand."""
+    chain.begin(job.key, job.budget)
+    rows = chain.standing()
+    x, labels, clean = chain.x[rows], chain.labels[rows], chain.clean[rows]
+    if len(rows):
+        made = attempt(target, x, labels, clean, job, number)
+        chain.take(rows, made)
+    else:
+        none = torch.zeros(0, dtype=torch.bool)
+        made = Attempt(x, clean, none, none, none, _no_draws(chain.drawn), 0.0, 0)
+    arrays = _outcomes(made, job, rows, chain.clean)
+    asked = torch.zeros(len(chain.x), dtype=torch.bool)
+    asked[rows] = True
+    arrays[f"asked/{job.name}"] = asked.numpy()
+    return arrays | chain.arrays(job.outcome)
 
 
-def pack(spikes: Spikes) -> npt.NDArray[np.generic]:
-    """uint8 `[batch, ceil(entries / 8)]`, the first entry in the highest bit."""
-    return np.packbits(spikes.flatten(1).numpy(), axis=1)
+def _no_draws(drawn: Spikes | None) -> Spikes | None:
+    return None if drawn is None else drawn[:0]
 
 
-def unpack(bits: npt.NDArray[np.generic], shape: tuple[int, ...]) -> Spikes:
-    """What `pack` packed, with one sample's shape C, H, W, time."""
-    entries = int(np.prod(shape))
-    flat = np.unpackbits(bits.astype(np.uint8), axis=1, count=entries)
-    return torch.from_numpy(flat.reshape(len(bits), *shape))
+def _outcomes(made: Attempt, job: Job, rows: Tensor, clean: Labels) -> Arrays:
+    """What is counted of a job, spread over all samples of the shard."""
+    predicted = clean.clone()
+    predicted[rows] = made.predicted
+    arrays: Arrays = {f"predicted/{job.name}": predicted.numpy()}
+    for name, mask in (
+        ("failed", made.failed),
+        ("projected", made.outside),
+        ("unconfirmed", made.unconfirmed),
+    ):
+        spread = torch.zeros(len(predicted), dtype=torch.bool)
+        spread[rows] = mask
+        arrays[f"{name}/{job.name}"] = spread.numpy()
+    arrays[f"seconds/{job.name}"] = np.asarray(made.seconds)
+    arrays[f"queries/{job.name}"] = np.asarray(made.queries)
+    return arrays
 
 
-@contextmanager
-def one_thread() -> Iterator[None]:
-    """Let torch use one thread: sums of floats in one order, however many cores there are.
-
-    The engine may go on with several: its floats do not depend on how many.
-    """
-    from neurorobust.backends.engine.parts import threads  # numba comes with it: not at import
-
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        with threads(before):
-            yield
-    finally:
-        torch.set_num_threads(before)
+def _zero_gradient(
+    target: Classifier, x: Tensor, labels: Labels, job: Job, number: int, known: Arrays
+) -> Arrays:
+    """Where the gradient that an attack starts with is zero everywhere; once an attack."""
+    name = f"zero_gradient/{job.label}"
+    if not isinstance(job.attack, GradientAttack) or name in known:
+        return {}
+    generator = fork(job.seed, number, job.label, "gradient")
+    gradient = job.attack.gradient(target, x, labels, generator)
+    return {name: (gradient == 0).flatten(1).all(1).numpy()}

@@ -22,7 +22,7 @@ from pydantic import ValidationError
 
 from neurorobust import files
 from neurorobust.errors import BadInput, OutputError
-from neurorobust.evaluation.shard import Arrays
+from neurorobust.evaluation.query import Arrays
 from neurorobust.records import Record
 
 RECORD, SAMPLES, SETTINGS, SHARDS = "record.json", "samples.npz", "settings.json", "shards"
@@ -101,6 +101,15 @@ class Store:
         """Whether a shard is there."""
         return self._shard(number).is_file()
 
+    def noted(self, name: str) -> Any:
+        """What `note` left under that name; None: nothing."""
+        path = self.shards / f"{name}.json"
+        return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else None
+
+    def note(self, name: str, values: Any) -> None:
+        """Keep JSON values beside the shards, until the record is there."""
+        files.write_text(self.shards / f"{name}.json", json.dumps(values) + "\n")
+
     def save(self, number: int, arrays: Arrays) -> None:
         """Write one shard, whole or not at all."""
         with files.atomic(self._shard(number)) as temporary, temporary.open("wb") as stream:
@@ -132,7 +141,7 @@ class Store:
             files.atomic(self.out / SAMPLES) as temporary,
             zipfile.ZipFile(temporary, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as archive,
         ):
-            names = [name for name in self.load(0) if not name.startswith("seconds/")]
+            names = [name for name, array in self.load(0).items() if array.ndim]
             rows = sum(len(self.load(number, "label")["label"]) for number in range(count))
             for name in names:
                 _write(archive, name, rows, self._parts(count, name))

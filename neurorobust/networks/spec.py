@@ -28,7 +28,7 @@ class NetworkSpec(BaseModel):
         classes: neurons of the last dense layer, one a class.
         steps: time steps of one sample.
         encoder: `drive` starts the network with an on-chip input layer that takes an integer bias;
-            `poisson` and `direct` feed spikes to the first synapse.
+            `poisson`, `latency` and `direct` feed spikes to the first synapse.
         hidden: sizes of the dense layers before the last.
         max_delay: axonal delays of the hidden layers of an `mlp`, drawn from 0 to this many steps
             and trained within them; the chip counts whole steps. 0 is none.
@@ -52,7 +52,7 @@ class NetworkSpec(BaseModel):
     input_shape: tuple[Size, Size, Size]
     classes: int = Field(ge=2)
     steps: int = Field(ge=1, le=100_000)
-    encoder: Literal["drive", "poisson", "direct"] = "drive"
+    encoder: Literal["drive", "poisson", "latency", "direct"] = "drive"
     hidden: tuple[Size, ...] = (128,)
     max_delay: int = Field(default=0, ge=0, le=DELAY_MAX)
     channels: tuple[Size, ...] = ()

@@ -99,6 +99,44 @@ def curve(
     return svg(figure, f"curve {width} {label}", label)
 
 
+def stairs(
+    steps: Sequence[tuple[float, int]],
+    total: int,
+    largest: float,
+    axis: str,
+    label: str,
+    *,
+    width: int,
+    height: int,
+) -> Markup:
+    """Share still standing over the smallest budget found, as a staircase.
+
+    Args:
+        steps: (budget, inputs still standing at it), budgets rising.
+        total: inputs.
+        largest: budget that was tried.
+        axis: name of the horizontal axis.
+        label: what a reader who cannot see it is told.
+        width: of the drawing, in CSS pixels.
+        height: likewise.
+    """
+    figure, axes = canvas(width, height)
+    x = [0.0, *(budget for budget, _ in steps), largest]
+    y = [1.0, *(left / total for _, left in steps)]
+    y.append(y[-1])
+    axes.fill_between(x, y, step="post", color=WORST, alpha=0.14, linewidth=0)
+    axes.step(x, y, where="post", color=WORST, linewidth=2.2)
+    axes.set_ylim(0, 1)
+    axes.set_xlim(0, largest or 1)
+    axes.set_yticks([0, 0.25, 0.5, 0.75, 1], ["0 %", "25 %", "50 %", "75 %", "100 %"])
+    axes.set_xlabel(f"smallest {axis}")
+    axes.grid(axis="y", color=RULE, linewidth=0.8)
+    for side in ("top", "right", "left"):
+        axes.spines[side].set_visible(False)
+    margins(axes, width, height, left=50, right=22, top=12, bottom=46)
+    return svg(figure, f"stairs {width} {label}", label)
+
+
 def raster(clean: Integers, attacked: Integers, label: str, *, compare: bool) -> Markup:
     """One spike raster, neurons downwards, time to the right.
 

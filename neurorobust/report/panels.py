@@ -90,7 +90,7 @@ def _name(example: Example) -> str:
 
 
 def _budget(example: Example) -> str:
-    return f"ε = {example.budget}" if example.group == "eps" else words.flips(example.budget)
+    return words.budget(example.group, example.budget)
 
 
 def _facts(example: Example) -> dict[str, Any]:

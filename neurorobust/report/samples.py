@@ -10,10 +10,11 @@ from typing import Generic, TypeVar
 import numpy as np
 import numpy.typing as npt
 
+from neurorobust.budgets import KINDS
 from neurorobust.errors import BadInput
 from neurorobust.files import read_npz
 
-GROUPS = ("eps", "flips")
+GROUPS = tuple(KINDS)
 
 Array = npt.NDArray[np.generic]
 Images = npt.NDArray[np.float64]
@@ -35,7 +36,7 @@ class Example:
 
     Attributes:
         index: its number in the set's own order.
-        group: `eps` or `flips`.
+        group: a kind of budget, one of `budgets.KINDS`.
         budget: as typed.
         attack: name of the attack that broke it.
         label: the true class.

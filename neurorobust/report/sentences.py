@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from neurorobust.records import Card, Comparison, Confirmation, EncoderCard, Record, RobustRate
+from neurorobust.records import Card, Comparison, Confirmation, EncoderCard, Minimum, Record
+from neurorobust.report.groups import Group, groups
 from neurorobust.report.words import (
     Counted,
     backend,
-    by_strength,
+    budget,
     count,
-    flips,
     interval,
     listed,
     p_value,
@@ -31,10 +31,10 @@ def verdict(record: Record) -> str:
         f"unchanged inputs correctly ({percent(record.clean)}, 95 % interval "
         f"{interval(record.clean)})"
     ]
-    survivals = [f"{_survival(rate)} at ε = {typed}" for typed, rate in _ends(record.robust, "eps")]
-    survivals += [
-        f"{_survival(rate)} with up to {flips(typed)} of input spikes"
-        for typed, rate in _ends(record.robust_flips, "flips")
+    survivals = [
+        f"{_survival(rate)} {_under(group, typed)}"
+        for group in groups(record)
+        for typed, rate in (group.rows if len(group.rows) < 3 else (group.rows[0], group.rows[-1]))
     ]
     if survivals:
         parts.append(f"still right after the strongest attack tried on each: {listed(survivals)}")
@@ -44,9 +44,10 @@ def verdict(record: Record) -> str:
     return "; ".join(parts) + "."
 
 
-def _ends(rates: dict[str, RobustRate], kind: str) -> list[tuple[str, RobustRate]]:
-    rows = by_strength(rates, kind)
-    return rows if len(rows) < 3 else [rows[0], rows[-1]]
+def _under(group: Group, typed: str) -> str:
+    if group.kind == "eps":
+        return f"at {group.place(typed)}"
+    return f"with {'up to ' if group.kind == 'flips' else ''}{group.place(typed)} of input spikes"
 
 
 def _survival(rate: Counted) -> str:
@@ -93,18 +94,18 @@ TRANSFER = (
 )
 
 
-def refused(rows: list[tuple[str, RobustRate]], place: str) -> Iterator[str]:
+def refused(group: Group) -> Iterator[str]:
     """What the evaluation did to proposals that broke the rules, where there were any."""
-    for typed, rate in rows:
+    for typed, rate in group.rows:
         for name, outcome in rate.by_attack.items():
             if outcome.failed:
                 yield (
-                    f"{name}, {place.format(typed)}: {plural(outcome.failed, 'proposal')} invalid "
+                    f"{name}, {group.place(typed)}: {plural(outcome.failed, 'proposal')} invalid "
                     "and counted as no success."
                 )
             if outcome.projected:
                 yield (
-                    f"{name}, {place.format(typed)}: {plural(outcome.projected, 'proposal')} "
+                    f"{name}, {group.place(typed)}: {plural(outcome.projected, 'proposal')} "
                     "beyond the budget and projected back into it before scoring."
                 )
 
@@ -158,6 +159,56 @@ def _tested(comparison: Comparison) -> str:
     )
 
 
+def minimum(group: Group, found: Minimum) -> str:
+    """How far from failing the middle input is."""
+    tried = f"{found.largest:.4g}"
+    broken = (
+        f"Of {plural(found.total, 'input')} answered correctly unchanged, {count(found.broken)} "
+        f"were broken with budgets up to {tried}"
+    )
+    if found.median is None:
+        return f"{broken}: not half of them, so the median lies beyond ({group.axis})."
+    return (
+        f"{broken}. The median of the smallest budget that breaks an input is "
+        f"{found.median:.4g} ({group.axis}); inputs that nothing broke count as infinitely far."
+    )
+
+
+def recipe(record: Record) -> str | None:
+    """Which recipe was followed, and what it chose."""
+    found = record.recipe
+    if found is None:
+        return None
+    text = (
+        f"{found.name}: {plural(len(found.members), 'attack')} one after the other, each on the "
+        "inputs that withstood those before it"
+    )
+    if found.strongest is None:
+        return text
+    where = "no samples to choose on" if found.chosen_on is None else f"chosen on {found.chosen_on}"
+    return f"{text}; later attacks use the backward mode {found.strongest} ({where})"
+
+
+def probes(record: Record) -> Iterator[str]:
+    """What one setting changes, on a few samples."""
+    names = {"width": "surrogate width", "scale": "scale of the logits", "steps": "steps"}
+    for probe in record.probes:
+        one, other = probe.broken
+        yield (
+            f"{names[probe.what]}: {probe.settings[0]} breaks {one} and {probe.settings[1]} breaks "
+            f"{other} of {probe.total} ({probe.attack}, {budget(probe.kind, probe.budget)})"
+        )
+
+
+def _may(group: Group) -> str:
+    sizes = ", ".join(typed for typed, _ in group.rows)
+    if group.norm == "linf":
+        return f"change every pixel by at most ε (L∞; pixels lie in 0 to 1), ε = {sizes}"
+    if group.kind == "flips":
+        return f"add or remove up to {sizes} input spikes (L0)"
+    return f"{group.may} {sizes}"
+
+
 def encoder(card: EncoderCard) -> str:
     """What the network is fed."""
     if card.kind == "drive":
@@ -167,6 +218,8 @@ def encoder(card: EncoderCard) -> str:
         )
     if card.kind == "poisson":
         return f"random spikes, one with probability {card.gain:g} times the pixel at every step"
+    if card.kind == "latency":
+        return "one spike a pixel, the earlier the brighter, none for 0"
     return "the data are spikes already"
 
 
@@ -181,13 +234,7 @@ def adversary(record: Record) -> str:
     """The threat model."""
     if not record.attacks:
         return "none: only unchanged inputs were tried"
-    may = []
-    if record.robust:
-        sizes = ", ".join(typed for typed, _ in by_strength(record.robust, "eps"))
-        may.append(f"change every pixel by at most ε (L∞; pixels lie in 0 to 1), ε = {sizes}")
-    if record.robust_flips:
-        sizes = ", ".join(typed for typed, _ in by_strength(record.robust_flips, "flips"))
-        may.append(f"add or remove up to {sizes} input spikes (L0)")
+    may = [_may(group) for group in groups(record)]
     knows = any(record.is_white_box(name) for name in record.attacks)
     access = (
         "Knows the whole network and follows its gradients (white-box)"

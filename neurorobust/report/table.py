@@ -11,8 +11,9 @@ from rich.table import Table
 from rich.text import Text
 
 from neurorobust.checks import looked_for
-from neurorobust.records import Comparison, Record, RobustRate
+from neurorobust.records import Comparison, Confirmation, Record, RobustRate
 from neurorobust.report import sentences, words
+from neurorobust.report.groups import Group, groups
 
 WIDE = 3  # attacks that fit beside the worst case; with more, each gets a line of its own
 PAIRS = (
@@ -40,22 +41,39 @@ def print_record(record: Record, console: Console, report: Path | None = None) -
         f"{words.percent(record.clean)} answered correctly, {words.count(record.clean.correct)} of "
         f"{words.count(record.clean.total)} (95 % interval {words.interval(record.clean)})",
     )
-    for symbol, kind, rates in (
-        ("ε", "eps", record.robust),
-        ("flips", "flips", record.robust_flips),
-    ):
-        if rates:
-            console.print(_robust(record, symbol, kind, rates))
-    if record.robust or record.robust_flips:
+    recipe = sentences.recipe(record)
+    if recipe is not None:
+        _line(console, "recipe", recipe)
+    tried = groups(record)
+    for group in tried:
+        console.print(_robust(record, group))
+        for typed, rate in group.rows:
+            if rate.by_seed:
+                _line(console, "spread", f"{group.place(typed)}, {len(rate.by_seed)} seeds: "
+                      f"{words.spread(rate)}")  # fmt: skip
+    if tried:
         console.print(
             Text(
                 "Still answered correctly under attack. Worst case: after every attack tried, with "
                 "its 95 % interval. ε: how far each pixel may change (black 0, white 1). "
-                "Control: blind noise.",
+                "Control: blind noise."
+                + (
+                    " -3/40: broke 3 of the 40 samples that still stood."
+                    if record.recipe is not None
+                    else ""
+                ),
                 style="dim",
             )
         )
         console.print()
+    for group in tried:
+        if group.kind in record.minimum and record.minimum[group.kind].total:
+            _line(console, "smallest", sentences.minimum(group, record.minimum[group.kind]))
+    for found in record.targeted:
+        for name, reached in found.by_attack.items():
+            where = words.budget(found.kind, found.budget)
+            share = f"{words.percent(reached)} ({words.interval(reached)})"
+            _line(console, "class reached", f"{name}, {where}: {share}")
     baseline = sentences.redrawn(record)
     if baseline is not None:
         _line(console, "drawn again", f"{baseline}.")
@@ -80,6 +98,7 @@ def print_record(record: Record, console: Console, report: Path | None = None) -
             console,
             "confirmed" if good else "NOT confirmed",
             sentences.confirmation(record.confirmed)
+            + _speed(record.confirmed)
             + (where if record.confirmed.first_difference else ""),
             "green" if good else "red",
         )
@@ -93,6 +112,14 @@ def print_record(record: Record, console: Console, report: Path | None = None) -
         console.print(Text.assemble(("report", "bold"), "  ", str(report)), soft_wrap=True)
 
 
+def _speed(confirmed: Confirmation) -> str:
+    """` (92.7 samples/s; untested on ...)`, as far as the target tells."""
+    told = confirmed.measured
+    parts = [f"{told['samples_per_second']:.1f} samples/s"] * bool(told.get("samples_per_second"))
+    parts += [told["note"]] if "note" in told else []
+    return f" ({'; '.join(parts)})" if parts else ""
+
+
 def _line(console: Console, name: str, text: str, style: str | None = None) -> None:
     """A name and its text; the text hangs under itself where it wraps."""
     grid = Table.grid(padding=(0, 2))
@@ -102,11 +129,11 @@ def _line(console: Console, name: str, text: str, style: str | None = None) -> N
     console.print(grid)
 
 
-def _robust(record: Record, symbol: str, kind: str, rates: dict[str, RobustRate]) -> Padding:
-    rows = words.by_strength(rates, kind)
+def _robust(record: Record, group: Group) -> Padding:
+    rows = group.rows
     attacks = list(dict.fromkeys(name for _, rate in rows for name in rate.by_attack))
     table = Table(box=SIMPLE_HEAD, pad_edge=False)
-    table.add_column(symbol, justify="right", no_wrap=True)
+    table.add_column(group.symbol, justify="right", no_wrap=True)
     table.add_column("worst case", style="bold", no_wrap=True)
     beside = len(attacks) <= WIDE
     for name in attacks if beside else ("by attack",):
@@ -116,14 +143,23 @@ def _robust(record: Record, symbol: str, kind: str, rates: dict[str, RobustRate]
         )
     for typed, rate in rows:
         worst = f"{words.percent(rate)} ({words.interval(rate)})"
-        each = {
-            name: words.percent(rate.by_attack[name]) if name in rate.by_attack else words.NOTHING
-            for name in attacks
-        }
+        each = {name: _left(rate, name) for name in attacks}
+        if rate.carried:
+            each["found at a smaller budget"] = f"-{rate.carried}"
         lines = "\n".join(f"{share:>7} {name}" for name, share in each.items())
         cells = list(each.values()) if beside else [lines]
         table.add_row(Text(typed), Text(worst), *(Text(cell) for cell in cells))
     return Padding(table, (0, 0, 0, 2))
+
+
+def _left(rate: RobustRate, name: str) -> str:
+    """Share still right; of a recipe's member how many it took of those it was given."""
+    if name not in rate.by_attack:
+        return words.NOTHING
+    outcome = rate.by_attack[name]
+    if outcome.asked is None:
+        return words.percent(outcome)
+    return f"-{outcome.success.correct}/{outcome.asked}"
 
 
 def _rounding(comparisons: tuple[Comparison, ...]) -> list[str]:
@@ -146,7 +182,7 @@ def _compared(comparisons: tuple[Comparison, ...]) -> Padding:
         title=Text("Inputs broken, crafted on → scored on", style="bold"),
         title_justify="left",
     )
-    table.add_column("ε", justify="right", no_wrap=True)
+    table.add_column("budget", justify="right", no_wrap=True)
     table.add_column("attack", overflow="fold")
     for crafted, scored in PAIRS:
         table.add_column(Text(f"{crafted} →\n{scored}"), justify="right")
@@ -154,7 +190,7 @@ def _compared(comparisons: tuple[Comparison, ...]) -> Padding:
     for comparison in comparisons:
         cells = {(cell.crafted, cell.scored): cell.success for cell in comparison.cells}
         table.add_row(
-            Text(comparison.epsilon),
+            Text(words.budget(comparison.kind, comparison.epsilon)),
             Text(comparison.attack),
             *(
                 Text(words.percent(cells[pair]) if pair in cells else words.NOTHING)

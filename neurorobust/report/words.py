@@ -69,8 +69,25 @@ def backend(name: str) -> str:
 
 
 def by_strength(rates: dict[str, RobustRate], kind: str) -> list[tuple[str, RobustRate]]:
-    """Budgets of a kind (`eps` or `flips`) from weak to strong."""
+    """Budgets of a kind from weak to strong."""
     return sorted(rates.items(), key=lambda item: size_of(kind, item[0]))
+
+
+def budget(kind: str, typed: str) -> str:
+    """`ε = 0.1`, `12 flips`, `shifts reach=2`, `a 5x5 patch`."""
+    if kind == "eps":
+        return f"ε = {typed}"
+    if kind == "flips":
+        return flips(typed)
+    return f"shifts {typed}" if kind == "shifts" else f"a {typed} patch"
+
+
+def spread(rate: RobustRate) -> str | None:
+    """`61.2 to 62.0 %, mean 61.6 %`, over seeds; None: there was one."""
+    if rate.spread is None:
+        return None
+    low, mean, high = (f"{100 * share:.1f}" for share in rate.spread)
+    return f"{low} to {high} %, mean {mean} %"
 
 
 def plural(number: int, noun: str) -> str:
@@ -90,12 +107,18 @@ def listed(parts: list[str]) -> str:
 
 def settings(chosen: dict[str, Any]) -> list[tuple[str, str]]:
     """Settings of an attack or a training as pairs of words; an empty name where words suffice."""
-    access = {"white-box": "white-box", "none": "knows nothing of the network"}
+    access = {
+        "white-box": "white-box",
+        "transfer": "knows another network",
+        "score": "asks for scores",
+        "decision": "asks for labels",
+        "none": "knows nothing of the network",
+    }
     domain = {"images": "changes pixels", "spikes": "flips spikes"}
     pairs = []
     for key, value in chosen.items():
-        if key == "control" and isinstance(value, bool):
-            continue  # said beside the name
+        if key in ("control", "kind", "name") or (key == "norms" and value):
+            continue  # said beside it
         if key == "access" and value in access:
             pairs.append(("", access[value]))
         elif key == "domain" and value in domain:

@@ -9,7 +9,13 @@ import torch
 from torch import Tensor
 
 from neurorobust.datasets import Dataset
-from neurorobust.encoders import DirectEncoder, DriveEncoder, Encoder, PoissonEncoder
+from neurorobust.encoders import (
+    DirectEncoder,
+    DriveEncoder,
+    Encoder,
+    LatencyEncoder,
+    PoissonEncoder,
+)
 from neurorobust.errors import DatasetError
 from neurorobust.networks import NetworkSpec
 from neurorobust.types import Labels
@@ -32,6 +38,8 @@ def encoder_of(spec: NetworkSpec) -> Encoder:
         )
     if spec.encoder == "poisson":
         return PoissonEncoder(spec.input_shape, spec.steps, spec.gain)
+    if spec.encoder == "latency":
+        return LatencyEncoder(spec.input_shape, spec.steps)
     return DirectEncoder(spec.input_shape)
 
 

@@ -18,6 +18,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from neurorobust import surrogates
+from neurorobust.attacks.modes.means import BPTR
+from neurorobust.attacks.modes.potential import PDSG
 from neurorobust.backends.engine import EngineBackend, devices
 from neurorobust.backends.reference import ReferenceBackend
 from neurorobust.errors import BadInput, ModelFileError, UnavailableError
@@ -413,6 +415,9 @@ MODES = {
     "scale": BackwardMode(Surrogate("straight-through", 1.0), scale=fired),
     "density": BackwardMode(Surrogate(), scale=lambda view: (-(view.distance() ** 2)).exp()),
     "rate": BackwardMode(rate=rate_slope),
+    "averaged": BackwardMode(Surrogate("triangle", 2.0), averaged=True),
+    "pdsg": PDSG.backward,
+    "bptr": BPTR.backward,
 }
 
 

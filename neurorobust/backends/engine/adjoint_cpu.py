@@ -10,15 +10,18 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from neurorobust.backends.engine import bfloat16
 from neurorobust.backends.engine.loops import Array, compiled, over_batch
 from neurorobust.backends.engine.plan import LayerPlan
+from neurorobust.backends.engine.prefetch import prefetch
 from neurorobust.fixedpoint import STATE_SHIFT
-from neurorobust.surrogates import Surrogate
+from neurorobust.surrogates import SHAPES, Surrogate
 
-SHAPE_CODES = {"fast-sigmoid": 0, "triangle": 1, "atan": 2, "straight-through": 3}
+SHAPE_CODES = {name: code for code, name in enumerate(SHAPES)}
 
 _UNIT = np.float32(1 << STATE_SHIFT)
-_HALF_PI = np.float32(np.pi / 2)
+_AHEAD = 8  # rows: backward in time is an order that no processor guesses
+_PI, _HALF_PI = np.float32(np.pi), np.float32(np.pi / 2)
 
 
 @dataclass(frozen=True, eq=False)
@@ -26,8 +29,8 @@ class Gradients:
     """What a layer passes back.
 
     Attributes:
-        sums: float32 `[batch, time, neurons]`, of the weighted sums a (after their shift); `time`
-            is 1 where it is the same at every step. None unless asked for.
+        sums: float32 or bfloat16 `[batch, time, neurons]`, of the weighted sums a (after their
+            shift); `time` is 1 where it is the same at every step. None unless asked for.
         level: float32 `[batch, neurons]`, of bias_mant (or drive), which is held over time.
     """
 
@@ -43,6 +46,8 @@ def adjoint(
     membrane_gradient: Tensor | None,
     scale: Tensor | None = None,
     want_sums: bool = True,
+    dtype: torch.dtype = torch.float32,
+    memory: bool = True,
 ) -> Gradients:
     """The gradients of a layer's input from those of its output.
 
@@ -55,13 +60,15 @@ def adjoint(
         layer: the layer.
         surrogate: shape and width; the width is a fraction of theta, at least of one vThMant.
         voltage: float32 `[batch, time, neurons]`, v before the reset.
-        spike_gradient: float32 `[batch, time, neurons]`.
+        spike_gradient: float32 or bfloat16 `[batch, time, neurons]`.
         membrane_gradient: float32 `[batch, neurons]`, or None for zeros.
         scale: float32, a factor of ds/dv that broadcasts to `[batch, time, neurons]`.
         want_sums: return the gradient of the sums.
+        dtype: of the gradient of the sums, float32 or bfloat16.
+        memory: whether a step's u and v reach the next.
     """
-    adjoining = Adjoining(layer, surrogate, voltage, membrane_gradient)
-    sums = torch.empty(voltage.shape if want_sums else (0, 0, 0), dtype=torch.float32)
+    adjoining = Adjoining(layer, surrogate, voltage, membrane_gradient, memory)
+    sums = torch.empty(voltage.shape if want_sums else (0, 0, 0), dtype=dtype)
     adjoining.back(voltage, spike_gradient, scale, sums)
     return Gradients(sums if want_sums else None, adjoining.level)
 
@@ -75,8 +82,9 @@ class Adjoining:
         surrogate: Surrogate,
         voltage: Tensor,
         membrane_gradient: Tensor | None,
+        memory: bool = True,
     ) -> None:
-        self._constants = _constants(layer, surrogate.width)
+        self._constants = _constants(layer, surrogate.width, memory)
         self._code = SHAPE_CODES[surrogate.shape]
         self._carried = torch.zeros((len(voltage), 2, layer.neurons), dtype=torch.float32)
         if membrane_gradient is not None:
@@ -91,8 +99,8 @@ class Adjoining:
         shape = voltage.shape
         factors = torch.empty((0, 0, 0)) if scale is None else scale.to(torch.float32).expand(shape)
         given = (spike_gradient.expand(shape), voltage, factors)
-        arrays = [tensor.contiguous().numpy() for tensor in given]
-        arrays += [tensor.numpy() for tensor in (sums, self.level, self._carried)]
+        arrays = [bfloat16.array(tensor.contiguous()) for tensor in given]
+        arrays += [bfloat16.array(tensor) for tensor in (sums, self.level, self._carried)]
         kernel: Callable[..., None] = _adjoint
 
         def work(first: int, last: int) -> None:
@@ -102,17 +110,18 @@ class Adjoining:
         over_batch(work, len(voltage), voltage.numel())
 
 
-_known: WeakKeyDictionary[LayerPlan, tuple[float, Array]] = WeakKeyDictionary()
+_known: WeakKeyDictionary[LayerPlan, tuple[float, bool, Array]] = WeakKeyDictionary()
 
 
-def _constants(layer: LayerPlan, width: float) -> Array:
+def _constants(layer: LayerPlan, width: float, memory: bool) -> Array:
     """Rows of the kernel's `constants`; kept as long as the layer, for the next part of a batch."""
     found = _known.get(layer)
-    if found is None or found[0] != width:
+    if found is None or found[:2] != (width, memory):
         slope = 1.0 / (width * np.maximum(layer.theta, float(_UNIT)))
-        rows = np.stack([layer.kept[0], layer.kept[1], layer.theta, slope])
-        found = _known[layer] = width, rows.astype(np.float32)
-    return found[1]
+        kept = layer.kept * memory
+        rows = np.stack([kept[0], kept[1], layer.theta, slope])
+        found = _known[layer] = width, memory, rows.astype(np.float32)
+    return found[2]
 
 
 @compiled
@@ -130,9 +139,13 @@ def _adjoint(
     batch, steps, width = voltage.shape
     scaled, want_sums = scale.size > 0, sums.size > 0
     bell = np.empty(width, dtype=np.float32)
-    one, zero = np.float32(1), np.float32(0)
+    one, zero, half, four = np.float32(1), np.float32(0), np.float32(0.5), np.float32(4)
     for b in range(batch):
         for t in range(steps - 1, -1, -1):
+            sample, step = (b, t - _AHEAD) if t >= _AHEAD else (b + 1, t - _AHEAD + steps)
+            if sample < batch and step >= 0:
+                prefetch(voltage[sample, step])
+                prefetch(spike_gradient[sample, step])
             if code == 0:
                 for n in range(width):
                     x = one + abs((voltage[b, t, n] - constants[2, n]) * constants[3, n])
@@ -145,17 +158,30 @@ def _adjoint(
                 for n in range(width):
                     x = _HALF_PI * ((voltage[b, t, n] - constants[2, n]) * constants[3, n])
                     bell[n] = constants[3, n] / (one + x * x)
-            else:
+            elif code == 3:
                 for n in range(width):
                     bell[n] = constants[3, n]
+            elif code == 4:
+                for n in range(width):
+                    x = abs((voltage[b, t, n] - constants[2, n]) * constants[3, n])
+                    tail = np.exp(-four * x)
+                    bell[n] = constants[3, n] * four * tail / ((one + tail) * (one + tail))
+            elif code == 5:
+                for n in range(width):
+                    x = (voltage[b, t, n] - constants[2, n]) * constants[3, n]
+                    bell[n] = constants[3, n] * np.exp(-_PI * x * x)
+            else:
+                for n in range(width):
+                    x = abs((voltage[b, t, n] - constants[2, n]) * constants[3, n])
+                    bell[n] = constants[3, n] if x < half else zero
             if scaled:
                 for n in range(width):
                     bell[n] *= scale[b, t, n]
             for n in range(width):
-                to_v = spike_gradient[b, t, n] * bell[n] + carried[b, 1, n]
+                to_v = bfloat16.widened(spike_gradient[b, t, n]) * bell[n] + carried[b, 1, n]
                 to_u = to_v + carried[b, 0, n]
                 level[b, n] += to_v * _UNIT
                 carried[b, 1, n] = constants[1, n] * to_v
                 carried[b, 0, n] = constants[0, n] * to_u
                 if want_sums:
-                    sums[b, t, n] = to_u * _UNIT
+                    sums[b, t, n] = bfloat16.narrowed(to_u * _UNIT, sums)

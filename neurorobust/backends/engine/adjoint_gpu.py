@@ -13,11 +13,12 @@ from torch import Tensor
 
 from neurorobust.backends.engine.loops_gpu import jitted, launch
 from neurorobust.fixedpoint import STATE_SHIFT
-from neurorobust.surrogates import Surrogate
+from neurorobust.surrogates import SHAPES, Surrogate
 
-SHAPE_CODES = {"fast-sigmoid": 0, "triangle": 1, "atan": 2, "straight-through": 3}
+SHAPE_CODES = {name: code for code, name in enumerate(SHAPES)}
 
 _UNIT = tl.constexpr(float(1 << STATE_SHIFT))
+_MINUS_PI = tl.constexpr(-math.pi)
 _HALF_PI = tl.constexpr(math.pi / 2)
 
 
@@ -118,8 +119,15 @@ def _adjoint(
             bell = tl.maximum(1.0 - x, 0.0) * slope
         elif SHAPE == 2:
             bell = slope / (1.0 + (_HALF_PI * x) * (_HALF_PI * x))
-        else:
+        elif SHAPE == 3:
             bell = slope
+        elif SHAPE == 4:
+            tail = tl.exp(-4.0 * x)
+            bell = slope * 4.0 * tail / ((1.0 + tail) * (1.0 + tail))
+        elif SHAPE == 5:
+            bell = slope * tl.exp(x * x * _MINUS_PI)
+        else:
+            bell = tl.where(x < 0.5, slope, 0.0)
         to_v = gradient * bell + along_v
         to_u = to_v + along_u
         total += to_v

@@ -170,17 +170,29 @@ def _adjoint(
 ) -> tuple[Tensor | None, Tensor]:
     """Gradients of a layer's sums and of its bias, by a mode."""
     mode, precision = walk.mode, walk.precision
-    if mode.scale is None and mode.rate is None:
-        return layer.back(mode.surrogate, trace.voltage, gradient, membrane, None, precision)
-    seen = _view(layer, trace, first)
+    seen = _view(layer, trace, first) if mode.scale or mode.rate else None
+    scale = None
     if mode.scale is not None:
+        assert seen is not None
         scale = _checked("scale", layer, mode.scale(seen), seen.voltage)
+    if mode.rate is None and not mode.averaged:
         return layer.back(mode.surrogate, trace.voltage, gradient, membrane, scale, precision)
-    assert mode.rate is not None
-    slope = _checked("rate", layer, mode.rate(seen), seen.voltage[:, 0])
+    if layer.feedback is not None:
+        raise BadInput(
+            f"backward mode: a gradient of means has no adjoint through layer {layer.number} "
+            f"({layer.kind})"
+        )
+    if mode.rate is not None:
+        assert seen is not None
+        slope = _checked("rate", layer, mode.rate(seen), seen.voltage[:, 0])
+        level = gradient.sum(1) * slope * _UNIT
+    else:
+        nothing = torch.zeros_like(membrane)
+        _, level = layer.back(
+            mode.surrogate, trace.voltage, gradient, nothing, scale, precision, memory=False
+        )
     silence = torch.zeros_like(gradient)
     leaks, own = layer.back(mode.surrogate, trace.voltage, silence, membrane, None, precision)
-    level = gradient.sum(1) * slope * _UNIT
     if leaks is None:
         return None, level + own
     steps = gradient.shape[1]
@@ -198,13 +210,17 @@ def _view(layer: GpuLayer, trace: _Trace, first: int) -> LayerView:
         whole = (found.values[..., : layer.cells.width] >> found.right) << found.left
         return whole.to(torch.float32).mean(1) * _UNIT + layer.cells.parameters[3]
 
+    kept = layer.kept.to(torch.float32, copy=True)
+    if layer.synapse is None:
+        kept[0] = 0
     return LayerView(
         layer.number,
         first,
         trace.voltage.to(torch.float32),
         trace.spikes.to(torch.uint8),
         layer.theta.to(torch.float32),
-        layer.kept.to(torch.float32),
+        kept,
+        layer.shape,
         mean_input,
     )
 

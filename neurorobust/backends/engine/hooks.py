@@ -10,6 +10,7 @@ from torch import Tensor
 from neurorobust.backends.engine import gemm, recurrent
 from neurorobust.backends.engine.adjoint_cpu import Gradients, adjoint
 from neurorobust.backends.engine.plan import LayerPlan
+from neurorobust.backends.engine.synapses import Dense
 from neurorobust.errors import BadInput
 from neurorobust.fixedpoint import STATE_SHIFT
 from neurorobust.surrogates import BackwardMode, LayerView
@@ -46,49 +47,60 @@ def layer_adjoint(
     Args:
         layer: the layer.
         mode: the backward pass.
-        precision: of a recurrent layer's products.
+        precision: of the products that follow.
         trace: what the layer did.
         first: place of the part's first sample in the batch.
-        to_spikes: gradient of the spikes, `[samples, time, neurons]`; `time` is 1 where it is the
-            same at every step.
+        to_spikes: gradient of the spikes, float32 or bfloat16, `[samples, time, neurons]`; `time`
+            is 1 where it is the same at every step.
         to_membrane: gradient of the membrane, `[samples, neurons]`, or None for zeros.
 
     Raises:
-        BadInput: a hook's answer of another shape, or a rate's adjoint for a recurrent layer.
+        BadInput: a hook's answer of another shape, or a gradient of means for a recurrent layer.
     """
     surrogate, voltage = mode.surrogate, trace.voltage
-    if mode.rate is not None:
-        return _rate_adjoint(layer, mode, trace, first, to_spikes, to_membrane)
+    simple = mode.rate is None and not mode.averaged and layer.feedback is None
+    if not simple:
+        to_spikes = to_spikes.to(torch.float32)
     scale = None
     if mode.scale is not None:
         scale = _checked("scale", layer, mode.scale(_view(layer, trace, first)), voltage)
+    if mode.rate is not None or mode.averaged:
+        return _mean_adjoint(layer, mode, trace, first, scale, to_spikes, to_membrane)
     if layer.feedback is not None:
         return recurrent.adjoint(
             layer, surrogate, voltage, to_spikes, to_membrane, scale, precision
         )
     wanted = layer.synapse is not None
-    return adjoint(layer, surrogate, voltage, to_spikes, to_membrane, scale, wanted)
+    halved = precision == "bfloat16" and isinstance(layer.synapse, Dense)
+    dtype = torch.bfloat16 if halved else torch.float32  # as its products will round it
+    return adjoint(layer, surrogate, voltage, to_spikes, to_membrane, scale, wanted, dtype)
 
 
-def _rate_adjoint(
+def _mean_adjoint(
     layer: LayerPlan,
     mode: BackwardMode,
     trace: Trace,
     first: int,
+    scale: Tensor | None,
     to_spikes: Tensor,
     to_membrane: Tensor | None,
 ) -> Gradients:
-    """Every step's spike is the rate: ds_t / d(mean input) = the hook's answer."""
+    """One gradient for all steps: by a rate's derivative, or the mean of steps without memory."""
     if layer.feedback is not None:
         raise BadInput(
-            f"backward mode: a rate has no adjoint through layer {layer.number} (dense_rec)"
+            f"backward mode: a gradient of means has no adjoint through layer {layer.number} "
+            "(dense_rec)"
         )
-    assert mode.rate is not None
     samples, steps, width = trace.voltage.shape
-    seen = _view(layer, trace, first)
-    slope = _checked("rate", layer, mode.rate(seen), torch.empty((samples, width), device="meta"))
-    to_rate = to_spikes.sum(1) if to_spikes.shape[1] > 1 else to_spikes[:, 0] * steps
-    level = to_rate * slope * _UNIT
+    if mode.rate is not None:
+        shape = torch.empty((samples, width), device="meta")
+        slope = _checked("rate", layer, mode.rate(_view(layer, trace, first)), shape)
+        to_rate = to_spikes.sum(1) if to_spikes.shape[1] > 1 else to_spikes[:, 0] * steps
+        level = to_rate * slope * _UNIT
+    else:
+        level = adjoint(
+            layer, mode.surrogate, trace.voltage, to_spikes, None, scale, False, memory=False
+        ).level
     sums = level / steps
     if to_membrane is not None:
         silence = torch.zeros((1, 1, 1)).expand(trace.voltage.shape)
@@ -111,7 +123,11 @@ def _view(layer: LayerPlan, trace: Trace, first: int) -> LayerView:
 
     theta = torch.from_numpy(layer.theta).to(torch.float32)
     kept = torch.from_numpy(layer.kept).to(torch.float32)
-    return LayerView(layer.number, first, trace.voltage, trace.spikes, theta, kept, mean_input)
+    if layer.synapse is None:
+        kept[0] = 0
+    return LayerView(
+        layer.number, first, trace.voltage, trace.spikes, theta, kept, layer.shape, mean_input
+    )
 
 
 def _checked(what: str, layer: LayerPlan, values: Tensor, wanted: Tensor) -> Tensor:

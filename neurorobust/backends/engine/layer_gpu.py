@@ -101,6 +101,7 @@ class GpuLayer:
         membrane_gradient: Tensor,
         scale: Tensor | None = None,
         precision: str = "float32",
+        memory: bool = True,
     ) -> tuple[Tensor | None, Tensor]:
         """Gradients of the sums (None for an input layer) and of the bias, see `adjoint_gpu`.
 
@@ -111,8 +112,9 @@ class GpuLayer:
             membrane_gradient: float32 `[batch, neurons]`; enters where the neuron did not spike.
             scale: a factor of ds/dv that broadcasts to `[batch, time, neurons]`.
             precision: of the products of a recurrent layer.
+            memory: whether a step's u and v reach the next.
         """
-        constants = adjoint_gpu.constants(self.kept, self.theta, surrogate)
+        constants = adjoint_gpu.constants(self.kept * memory, self.theta, surrogate)
         silent = voltage[:, -1] <= self.theta
         carried = torch.stack([torch.zeros_like(membrane_gradient), membrane_gradient * silent])
         if self.feedback is None:

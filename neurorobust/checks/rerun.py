@@ -1,0 +1,41 @@
+"""What the evaluation found when it ran proposals again."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from neurorobust.checks.rows import Rows
+from neurorobust.records import Record
+
+
+def proposals(record: Record, kind: str, rows: Rows) -> Iterator[str]:
+    """Proposals that broke the rules, and claims that do not hold."""
+    random = record.card.encoder.kind == "poisson"
+    for typed, robust in rows:
+        for name, rate in robust.by_attack.items():
+            if rate.failed:
+                yield (
+                    f"{kind} {typed}: {name} failed on {rate.failed} of {rate.total} samples (not "
+                    "finite, not binary or of a wrong shape); they count as not broken"
+                )
+            if rate.projected:
+                yield (
+                    f"{kind} {typed}: {name} left the budget on {rate.projected} of {rate.total} "
+                    "samples; what was scored is the projection"
+                )
+            # a random encoder draws again: there claims may fall, but not more than hold
+            if rate.unconfirmed > (rate.success.correct if random else 0):
+                yield (
+                    f"{kind} {typed}: {name} claims {rate.unconfirmed} successes that the re-run "
+                    "does not show; they count as not broken"
+                )
+
+
+def confirmation(record: Record) -> Iterator[str]:
+    """A replay on another target that differs."""
+    done = record.confirmed
+    if done is not None and not done.holds:
+        yield (
+            f"confirm {done.backend}: {done.identical} of {done.replayed} identical; "
+            f"first difference: {done.first_difference}"
+        )

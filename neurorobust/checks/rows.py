@@ -1,0 +1,26 @@
+"""Budgets of one kind with their rates, from weak to strong."""
+
+from __future__ import annotations
+
+from typing import TypeAlias
+
+from neurorobust.records import Record, RobustRate
+
+Rows: TypeAlias = "list[tuple[str, RobustRate]]"
+
+
+def white_box(record: Record, robust: RobustRate) -> dict[str, int]:
+    """Samples broken by each white-box attack; a recipe's members are one attack together."""
+    found = {
+        name: rate.success.correct
+        for name, rate in robust.by_attack.items()
+        if record.is_white_box(name) and rate.asked is None
+    }
+    members = [
+        rate.success.correct
+        for name, rate in robust.by_attack.items()
+        if record.is_white_box(name) and rate.asked is not None
+    ]
+    if members and record.recipe is not None:
+        found[record.recipe.name] = sum(members) + robust.carried
+    return found

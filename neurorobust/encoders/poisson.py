@@ -1,0 +1,70 @@
+"""Poisson: one independent coin a pixel and step."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from neurorobust.encoders.base import Shape, check_images, check_steps, zero_with_gradient
+from neurorobust.errors import BadInput
+from neurorobust.types import Spikes
+
+
+@dataclass
+class PoissonEncoder:
+    """Rate code: `P(spike) = gain * x`, drawn afresh at every call.
+
+    One independent coin a sample, pixel and step. Ours is unsigned: pixels are in [0, 1] and a
+    spike is a 1. (Sharmin et al., ECCV 2020, arXiv:2003.10399, draw signed spikes with P = |x| for
+    x in [-1, 1], which binary inputs cannot hold.) Rate codes: Adrian, J. Physiology 61 (1926); for
+    networks Diehl & Cook, Frontiers in Computational Neuroscience 9 (2015).
+
+    The coins are drawn on the CPU in the order batch, channel, height, width, step, so that one
+    generator state gives the same spikes on every device, and the first samples of a batch do not
+    depend on those after them.
+
+    Attributes:
+        input_shape: (C, H, W) of the network's input.
+        steps: number of time steps, ≥ 1.
+        gain: in (0, 1].
+    """
+
+    input_shape: Shape
+    steps: int
+    gain: float = 1.0
+    name = "poisson"
+    domain = "images"
+    random = True
+
+    def __post_init__(self) -> None:
+        check_steps(self.name, self.steps)
+        if not 0 < self.gain <= 1:
+            raise BadInput(f"poisson: gain {self.gain} outside (0, 1]")
+
+    def encode(self, x: Tensor, generator: torch.Generator | None = None) -> Spikes:
+        """uint8 spikes `[batch, *input_shape, steps]`.
+
+        Raises:
+            BadInput: no CPU generator given, x is no batch of images in [0, 1] or does not fit.
+        """
+        return self._draw(x, generator).to(torch.uint8)
+
+    def forward(self, x: Tensor, generator: torch.Generator | None = None) -> Tensor:
+        """The same draw as float32; d spike / d x = gain at every step (straight through the coin).
+
+        Source: Bengio et al., arXiv:1308.3432 (straight-through estimator; unbiased for the
+        expected spike).
+        """
+        slope = self.gain * zero_with_gradient(x).reshape(len(x), *self.input_shape, 1)
+        return self._draw(x, generator).to(torch.float32) + slope
+
+    def _draw(self, x: Tensor, generator: torch.Generator | None) -> Tensor:
+        check_images(self.name, x, self.input_shape)
+        if generator is None or generator.device.type != "cpu":
+            given = "none" if generator is None else str(generator.device)
+            raise BadInput(f"poisson: needs a generator on the CPU, given: {given}")
+        rate = self.gain * x.detach().to(torch.float32).reshape(len(x), *self.input_shape, 1)
+        coins = torch.rand((*rate.shape[:-1], self.steps), generator=generator)
+        return coins.to(x.device) < rate  # coins are in [0, 1): 0 never spikes, 1 always does

@@ -1,0 +1,135 @@
+"""The smallest budget that breaks each sample: between two that were evaluated, by halving."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from neurorobust.attacks.spike_view import spike_view
+from neurorobust.classifier import Classifier
+from neurorobust.errors import BadInput
+from neurorobust.evaluation.attempt import attempt
+from neurorobust.evaluation.jobs import Job
+from neurorobust.evaluation.query import Arrays, one_thread
+from neurorobust.evaluation.seeds import fork
+from neurorobust.sizes import resized, size, whole
+from neurorobust.types import Labels
+
+HALVINGS = 5  # of each gap between budgets; whole numbers: until there is nothing between
+
+
+def check(jobs: tuple[Job, ...]) -> None:
+    """Refuse budgets that no single number orders.
+
+    Raises:
+        BadInput: budgets of one kind that differ in more than their size, or patches.
+    """
+    for kind in dict.fromkeys(job.kind for job in jobs):
+        forms = {resized(job.budget, 0) for job in jobs if job.kind == kind}
+        if len(forms) > 1 or None in forms:
+            raise BadInput(f"minimum: the budgets of {kind} differ in more than their size")
+
+
+def smallest(
+    classifier: Classifier,
+    x: torch.Tensor,
+    labels: Labels,
+    jobs: tuple[Job, ...],
+    arrays: Arrays,
+    number: int,
+    tick: Callable[[str], None],
+) -> Arrays:
+    """`minimum/<kind>`, float64 `[batch]`: 0 where wrong when clean, infinity where nothing broke.
+
+    The attack that broke a sample at the smallest evaluated budget searches on below it.
+
+    Args:
+        classifier: the target.
+        x: the shard's samples.
+        labels: their classes.
+        jobs: all of the evaluation, done.
+        arrays: what came of them.
+        number: of the shard.
+        tick: told when a kind is done.
+    """
+    found: Arrays = {}
+    clean = torch.from_numpy(arrays["predicted/clean"])
+    with one_thread():
+        for kind in dict.fromkeys(job.kind for job in jobs):
+            own = [job for job in jobs if job.kind == kind and not job.attack.control]
+            own.sort(key=lambda job: job.value)
+            target, start = classifier, x
+            if own and own[0].domain == "spikes":
+                target, start = spike_view(classifier, x, fork(jobs[0].seed, number, "clean"))
+            low, high, by = _brackets(own, arrays, len(labels))
+            for _ in range(HALVINGS if not own or not whole(own[0].budget) else 64):
+                groups = _groups(own, low, high, by)
+                if not groups:
+                    break
+                for (place, middle), rows in groups.items():
+                    budget = resized(own[place].budget, middle)
+                    assert budget is not None
+                    job = replace(own[place], budget=budget, again=False)
+                    made = attempt(
+                        target, start[rows], labels[rows], clean[rows], job, number
+                    )  # fmt: skip
+                    fell = ((made.predicted != labels[rows]) & ~made.failed).numpy()
+                    index = np.asarray(rows)
+                    high[index[fell]], low[index[~fell]] = middle, middle
+            found[f"minimum/{kind}"] = np.where((clean != labels).numpy(), 0.0, high)
+            tick(f"smallest {kind}")
+    return found
+
+
+Floats = npt.NDArray[np.float64]
+
+
+def _brackets(
+    jobs: list[Job], arrays: Arrays, batch: int
+) -> tuple[Floats, Floats, npt.NDArray[np.int64]]:
+    """Largest budget withstood below the smallest one that broke, that one, and by which job."""
+    low, high = np.zeros(batch), np.full(batch, np.inf)
+    by = np.full(batch, -1)
+    right = arrays["predicted/clean"] == arrays["label"]
+    for place, job in enumerate(jobs):
+        wrong = arrays[f"predicted/{job.name}"] != arrays["label"]
+        fell = right & wrong & ~arrays[f"failed/{job.name}"].astype(bool) & np.isinf(high)
+        high[fell], by[fell] = job.value, place
+    for job in jobs:
+        below = job.value < high
+        low[below] = np.maximum(low[below], job.value)
+    return low, high, by
+
+
+def _groups(
+    jobs: list[Job], low: Floats, high: Floats, by: npt.NDArray[np.int64]
+) -> dict[tuple[int, float], list[int]]:
+    """Samples by the attack that broke them and the budget to try next."""
+    groups: dict[tuple[int, float], list[int]] = {}
+    for row in np.flatnonzero(by >= 0).tolist():
+        middle = (low[row] + high[row]) / 2
+        if whole(jobs[by[row]].budget):
+            middle = float(middle // 1)
+        if low[row] < middle < high[row]:
+            groups.setdefault((int(by[row]), float(middle)), []).append(row)
+    return groups
+
+
+def curve(values: Floats) -> list[tuple[float, int]]:
+    """(budget, samples still standing at it), budgets rising, from the finite values."""
+    ordered = np.sort(values)
+    places = np.unique(ordered[np.isfinite(ordered)])
+    return [(float(place), int((ordered > place).sum())) for place in places]
+
+
+def median(values: Floats) -> float | None:
+    """The middle one (of two the larger); infinite ones count; None where that is infinite."""
+    middle = float(np.sort(values)[len(values) // 2]) if len(values) else np.inf
+    return middle if np.isfinite(middle) else None
+
+
+__all__ = ["HALVINGS", "check", "curve", "median", "size", "smallest"]

@@ -1,0 +1,102 @@
+"""Targeted attacks: each sample must be taken for one class, drawn at random among the wrong ones.
+
+Every untargeted attack becomes a targeted one against a readout of two classes,
+
+    0: the largest of all other logits        1: the logit of the target
+
+with true class 0: breaking that is reaching the target. The evaluation scores with the network's
+own readout.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor
+
+from neurorobust.attacks.spike_view import spike_view
+from neurorobust.classifier import Classifier
+from neurorobust.evaluation.jobs import Job
+from neurorobust.evaluation.query import Arrays, one_thread, score
+from neurorobust.evaluation.seeds import fork
+from neurorobust.evaluation.sift import sift
+from neurorobust.projection import project
+from neurorobust.readout import Readout
+from neurorobust.types import Labels, Run
+
+
+@dataclass(frozen=True)
+class TargetReadout(Readout):
+    """Two classes: the best of the others, and the target.
+
+    Attributes:
+        target: the class to be reached.
+    """
+
+    target: int = 0
+
+    def integers(self, run: Run) -> Tensor:
+        """`[batch, 2]`."""
+        values = super().integers(run)
+        own = values[:, self.target]
+        others = torch.cat([values[:, : self.target], values[:, self.target + 1 :]], 1)
+        return torch.stack([others.amax(1), own], 1)
+
+
+def aim(classifier: Classifier, target: int) -> Classifier:
+    """The same network, of two classes: anything else (0), and the target (1)."""
+    readout = classifier.readout
+    return replace(classifier, readout=TargetReadout(readout.kind, readout.scale, target))
+
+
+def targets(labels: Labels, classes: int, generator: torch.Generator) -> Labels:
+    """A wrong class for each sample, uniform among them."""
+    step = torch.randint(1, classes, labels.shape, generator=generator)
+    return (labels + step) % classes
+
+
+def targeted(
+    classifier: Classifier,
+    x: Tensor,
+    labels: Labels,
+    jobs: tuple[Job, ...],
+    seed: int,
+    number: int,
+    tick: Callable[[str], None],
+) -> Arrays:
+    """`target` int64 `[batch]`, and `targeted/<key>/<attack>` bool: the target was reached.
+
+    Args:
+        classifier: the target.
+        x: the shard's samples.
+        labels: their classes.
+        jobs: every one on all samples.
+        seed: of the targets.
+        number: of the shard.
+        tick: told when a job is done.
+    """
+    classes = classifier.backend.model.outputs
+    goal = targets(labels, classes, fork(seed, number, "target"))
+    found: Arrays = {"target/class": goal.numpy()}
+    with one_thread():
+        for job in jobs:
+            whole, start = classifier, x
+            if job.domain == "spikes":
+                whole, start = spike_view(classifier, x, fork(seed, number, "clean"))
+            reached = torch.zeros(len(x), dtype=torch.bool)
+            for target in sorted(set(goal.tolist())):
+                rows = (goal == target).nonzero().flatten()
+                words = (number, job.label, job.kind, job.value, "target", target)
+                begin, zeros = start[rows], torch.zeros(len(rows), dtype=torch.int64)
+                proposal = job.attack(
+                    aim(whole, target), begin.clone(), zeros, job.budget, fork(job.seed, *words)
+                )
+                usable, failed = sift(proposal, begin)
+                adversarial, _ = project(usable, begin, job.budget)
+                predicted, _ = score(whole, adversarial, fork(job.seed, *words, "score"))
+                reached[rows] = (predicted == target) & ~failed
+            found[f"targeted/{job.name}"] = reached.numpy()
+            tick(f"targeted {job.name}")
+    return found

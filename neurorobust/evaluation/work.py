@@ -1,0 +1,187 @@
+"""The work of one evaluation: what a recipe has to know first, every shard, the record."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, TypeAlias
+
+import numpy as np
+
+from neurorobust import records
+from neurorobust.attacks import settings
+from neurorobust.backends.base import measured
+from neurorobust.classifier import Classifier
+from neurorobust.datasets.base import Dataset
+from neurorobust.evaluation import minimum
+from neurorobust.evaluation.examples import examples
+from neurorobust.evaluation.probes import probes
+from neurorobust.evaluation.query import Arrays
+from neurorobust.evaluation.question import Question
+from neurorobust.evaluation.shard import SHARD, evaluate_shard
+from neurorobust.evaluation.store import Store
+from neurorobust.evaluation.strongest import best_mode, broken_by_mode
+from neurorobust.evaluation.summary import (
+    SMALL,
+    clean_rate,
+    minimum_rates,
+    redraw_rate,
+    robust_rates,
+    targeted_rates,
+)
+from neurorobust.evaluation.targeted import targeted
+from neurorobust.provenance import now, provenance
+from neurorobust.records import Card, Probe, Record, rate
+from neurorobust.targets import TARGETS
+
+Progress: TypeAlias = Callable[[int, int, str], None]
+
+
+@dataclass
+class Work:
+    """Everything that `evaluate` was given, checked; see there."""
+
+    classifier: Classifier
+    dataset: Dataset
+    card: Card
+    model: str
+    question: Question
+    validation: Dataset | None
+    progress: Progress | None
+    command: str
+    pending: tuple[str, ...]
+
+    def run(self, store: Store) -> Record:
+        """Do what is not done yet, and write the record."""
+        started, clock = now(), time.perf_counter()
+        chosen = self._chosen(store)
+        question = self.question
+        if chosen is not None and chosen.strongest is not None:
+            question = question.decided(chosen.strongest)
+        probed = self._probed(store)
+        self._shards(store, question)
+        count = -(-len(self.dataset) // SHARD)
+        arrays: dict[str, Any] = store.gather(count, *SMALL)
+        jobs, kinds = question.jobs, ("eps", "flips", "shifts", "patches")
+        extra: Arrays = examples(
+            self.classifier, self.dataset, jobs, arrays, store, question.seed
+        )  # fmt: skip
+        if self.classifier.encoder.random:
+            shape = (*self.classifier.backend.model.input_shape, self.classifier.encoder.steps)
+            extra["drawn_shape"] = np.asarray(shape, dtype=np.int64)
+        backend = self.classifier.backend
+        robust = {kind: robust_rates(arrays, jobs, kind) for kind in kinds}
+        known = (*jobs, *question.targeted_jobs)
+        record = Record(
+            model=self.model or backend.model.path or backend.model.sha256,
+            model_sha256=backend.model.sha256,
+            card=self.card,
+            backend=backend.name,
+            target=TARGETS.get(backend.name, backend.name),
+            dataset=self.dataset.name,
+            seed=question.seed,
+            seeds=question.all_seeds if question.seeds > 1 else (),
+            attacks={job.label: settings(job.attack) for job in known},
+            clean=clean_rate(arrays),
+            redraw=redraw_rate(arrays),
+            robust=robust["eps"],
+            robust_flips=robust["flips"],
+            robust_shifts=robust["shifts"],
+            robust_patches=robust["patches"],
+            recipe=chosen,
+            minimum=minimum_rates(arrays, jobs) if question.minimum else {},
+            targeted=targeted_rates(arrays, question.targeted_jobs),
+            probes=probed,
+            pending=self.pending,
+            provenance=provenance(
+                self.command, started, time.perf_counter() - clock, measured(backend)
+            ),
+        )
+        store.finish(count, extra, record)
+        return record
+
+    def _shards(self, store: Store, question: Question) -> None:
+        jobs, aimed = question.jobs, question.targeted_jobs
+        kinds = len({job.kind for job in jobs}) if question.minimum else 0
+        each = 1 + len(jobs) + len(aimed) + kinds
+        count, done = -(-len(self.dataset) // SHARD), 0
+
+        def tick(what: str, units: int = 1) -> None:
+            nonlocal done
+            done += units
+            if self.progress is not None:
+                self.progress(done, count * each, what)
+
+        for number in range(count):
+            if store.has(number):
+                tick("resumed", each)
+                continue
+            start = number * SHARD
+            x, labels = self.dataset.batch(start, min(start + SHARD, len(self.dataset)))
+            seed = question.seed
+            arrays = evaluate_shard(self.classifier, x, labels, jobs, seed, number, tick)
+            if question.minimum:
+                arrays |= minimum.smallest(
+                    self.classifier, x, labels, jobs, arrays, number, tick
+                )  # fmt: skip
+            if aimed:
+                arrays |= targeted(self.classifier, x, labels, aimed, seed, number, tick)
+            store.save(number, arrays)
+
+    def _chosen(self, store: Store) -> records.Recipe | None:
+        """The recipe, its strongest mode found once and kept."""
+        recipe, undecided = self.question.recipe, self.question.undecided
+        if recipe is None:
+            return None
+        members = tuple(dict.fromkeys(job.label for job in self.question.jobs if job.recipe))
+        if not undecided:
+            return records.Recipe(name=recipe.name, members=members)
+        if self.validation is None:
+            chosen, counts = recipe.modes[0], {}
+        else:
+            counts = store.noted("strongest")
+            if counts is None:
+                self._say(f"{recipe.name}: finding the strongest backward mode")
+                largest = undecided[-1].budget
+                counts = broken_by_mode(
+                    self.classifier, recipe, self.validation, largest, self.question.seed
+                )
+                store.note("strongest", counts)
+            chosen = best_mode(counts)
+        decided = self.question.decided(chosen)
+        return records.Recipe(
+            name=recipe.name,
+            members=tuple(dict.fromkeys(job.label for job in decided.jobs if job.recipe)),
+            strongest=chosen,
+            chosen_on=None if self.validation is None else _named(self.validation),
+            chosen_by={mode: rate(*count) for mode, count in counts.items()},
+        )
+
+    def _probed(self, store: Store) -> tuple[Probe, ...]:
+        """What the recipe's attack depends on, found once and kept."""
+        recipe = self.question.recipe
+        if recipe is None:
+            return ()
+        kind = recipe.probe.kind
+        own = [job for job in self.question.jobs if job.recipe and job.kind == kind]
+        if not own or not self.classifier.differentiable:
+            return ()
+        kept = store.noted("probes")
+        if kept is None:
+            self._say(f"{recipe.name}: probing widths, scales and steps")
+            job = own[-1]
+            found = probes(
+                self.classifier, recipe, self.dataset, job.typed, job.budget, self.question.seed
+            )
+            kept = [probe.model_dump(mode="json") for probe in found]
+            store.note("probes", kept)
+        return tuple(Probe.model_validate(probe) for probe in kept)
+
+    def _say(self, what: str) -> None:
+        if self.progress is not None:
+            self.progress(0, 1, what)
+
+
+def _named(data: Dataset) -> str:
+    return f"the last {len(data)} samples of {data.name} ({data.split})"

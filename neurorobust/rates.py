@@ -1,0 +1,114 @@
+"""Counts with their intervals, and what else of an evaluation is counted: parts of a record."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from neurorobust.statistics import wilson
+
+
+class Strict(BaseModel):
+    """Knows all its fields and never changes."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Rate(Strict):
+    """A count with its 95 % Wilson interval."""
+
+    correct: int
+    total: int
+    interval: tuple[float, float]
+
+
+def rate(correct: int, total: int) -> Rate:
+    """A count with its interval."""
+    return Rate(correct=correct, total=total, interval=wilson(correct, total))
+
+
+class AttackRate(Strict):
+    """One attack at one budget. `correct`: samples right both clean and attacked."""
+
+    correct: int
+    total: int
+    interval: tuple[float, float]
+    success: Rate  # `correct` = broken among the samples that were right when clean
+    zero_gradient: float | None = (
+        None  # share of samples whose gradient is all zero at the start point
+    )
+    seconds: float
+    failed: int = 0  # proposals not finite, not binary or of a wrong shape: counted as no success
+    projected: int = 0  # proposals outside the budget, projected back by the evaluation
+    unconfirmed: int = 0  # successes that the attack claimed and the re-run did not show
+    asked: int | None = None  # member of a recipe: samples that were still standing; None: all
+    queries: int | None = None  # asked of the network, over all samples; None: not counted
+
+
+class RobustRate(Strict):
+    """Worst case over attacks (and seeds), per sample; wrong when clean counts as not robust.
+
+    Where a random encoder draws afresh at every query, controls are not part of it.
+    """
+
+    correct: int
+    total: int
+    interval: tuple[float, float]
+    by_attack: dict[str, AttackRate]
+    carried: int = 0  # recipe: broken by what was found at a smaller budget, which lies in this one
+    by_seed: dict[str, Rate] = Field(default_factory=dict)  # several seeds: each one's worst case
+
+    @property
+    def spread(self) -> tuple[float, float, float] | None:
+        """Share still right over seeds: smallest, mean, largest; None: one seed."""
+        shares = [rate.correct / rate.total for rate in self.by_seed.values() if rate.total]
+        return (min(shares), sum(shares) / len(shares), max(shares)) if shares else None
+
+
+class Minimum(Strict):
+    """The smallest budget found that breaks each sample, over those right when clean.
+
+    `median` counts samples that nothing broke as infinitely far: None where that is most of them.
+    `steps`: (budget, samples still standing at it), budgets rising; drawn as a staircase.
+    """
+
+    total: int
+    broken: int
+    largest: float  # budget tried
+    median: float | None
+    steps: tuple[tuple[float, int], ...]
+
+
+class Targeted(Strict):
+    """Attacks that must reach one class each, drawn at random among the wrong ones."""
+
+    kind: str
+    budget: str
+    by_attack: dict[str, Rate]  # `correct` = reached, among the samples right when clean
+
+
+class Probe(Strict):
+    """One attack on a few samples with one setting changed: what its success depends on.
+
+    what: `width` of the surrogate, `scale` of the logits, `steps`.
+    """
+
+    what: Literal["width", "scale", "steps"]
+    attack: str
+    kind: str
+    budget: str
+    settings: tuple[str, str]
+    broken: tuple[int, int]  # by each setting
+    differ: int  # samples that one setting breaks and the other does not
+    total: int
+
+
+class Recipe(Strict):
+    """A fixed, versioned list of attacks; survivors of one go on to the next."""
+
+    name: str
+    members: tuple[str, ...]
+    strongest: str | None = None  # backward mode that broke most validation samples
+    chosen_on: str | None = None  # the validation samples; None: there were none
+    chosen_by: dict[str, Rate] = Field(default_factory=dict)  # mode -> validation samples broken
