@@ -139,7 +139,10 @@ STANDARD_1 = Recipe(
         Member(Square("square", queries=5000, share=0.8)),
         # flips of spikes
         Member(SpikeRandom()),
-        Member(Sda(steps=500, growth=10, excess=4, rounds=3, pool=12), "fast-sigmoid-0.25"),
+        Member(
+            Sda(steps=500, growth=10, excess=4, patience=100, rounds=3, pool=16),
+            "fast-sigmoid-0.25",
+        ),
         Member(G2S(steps=25, turnover=0.05, threshold=1.5, loss="margin"), "fast-sigmoid-0.25"),
         Member(SparseSearch(queries=1000, fewest=False)),
         # moves of spikes in time

@@ -53,9 +53,9 @@ class Sda:
     steps: int = 500
     growth: int = 10
     excess: int = 4
-    patience: int = 20
+    patience: int = 100
     rounds: int = 3
-    pool: int = 12
+    pool: int = 16
     mode: Mode = PLAIN
     name = "sda"
     kind = "flips"

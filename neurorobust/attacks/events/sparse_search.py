@@ -13,6 +13,7 @@ from neurorobust.attacks.feasible import Feasible, flip
 from neurorobust.attacks.judge import Judge
 from neurorobust.attacks.lots import Lots
 from neurorobust.attacks.places import listed, marked
+from neurorobust.attacks.queries import report
 from neurorobust.classifier import Classifier
 from neurorobust.types import Budget, Labels
 
@@ -72,6 +73,7 @@ class SparseSearch:
         if self.fewest:
             mask = restore(judge, mask, lots, (self.queries - judge.asked).clamp_min(0))
             mask = self._fewer(judge, draws, mask)
+        report(classifier, judge.asked)
         return flip(x, mask)
 
     def _search(self, judge: Judge, draws: Exchanged) -> Tensor:
