@@ -114,7 +114,7 @@ class ParityResult(Strict):
     clock: Literal["aligned", "global"] = "aligned"
 
 
-class Alignment(_Strict):
+class Alignment(Strict):
     """One deployed network on two clocks: as it was trained (`delay_shift`), and aligned."""
 
     as_trained: Rate
@@ -190,6 +190,7 @@ class Record(Strict):
 
 
 __all__ = [
+    "Alignment",
     "AttackRate",
     "Card",
     "Cell",
