@@ -127,10 +127,13 @@ def settings(attack: Attack) -> dict[str, Any]:
 
 
 def _plain(value: Any) -> Any:
-    """What JSON can hold: a mode or an attack by its name, which says its parameters."""
+    """What JSON can hold: a mode by its name, which says its parameters; an attack by all of it."""
     if isinstance(value, tuple | list):
         return [_plain(part) for part in value]
     if isinstance(value, Classifier):
         return f"{value.backend.name} {value.backend.model.sha256[:12]}"
+    if dataclasses.is_dataclass(value) and hasattr(value, "access"):
+        attack: Any = value
+        return {"name": attack.name, **settings(attack)}
     name = getattr(value, "name", None)
     return name if isinstance(name, str) else value

@@ -43,6 +43,7 @@ class Ensemble:
         name: on the command line and in records.
         attack: with a field `mode`; on images.
         modes: in this order.
+        draws: of every member, see there.
 
     Raises:
         BadInput: no mode, or an attack without one.
@@ -55,6 +56,7 @@ class Ensemble:
     modes: tuple[Mode, ...] = field(
         default_factory=lambda: tuple(find_mode(name) for name in MEMBERS)
     )
+    draws: int = 10
     kind = "eps"
     access = "white-box"
     control = False
@@ -88,14 +90,14 @@ class Ensemble:
         if budget.epsilon == 0:
             return x.clone()
         random, best = classifier.encoder.random, Best.start(x)
-        draws = self.attack.draws if random else 1
+        draws = self.draws if random else 1
         for mode in self.modes:
             rows = torch.arange(len(x), device=x.device)
             if not random:
                 rows = rows[best.standing.broken < 1]
             if not len(rows):
                 break
-            member = replace(self.attack, mode=mode)
+            member = replace(self.attack, mode=mode, draws=self.draws)
             found = member(classifier, x[rows], labels[rows], budget, generator)
             standing = mean_standing(classifier, found, labels[rows], generator, draws)
             best.show(found, standing, rows)
@@ -110,7 +112,7 @@ class Ensemble:
         """
         total = torch.zeros_like(x, dtype=torch.float32)
         for mode in self.modes:
-            source = Gradient(mode, self.attack.draws).start(classifier)
+            source = Gradient(mode, self.draws).start(classifier)
             one = source(x, labels, generator)[0]
             peak = one.abs().amax((1, 2, 3), keepdim=True)
             total += one.abs() / torch.where(peak > 0, peak, 1)

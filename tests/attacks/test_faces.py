@@ -83,7 +83,7 @@ def test_a_twin_without_spikes_is_attacked_and_carries_over(linear):
     assert module.training
     assert all(parameter.grad is None for parameter in module.parameters())
     told = settings(attack)
-    assert told["attack"] == "pgd-linf"
+    assert (told["attack"]["name"], told["attack"]["steps"]) == ("pgd-linf", 8)
     assert told["source"] == f"module {source.backend.model.sha256[:12]}"
 
 

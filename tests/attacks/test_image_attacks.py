@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import random
 from dataclasses import replace
 
@@ -87,7 +88,7 @@ def test_the_contract(digits, name: str, norm: str):
     assert one.shape == x[:1].shape
     told = settings(attack)
     assert told["kind"] == "eps"
-    assert all(isinstance(value, str | float | int | list | bool) for value in told.values())
+    assert json.loads(json.dumps(told)) == told
 
 
 @pytest.mark.parametrize("scale", [1e-4, 1e-5])
@@ -203,3 +204,20 @@ def test_an_ensemble_is_its_members_worst_case(digits):
         Ensemble(modes=())
     with pytest.raises(BadInput, match="ensemble: square has no backward mode to choose"):
         Ensemble(attack=find("square"))
+
+
+@pytest.mark.parametrize(
+    ("name", "norm"),
+    [case for case in CASES if case[0].startswith(("pgd", "fgsm", "mi-", "sa-", "occl", "random"))],
+)
+def test_a_sample_does_not_depend_on_its_neighbours(digits, name: str, norm: str):
+    """Ours; the loops of others draw for the whole batch, which their docstrings say."""
+    classifier, x, labels = digits
+    attack, budget = quick(name), ImageBudget(EPSILON[norm], norm)
+    first = attack(classifier, x, labels, budget, seeded(3))
+    wrong = (labels + 1) % 5  # these stop at once, or go elsewhere
+    others = torch.cat([x[:3], x[3:].flip(0)])
+    theirs = torch.cat([labels[:3], wrong[3:].flip(0)])
+    second = attack(classifier, others, theirs, budget, seeded(3))
+    assert torch.equal(first[:3], second[:3])
+    assert not torch.equal(first[3:], second[3:])

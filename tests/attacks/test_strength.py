@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -12,6 +13,7 @@ from neurorobust import datasets, models, netx
 from neurorobust.attacks import ATTACKS
 from neurorobust.attacks.spike_view import spike_view
 from neurorobust.backends.engine import EngineBackend
+from neurorobust.projection import project
 from neurorobust.types import ImageBudget, SpikeBudget
 
 DIGITS = 64
@@ -50,3 +52,16 @@ def test_flips_by_gradient_break_what_random_flips_do_not(mnist):
 def test_hardly_any_gradient_vanishes(mnist):
     gradient = ATTACKS["pgd-linf"].gradient(*mnist, torch.Generator().manual_seed(0))
     assert int((gradient == 0).flatten(1).all(1).sum()) <= 1
+
+
+@pytest.mark.parametrize("epsilon", [0.1, 0.15])
+def test_stronger_attacks_break_no_less_than_ten_steps(mnist, epsilon: float):
+    classifier, x, labels = mnist
+    budget = ImageBudget(epsilon)
+    weak = replace(ATTACKS["pgd-linf"], steps=10)
+    left = {}
+    for attack in (weak, ATTACKS["sa-pgd"], ATTACKS["apgd-ce"]):
+        found = attack(classifier, x, labels, budget, torch.Generator().manual_seed(0))
+        found = project(found, x, budget)[0]
+        left[attack.name] = int((classifier.predict(found) == labels).sum())
+    assert max(left["sa-pgd"], left["apgd-ce"]) <= left["pgd-linf"] < DIGITS
