@@ -81,9 +81,11 @@ def cases(networks: int, samples: int) -> Iterator[tuple[Classifier, Tensor, Ten
         yield classifier, x, labels, optimum(classifier, x, labels)
 
 
-def reached(name: str, classifier: Classifier, x: Tensor, labels: Tensor) -> Tensor:
+def reached(
+    name: str, classifier: Classifier, x: Tensor, labels: Tensor, queries: int = 1000
+) -> Tensor:
     """Flips by which the attack broke each sample, FLIPS + 1 where it did not."""
-    attack: Attack = SparseSearch(fewest=True) if name == "sparse-search" else find(name)
+    attack: Attack = SparseSearch(queries, fewest=True) if name == "sparse-search" else find(name)
     found = attack(classifier, x, labels, SpikeBudget(FLIPS), torch.Generator().manual_seed(0))
     used = (found != x).flatten(1).sum(1)
     return torch.where(classifier.predict(found) != labels, used, FLIPS + 1)

@@ -32,7 +32,7 @@ from neurorobust.models import CARD_FILE, Network, classifier, write_card
 from neurorobust.networks import NetworkSpec
 from neurorobust.records import rate
 from neurorobust.training import TrainOptions, load_run, recipe, train
-from neurorobust.types import Budget, Drive, ImageBudget, Inputs
+from neurorobust.types import Budget, Drive, ImageBudget, Inputs, SpikeBudget
 
 BATCH = 256
 Arrays = dict[str, np.ndarray[Any, Any]]
@@ -90,6 +90,26 @@ RECIPES = {
         budget=ImageBudget(0.2),
         spec=CNN,
         options={"epochs": 8, "lr": 5e-3},
+    ),
+    "nmnist-cnn": Recipe(
+        "cnn",
+        "nmnist-small",
+        "two strided 5x5 convolutions (8, 16 channels) and 10 classes on 1000 recordings of "
+        "N-MNIST, 16 steps of 20 ms",
+        attack="spike-topk",
+        budget=SpikeBudget(60),
+        spec={"channels": (8, 16), "hidden": (), "kernel": 5, "padding": 2},
+        options={"epochs": 30, "lr": 5e-3, "batch": 32, "patience": 30},
+    ),
+    "nmnist-delayed": Recipe(
+        "delayed",
+        "nmnist-small",
+        "2312-64-10, the hidden axons late by 0 to 3 steps, on 1000 recordings of N-MNIST, "
+        "16 steps of 20 ms",
+        attack="spike-topk",
+        budget=SpikeBudget(60),
+        spec={"hidden": (64,), "weight_scale": 2.0},
+        options={"epochs": 20, "lr": 5e-3, "batch": 32, "patience": 20},
     ),
 }
 

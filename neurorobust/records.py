@@ -72,6 +72,8 @@ class Confirmation(Strict):
     identical: int
     adversarial: int  # how many of the replayed were successful adversarials
     first_difference: str | None = None
+    seconds: float | None = None  # that the other target took, its start included
+    measured: dict[str, Any] = Field(default_factory=dict)  # what that target tells of its runs
 
     @property
     def holds(self) -> bool:
@@ -131,6 +133,7 @@ class Provenance(Strict):
     command: str
     started: str  # ISO 8601, UTC
     seconds: float
+    target: dict[str, Any] = Field(default_factory=dict)  # what the target tells of its runs
 
 
 class Record(Strict):

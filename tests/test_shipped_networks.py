@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import os
+import subprocess
 import sys
 from functools import cache
 from pathlib import Path
@@ -20,7 +21,7 @@ from neurorobust.parity import VARIABLES, parity
 from neurorobust.records import rate
 from neurorobust.types import Drive, ImageBudget, Inputs
 
-NAMES = ("digits-mlp", "mnist-cnn")
+NAMES = ("digits-mlp", "mnist-cnn", "nmnist-cnn", "nmnist-delayed")
 PREFIXES = ("", "adversarial/")
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -179,3 +180,33 @@ def test_accuracy_on_the_real_test_set_is_the_cards(network: Network) -> None:
             correct += int((deployed.predict(x) == labels).sum())
     stated = network.card.accuracy["deployed"]
     assert (correct, len(data)) == (stated["correct"], stated["total"])
+
+
+@pytest.mark.slow
+@pytest.mark.lava
+@pytest.mark.filterwarnings("ignore")  # Lightning's and lava-dl's
+def test_one_command_makes_a_network_again(tmp_path: Path) -> None:
+    pytest.importorskip("lava")
+    command = [sys.executable, str(ROOT / "netx_models" / "reproduce.py"), "digits-mlp"]
+    environment = os.environ | {"PYTHONPATH": str(ROOT)}
+    result = subprocess.run(
+        [*command, "--out", str(tmp_path / "made")],
+        capture_output=True,
+        text=True,
+        timeout=280,
+        check=False,
+        env=environment,
+    )
+    assert result.returncode == 0, result.stderr
+    made, shipped = models.resolve(str(tmp_path / "made")), models.resolve("digits-mlp")
+    assert made.card.sha256 == made.model.sha256
+    assert made.card.training["command"] == shipped.card.training["command"]
+    arrays, wanted = files.read_npz(tmp_path / "made" / "golden.npz"), golden("digits-mlp")
+    assert {key: value.shape for key, value in arrays.items()} == {
+        key: value.shape for key, value in wanted.items()
+    }
+    for kind in ("float", "deployed"):  # another CPU may give another, equally good network
+        low, _ = shipped.card.accuracy[kind]["interval"]
+        found = made.card.accuracy[kind]
+        assert found["total"] == shipped.card.accuracy[kind]["total"]
+        assert found["correct"] >= low * found["total"]

@@ -62,7 +62,7 @@ def fewest_flips(
         flips *= 2
     for _ in range(halvings):
         middle = torch.where(torch.isinf(fewest), 0, ((failed + fewest) / 2).floor())
-        for size in middle[(middle > failed) & (middle < fewest)].unique().tolist():
+        for size in sorted(set(middle[(middle > failed) & (middle < fewest)].tolist())):
             rows = ((middle == size) & (middle > failed) & (middle < fewest)).nonzero().flatten()
             ask(rows, int(size))
     return fewest

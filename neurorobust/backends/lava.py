@@ -9,32 +9,19 @@ error, a time-out, Ctrl-C, `close()`, or the parent's death. `lava_pool` says wh
 
 from __future__ import annotations
 
-import hashlib
-import importlib.util
 import os
-import shutil
-import sys
-import time
-from collections.abc import Callable, Collection
-from pathlib import Path
-from types import TracebackType
-from typing import Any, cast
+from collections.abc import Callable
 
-from neurorobust import netx
-from neurorobust.backends.base import ALIGNED, check_clock, check_inputs, check_record
-from neurorobust.backends.lava_batches import Arrays, Batches
-from neurorobust.backends.lava_pool import Pool
-from neurorobust.backends.lava_process import WorkerProcess, new_directory
-from neurorobust.backends.lava_worker import MODEL_FILE
-from neurorobust.errors import BadInput, ModelFileError, UnavailableError
-from neurorobust.netx.model import AverageLayer, NetxModel
-from neurorobust.types import Drive, Inputs, Run
+from neurorobust.backends.lava_hosted import HostedBackend, require_lava
+from neurorobust.errors import BadInput
+from neurorobust.netx.model import NetxModel
 
 RECYCLE_BATCHES, RECYCLE_GROWTH_MIB = 256, 512
+TIMEOUT = 600.0  # seconds
 _MAX_WORKERS = 4
 
 
-class LavaBackend:
+class LavaBackend(HostedBackend):
     """Runs a network in Lava, on the aligned clock.
 
     A context manager. Workers start with the first `run` and serve until `close`. It may be used
@@ -65,11 +52,12 @@ class LavaBackend:
     """
 
     name = "lava"
+    module = "neurorobust.backends.lava_worker"
 
     def __init__(
         self,
         model: NetxModel,
-        timeout: float = 600.0,
+        timeout: float = TIMEOUT,
         on_sample: Callable[[int, int], None] | None = None,
         *,
         workers: int | None = None,
@@ -79,165 +67,21 @@ class LavaBackend:
         growth: int = RECYCLE_GROWTH_MIB,
     ) -> None:
         require_lava()
-        if not timeout > 0:
-            raise BadInput(f"lava: time limit {timeout} s not above 0")
         for name, value in (("workers", workers), ("memory limit", memory_limit)):
             if value is not None and value < 1:
                 raise BadInput(f"lava: {name} {value} below 1")
-        self.model = model
-        self.timeout = timeout
-        self.on_sample = on_sample
-        self._workers = workers or default_workers()
-        self._options = [int(sparse), memory_limit or 0]
-        self._layers = _layers_to_build(model)
-        self._recycling = (recycle, growth)
-        self._pool, self._owner = self._new_pool(), os.getpid()
-        self._samples, self._seconds, self._starting = 0, 0.0, 0.0
-        _check_file(model)
-
-    def run(self, inputs: Inputs, record: Collection[int] = (), clock: str = ALIGNED) -> Run:
-        """See `Backend.run`. The worker forgets between samples, so the clock is `aligned` only.
-
-        Raises:
-            BackendError: Lava failed, or the time limit passed; the workers have been ended. Names
-                the file that Lava's log, with its traceback, was copied to.
-        """
-        check_clock(clock, self.name, known=[ALIGNED])
-        check_inputs(self.model, inputs)
-        check_record(self.model, record)
-        numbers = self._numbers(isinstance(inputs, Drive))
-        if not numbers:
-            raise BadInput("spikes: the network has no synapse to give them to, give it drive")
-        for number in record:
-            if number not in numbers:
-                raise BadInput(f"record: layer {number} (input) is skipped when spikes are given")
-        if self._owner != os.getpid():  # a fork: the workers are the parent's
-            self._pool, self._owner = self._new_pool(), os.getpid()
-        batches = Batches(self.model, inputs, numbers, list(record), self._workers)
-        total, done = len(inputs), 0
-
-        def progress(more: int) -> None:
-            nonlocal done
-            done += more
-            if self.on_sample is not None and more > 0:
-                self.on_sample(done, total)
-
-        begun = time.monotonic()
-        answers = self._pool.run(batches.messages, self.timeout, batches.check, progress)
-        self._seconds += time.monotonic() - begun
-        self._starting += self._pool.waited
-        self._samples += total
-        return batches.join(cast("list[Arrays]", answers))
-
-    def measured(self) -> dict[str, Any]:
-        """What runs so far took: samples, seconds (those until Lava had compiled apart), rate."""
-        working = self._seconds - self._starting
-        return {
-            "workers": self._workers,
-            "workers_started": self._pool.started,
-            "batches_retried": self._pool.retried,
-            "samples": self._samples,
-            "seconds": round(self._seconds, 3),
-            "starting_seconds": round(self._starting, 3),
-            "samples_per_second": round(self._samples / working, 2) if working > 0 else None,
-        }
-
-    def close(self) -> None:
-        """End the workers and all of Lava's processes. A later `run` starts new ones."""
-        self._pool.close()
-
-    def __enter__(self) -> LavaBackend:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()
-
-    def __getstate__(self) -> dict[str, Any]:
-        return {**self.__dict__, "_pool": None}
-
-    def __setstate__(self, state: dict[str, Any]) -> None:
-        self.__dict__.update(state)
-        self._pool, self._owner = self._new_pool(), os.getpid()
-
-    def _new_pool(self) -> Pool:
-        return Pool(self._start, self._workers, *self._recycling)
-
-    def _start(self) -> WorkerProcess:
-        directory = new_directory()
-        try:
-            if self.model.path:
-                shutil.copyfile(self.model.path, directory / MODEL_FILE)
-                _check_file(self.model, directory / MODEL_FILE)
-            else:
-                netx.write(self.model, directory / MODEL_FILE)
-            first = self.model.input_layer
-            skip = 0 if first is None else first.number + 1
-            return WorkerProcess(
-                directory, [self._layers, skip, *self._options, *self.model.input_shape]
-            )
-        except BaseException:
-            shutil.rmtree(directory, ignore_errors=True)
-            raise
-
-    def _numbers(self, driven: bool) -> list[int]:
-        """The built layers' numbers in the file, in Lava's order."""
-        skipped = None if driven else self.model.input_layer
-        return [layer.number for layer in self.model.spiking_layers if layer is not skipped]
+        super().__init__(
+            model,
+            timeout,
+            on_sample,
+            workers or default_workers(),
+            memory_limit or 0,
+            [int(sparse)],
+            recycle,
+            growth,
+        )
 
 
 def default_workers() -> int:
     """One for every two cores, at most 4: each worker runs one process a layer already."""
     return max(1, min(_MAX_WORKERS, len(os.sched_getaffinity(0)) // 2))
-
-
-def require_lava() -> None:
-    """Refuse to go on without Lava.
-
-    Raises:
-        UnavailableError: with the line that installs it.
-    """
-    if not sys.platform.startswith("linux"):
-        raise UnavailableError(
-            f"lava: its worker needs Linux (/proc, /dev/shm), this is {sys.platform}"
-        )
-    for package in ("lava", "lava.magma", "lava.lib.dl"):
-        try:
-            found = importlib.util.find_spec(package) is not None
-        except (ImportError, ValueError):
-            found = False
-        if not found:
-            raise UnavailableError(
-                'lava: not installed; pip install "lava-nc" "lava-dl" on Python 3.10'
-            )
-
-
-def _layers_to_build(model: NetxModel) -> int:
-    """The file's layers without the `average` layers at its end, which NetX cannot load."""
-    count = len(model.layers)
-    while count and isinstance(model.layers[count - 1], AverageLayer):
-        count -= 1
-    for layer in model.layers[:count]:
-        if isinstance(layer, AverageLayer):
-            raise ModelFileError(
-                f"layer {layer.number} (average): Lava's NetX cannot load it before other layers"
-            )
-    return count
-
-
-def _check_file(model: NetxModel, copy: Path | None = None) -> None:
-    """The file is still what the model was read from."""
-    if not model.path:
-        return
-    try:
-        digest = hashlib.sha256((copy or Path(model.path)).read_bytes()).hexdigest()
-    except OSError as error:
-        raise ModelFileError(f"{model.path}: {error.strerror}") from None
-    if digest != model.sha256:
-        raise ModelFileError(
-            f"{model.path}: sha256 {digest[:12]}..., the model was read from {model.sha256[:12]}..."
-        )

@@ -51,6 +51,7 @@ class Pool:
     Args:
         start: makes a worker.
         workers: how many may work at a time.
+        name: of the backend, for errors.
         recycle: batches after which a worker is replaced.
         growth: MiB that a worker's memory may grow after its first batch before it is replaced.
     """
@@ -59,15 +60,17 @@ class Pool:
         self,
         start: Callable[[], WorkerProcess],
         workers: int,
+        name: str,
         recycle: int,
         growth: int,
     ) -> None:
         self._start = start
         self._seats = [_Seat() for _ in range(workers)]
-        self._recycle, self._growth = recycle, growth
+        self._name, self._recycle, self._growth = name, recycle, growth
         self._timeout = 0.0
         self.started = 0  # workers, in all
         self.retried = 0  # batches, in all
+        self.report: dict[str, Any] = {}  # what the newest answer's network measured
         self.waited = 0.0  # seconds of the last `run` until the first network was compiled
 
     @property
@@ -155,12 +158,13 @@ class Pool:
             progress(rest[0] - seat.samples)
             seat.samples = rest[0]
         elif kind == "result":
-            answer, memory = rest
+            answer, memory, report = rest
             try:
                 check(seat.batch, answer)
             except ValueError as error:
                 raise WorkerLost(f"corrupted reply: {error}") from None
             answers[seat.batch] = answer
+            self.report = report
             seat.batch, seat.samples = None, 0
             seat.served += 1
             seat.memory = seat.memory or memory
@@ -180,11 +184,11 @@ class Pool:
             action(seat)
             return
         except BackendError as error:
-            raise self._final(seat, str(error)) from None
+            raise self._final(seat, f"{self._name}: {error}") from None
         except WorkerLost as error:
-            what, again = f"lava: {error}", True
+            what, again = f"{self._name}: {error}", True
         except WorkerSilent:
-            what, again = f"lava: no answer within {self._timeout:g} s", seat.samples == 0
+            what, again = f"{self._name}: no answer within {self._timeout:g} s", seat.samples == 0
             if not again:
                 what += f", {seat.samples} samples were done: a longer --timeout may help"
         batch = seat.batch

@@ -22,7 +22,7 @@ from pathlib import Path
 
 from neurorobust.backends.lava_frames import CorruptedFrame, Frames, Message
 from neurorobust.backends.lava_worker import ending, remove_shared_memory
-from neurorobust.errors import BackendError
+from neurorobust.errors import BackendError, HardwareUnavailable
 
 LOG_FOLDER = "NEUROROBUST_LOGS"  # environment: where logs of failed workers are kept
 _PACKAGE_ROOT = Path(__file__).resolve().parents[2]
@@ -45,9 +45,17 @@ class WorkerProcess:
     Args:
         directory: the worker's own directory; removed with it.
         arguments: integers for the worker's command line.
+        module: the worker's program.
+        patience: seconds that it gets to put things in order before its group is ended.
     """
 
-    def __init__(self, directory: Path, arguments: list[int]) -> None:
+    def __init__(
+        self,
+        directory: Path,
+        arguments: list[int],
+        module: str,
+        patience: float = 0.0,
+    ) -> None:
         self._log = directory / _LOG
         ours, theirs = socket.socketpair()
         environment = dict(os.environ)
@@ -60,7 +68,7 @@ class WorkerProcess:
             environment[variable] = "1"  # one process a layer already
         with theirs, self._log.open("wb") as log:
             self._process = subprocess.Popen(
-                [sys.executable, "-m", "neurorobust.backends.lava_worker"]
+                [sys.executable, "-m", module]
                 + [str(number) for number in (theirs.fileno(), os.getpid(), *arguments)],
                 pass_fds=(theirs.fileno(),),
                 start_new_session=True,
@@ -73,7 +81,7 @@ class WorkerProcess:
         self.pid = self._process.pid
         self._frames = Frames(ours)
         self._finalizer = weakref.finalize(
-            self, _end, self._process, self._frames, directory, os.getpid()
+            self, _end, self._process, self._frames, directory, os.getpid(), patience
         )
 
     def fileno(self) -> int:
@@ -102,6 +110,7 @@ class WorkerProcess:
         Raises:
             WorkerLost, WorkerSilent: none came.
             BackendError: the worker reports an error that another worker would meet too.
+            HardwareUnavailable: there is no board.
         """
         try:
             message = self._frames.receive(deadline)
@@ -115,8 +124,10 @@ class WorkerProcess:
             raise WorkerLost(f"corrupted reply: {type(error).__name__}") from None
         if message[0] == "lost":
             raise WorkerLost(str(message[1]))
+        if message[0] == "unavailable":
+            raise HardwareUnavailable(str(message[1]))
         if message[0] == "error":
-            raise BackendError(f"lava: {' '.join(str(message[1]).split())}")
+            raise BackendError(" ".join(str(message[1]).split()))
         return message
 
     def keep_log(self) -> Path:
@@ -142,11 +153,23 @@ class WorkerProcess:
         return "the worker hung up"
 
 
-def _end(process: subprocess.Popen[bytes], frames: Frames, directory: Path, owner: int) -> None:
-    """SIGTERM, then SIGKILL, to the group; the leader is collected last: its number stays taken."""
+def _end(
+    process: subprocess.Popen[bytes],
+    frames: Frames,
+    directory: Path,
+    owner: int,
+    patience: float,
+) -> None:
+    """SIGTERM, then SIGKILL, to the group; the leader is collected last: its number stays taken.
+
+    With patience the leader alone gets a SIGTERM first.
+    """
     if os.getpid() != owner:  # a fork of the parent must not end its worker
         return
     frames.close()  # from here on the worker ends by itself, if this is interrupted
+    deadline = time.monotonic() + patience
+    while time.monotonic() < deadline and ending(process.pid) is None:
+        time.sleep(0.005)
     for number in (signal.SIGTERM, signal.SIGKILL):
         with contextlib.suppress(ProcessLookupError):
             os.killpg(process.pid, number)

@@ -5,8 +5,9 @@ itself when the parent is gone. What Lava prints goes to its stdout and stderr: 
 
 Messages are tuples over a socket. From the parent: `("run", driven, batch, steps, record)`. From
 here: `("ready",)` once Lava is imported; for each run `("started", freshly compiled)`, some
-`("done", samples)` and `("result", arrays, MiB held)`; or `("error", text)` where another worker
-would fail alike, `("lost", text)` where one of Lava's processes was killed.
+`("done", samples)` and `("result", arrays, MiB held, what was measured)`; or `("error", text)`
+where another worker would fail alike, `("lost", text)` where one of Lava's processes was killed,
+`("unavailable", text)` where there is no board.
 """
 
 from __future__ import annotations
@@ -25,11 +26,13 @@ from collections.abc import Callable
 from multiprocessing import resource_tracker, shared_memory
 from pathlib import Path
 from types import FrameType
-from typing import Any
+from typing import Any, Protocol
 
+from neurorobust.backends.lava_exchange import Array
 from neurorobust.backends.lava_frames import Frames
 from neurorobust.backends.lava_models import FAILURE_FILE
 from neurorobust.backends.lava_network import LavaNetwork
+from neurorobust.errors import HardwareUnavailable
 
 MODEL_FILE = "model.net"
 SHARED_MEMORY = Path("/dev/shm")
@@ -88,9 +91,22 @@ def limit_memory(more: int) -> None:
         resource.setrlimit(resource.RLIMIT_DATA, (held + more * _MIB, held + more * _MIB))
 
 
-def serve(frames: Frames, arguments: dict[str, Any]) -> None:
-    """Answer messages until the parent hangs up."""
-    networks: dict[bool, LavaNetwork] = {}
+class Served(Protocol):
+    """A network that a worker runs."""
+
+    def run(
+        self, batch: Array, steps: int, record: list[int], done: Callable[[int], None]
+    ) -> dict[str, Array]:
+        """See `LavaNetwork.run`."""
+        ...
+
+
+Make = Callable[[dict[str, Any], bool, Frames], Served]
+
+
+def serve(frames: Frames, arguments: dict[str, Any], make: Make) -> None:
+    """Answer messages until the parent hangs up; networks are made when first asked for."""
+    networks: dict[bool, Served] = {}
     import lava.lib.dl.netx.hdf5  # noqa: F401 (slow: done before "ready")
 
     limit_memory(arguments["limit"])
@@ -102,24 +118,30 @@ def serve(frames: Frames, arguments: dict[str, Any]) -> None:
             return
         compiled = driven not in networks
         if compiled:
-            skip = 0 if driven else arguments["skip"]
-            networks[driven] = LavaNetwork(
-                arguments["file"],
-                arguments["layers"],
-                arguments["input_shape"],
-                driven,
-                skip,
-                arguments["sparse"],
-            )
-            for process in networks[driven].processes:
-                threading.Thread(
-                    target=watch, args=(frames, process, arguments["limit"]), daemon=True
-                ).start()
+            networks[driven] = make(arguments, driven, frames)
         frames.send(("started", compiled))
         result = networks[driven].run(
             batch, steps, record, lambda samples: frames.send(("done", samples))
         )
-        frames.send(("result", result, memory()))
+        frames.send(("result", result, memory(), getattr(networks[driven], "report", {})))
+
+
+def make_network(arguments: dict[str, Any], driven: bool, frames: Frames) -> Served:
+    """A network in Lava's fixed-point simulation; the end of any of its processes is noticed."""
+    skip = 0 if driven else arguments["skip"]
+    network = LavaNetwork(
+        arguments["file"],
+        arguments["layers"],
+        arguments["input_shape"],
+        driven,
+        skip,
+        bool(arguments["options"][0]),
+    )
+    for process in network.processes:
+        threading.Thread(
+            target=watch, args=(frames, process, arguments["limit"]), daemon=True
+        ).start()
+    return network
 
 
 def watch(frames: Frames, process: int, limit: int) -> None:
@@ -148,12 +170,15 @@ def failure(limit: int, error: BaseException | None = None) -> str | None:
     return text
 
 
-def end_with_parent(frames: Frames, parent: int, directory: Path) -> None:
+def end_with_parent(frames: Frames, parent: int, directory: Path, patience: float) -> None:
     """Wait until the parent hangs up or dies, then end the whole group and leave nothing behind."""
     poll = select.poll()
     poll.register(frames.fileno(), 0)  # hang-up is always reported
     while not poll.poll(1000) and os.getppid() == parent:
         pass
+    if patience:
+        os.kill(os.getpid(), signal.SIGTERM)
+        time.sleep(patience)
     remove_shared_memory(os.getpid())
     shutil.rmtree(directory, ignore_errors=True)
     os.killpg(0, signal.SIGTERM)
@@ -161,16 +186,29 @@ def end_with_parent(frames: Frames, parent: int, directory: Path) -> None:
     os.killpg(0, signal.SIGKILL)
 
 
-def end_in_order(leader: int) -> Callable[[int, FrameType | None], None]:
-    """A handler of SIGTERM: Lava's processes end at once, the worker collects them, then ends."""
+class Terminated(BaseException):
+    """SIGTERM, where there is something to put in order first."""
+
+
+def end_in_order(leader: int, patience: float) -> Callable[[int, FrameType | None], None]:
+    """A handler of SIGTERM: Lava's processes end at once, the worker collects them, then ends.
+
+    With patience the first SIGTERM raises `Terminated` instead: a board is given back.
+    """
     tracker = resource_tracker.getfd()
+    raised = False
 
     def handler(number: int, _frame: FrameType | None) -> None:
+        nonlocal raised
         if os.getpid() == leader:
+            if patience and not raised:
+                raised = True
+                raise Terminated
             signal.signal(number, signal.SIG_IGN)
             os.killpg(0, number)
             if tracker is not None:
-                os.close(tracker)  # the resource tracker ends when nobody holds its pipe
+                with contextlib.suppress(OSError):
+                    os.close(tracker)  # the resource tracker ends when nobody holds its pipe
             deadline = time.monotonic() + _GRACE
             with contextlib.suppress(ChildProcessError):
                 while time.monotonic() < deadline:
@@ -181,15 +219,23 @@ def end_in_order(leader: int) -> Callable[[int, FrameType | None], None]:
     return handler
 
 
-def main() -> None:
-    """Entry point; arguments: file descriptor, parent, layers, skip, sparse, MiB limit, C, H, W."""
-    fd, parent, layers, skip, sparse, limit, *shape = (int(argument) for argument in sys.argv[1:])
+def work(make: Make, patience: float = 0.0) -> None:
+    """Be a worker. Arguments: file descriptor, parent, layers, skip, MiB limit, C, H, W, options.
+
+    Args:
+        make: a network for the worker.
+        patience: seconds that a SIGTERM leaves for giving a board back.
+    """
+    fd, parent, layers, skip, limit, *others = (int(argument) for argument in sys.argv[1:])
     frames = Frames(socket.socket(fileno=fd))
     os.register_at_fork(after_in_child=frames.close)  # else the parent misses this one's end
     directory = Path.cwd()
-    threading.Thread(target=end_with_parent, args=(frames, parent, directory), daemon=True).start()
+    threading.Thread(
+        target=end_with_parent, args=(frames, parent, directory, patience), daemon=True
+    ).start()
+    end = end_in_order(os.getpid(), patience)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.signal(signal.SIGTERM, end_in_order(os.getpid()))
+    signal.signal(signal.SIGTERM, end)
     # Python names shared memory by these two, "/psm_" and 14 characters
     names = f"/{shared_memory_prefix(os.getpid())}"
     vars(shared_memory).update(_SHM_NAME_PREFIX=names, _SHM_SAFE_NAME_LENGTH=len(names) + 8)
@@ -197,12 +243,17 @@ def main() -> None:
         "file": directory / MODEL_FILE,
         "layers": layers,
         "skip": skip,
-        "sparse": bool(sparse),
         "limit": limit,
-        "input_shape": tuple(shape),
+        "input_shape": tuple(others[:3]),
+        "options": others[3:],
     }
     try:
-        serve(frames, arguments)
+        serve(frames, arguments, make)
+    except Terminated:
+        end(signal.SIGTERM, None)
+    except HardwareUnavailable as error:
+        frames.send(("unavailable", str(error)))
+        signal.pause()
     except Exception as error:
         traceback.print_exc()
         frames.send(("error", failure(limit, error)))
@@ -210,4 +261,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    work(make_network)

@@ -18,11 +18,9 @@ from neurorobust.backends.slayer_adjoint import Adjoint
 from neurorobust.backends.slayer_dynamics import (
     Neurons,
     float_input,
-    float_neurons,
     quantised_input,
-    quantised_neurons,
-    readout,
 )
+from neurorobust.backends.slayer_neurons import float_neurons, quantised_neurons, readout
 from neurorobust.errors import BadInput
 from neurorobust.export import explain
 from neurorobust.export.fold import fold

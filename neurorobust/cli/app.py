@@ -12,7 +12,9 @@ from neurorobust.cli import (
     export,
     faults,
     info,
+    nir,
     parity,
+    quantise,
     report,
     run,
     train,
@@ -30,6 +32,7 @@ for verb in (
     train.train,
     export.export,
     check.check,
+    quantise.quantise,
     parity.parity,
     run.run,
     evaluate.evaluate,
@@ -39,4 +42,5 @@ for verb in (
     info.info,
 ):
     app.command()(verb)
+app.command("import")(nir.import_nir)
 app.add_typer(faults.app)

@@ -1,4 +1,4 @@
-"""`neurorobust faults`: adversaries of the deployment itself, bits of the weights, leaking state."""
+"""`neurorobust faults`: adversaries of the deployment: bits of weights, leaking state."""
 
 from __future__ import annotations
 
@@ -16,8 +16,7 @@ from neurorobust import files, netx
 from neurorobust.attacks.modes import PLAIN, find_mode
 from neurorobust.cli import options
 from neurorobust.cli.output import session
-from neurorobust.datasets import Dataset
-from neurorobust.errors import BadInput, DatasetError, OutputError
+from neurorobust.errors import BadInput, OutputError
 from neurorobust.faults.bits import Row, Samples, Search, curve, random_flips
 from neurorobust.faults.leak import Leak, LeakSearch
 from neurorobust.faults.memory import flipped
@@ -62,7 +61,8 @@ def bits(
         search = Search(candidates, find_mode(mode))
         network = options.network(model, card)
         target = _fresh(out, "bits.json", overwrite)
-        scored, own = _both(options.load_both(network, dataset, data_dir, download, limit), known)
+        scored = options.load(network, dataset, data_dir, download, limit)
+        own = options.load_known(network, dataset, data_dir, download, scored, known)
         with open_backend("engine", network.model, Settings()) as backend:
             made = classifier(network, backend)
             generator = torch.Generator().manual_seed(seed)
@@ -115,7 +115,8 @@ def leak(
     with session(as_json) as output:
         network = options.network(model, card)
         target = _fresh(out, "leak.json", overwrite)
-        scored, own = _both(options.load_both(network, dataset, data_dir, download, limit), known)
+        scored = options.load(network, dataset, data_dir, download, limit)
+        own = options.load_known(network, dataset, data_dir, download, scored, known)
         victims, labels = scored.batch(0, len(scored))
         pool, _ = own.batch(0, len(own))
         found = []
@@ -165,16 +166,6 @@ def _fresh(out: Path | None, name: str, overwrite: bool) -> Path | None:
         raise OutputError(f"{target}: exists already; --overwrite replaces it")
     files.probe(out)
     return target
-
-
-def _both(sets: tuple[Dataset, Dataset | None], known: int) -> tuple[Dataset, Dataset]:
-    scored, own = sets
-    if own is None:
-        raise DatasetError(
-            f"{scored.name}: all {len(scored)} samples are scored, none are left for the adversary;"
-            " a smaller --limit leaves some"
-        )
-    return scored, own.limited(known)
 
 
 def _row(row: Row) -> dict[str, Any]:

@@ -113,7 +113,8 @@ def _one(spikes: Tensor, bin_us: int, original: Events | None, sample: int) -> E
     polarity, row, column, step = np.nonzero(left)
     made = _structured(column, row, step * bin_us + bin_us // 2, polarity)
     found = np.concatenate([kept, made])
-    return found[np.lexsort((found["x"], found["y"], found["p"], found["t"]))]
+    ordered: Events = found[np.lexsort((found["x"], found["y"], found["p"], found["t"]))]
+    return ordered
 
 
 def _structured(column: Any, row: Any, time: Any, polarity: Any) -> Events:

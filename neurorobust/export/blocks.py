@@ -3,22 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from neurorobust.errors import BadInput, ModelFileError
-from neurorobust.export.fold import Fold, fold
+from neurorobust.errors import BadInput
+from neurorobust.export.fold import fold
+from neurorobust.export.made import Made, Place, check_packed, noted, refuse_delays
 from neurorobust.export.neurons import check_neuron, decays, spiking_neuron
 from neurorobust.export.pool import pool_as_conv
 from neurorobust.export.synapses import matrix, pair, weights, whole_delays
-from neurorobust.fixedpoint import (
-    DECAY_UNITY,
-    THRESHOLD_MAX,
-    pack_dense_weights,
-    pack_recurrent_weights,
-)
+from neurorobust.fixedpoint import DECAY_UNITY, THRESHOLD_MAX
 from neurorobust.networks.block_network import BlockNetwork
 from neurorobust.networks.remedies import check_block
 from neurorobust.netx.model import (
@@ -26,31 +21,9 @@ from neurorobust.netx.model import (
     DenseLayer,
     FlattenLayer,
     InputLayer,
-    IntArray,
-    Layer,
     Neuron,
     RecurrentLayer,
-    Shape,
 )
-
-
-@dataclass(frozen=True)
-class Made:
-    """A layer, what was done to get it, and whether it computes SLAYER's integers bit for bit."""
-
-    layer: Layer
-    notes: tuple[str, ...] = ()
-    exact: bool = True
-
-
-@dataclass(frozen=True)
-class Place:
-    """A block among others: its layer's number, its name in messages, shapes before and after."""
-
-    number: int
-    where: str
-    before: Shape
-    shape: Shape
 
 
 def make_layer(twin: BlockNetwork, number: int) -> Made:
@@ -96,7 +69,7 @@ def _dense(place: Place, block: Any) -> Made:
     check_neuron(place.where, block)
     found = fold(place.where, block.neuron, place.shape[0])
     weight = matrix(place.where, block, block.synapse)
-    _packed(place.where, weight)
+    check_packed(place.where, weight)
     delay = whole_delays(place.where, block)
     if delay is not None and found.bias is not None:
         raise BadInput(
@@ -111,7 +84,7 @@ def _dense(place: Place, block: Any) -> Made:
         found.bias,
         None if delay is None else np.broadcast_to(delay[:, None], weight.shape).copy(),
     )
-    return _made(place, block, layer, found)
+    return noted(place, block, layer, found)
 
 
 def _recurrent(place: Place, block: Any) -> Made:
@@ -134,7 +107,7 @@ def _recurrent(place: Place, block: Any) -> Made:
         )
     forward = matrix(place.where, block, block.input_synapse)
     back = matrix(place.where, block, block.recurrent_synapse, "weight_rec")
-    _packed(place.where, forward, back)
+    check_packed(place.where, forward, back)
     layer = RecurrentLayer(
         place.number,
         place.shape,
@@ -143,7 +116,7 @@ def _recurrent(place: Place, block: Any) -> Made:
         back,
         found.bias,
     )
-    return _made(place, block, layer, found)
+    return noted(place, block, layer, found)
 
 
 def _affine(place: Place, block: Any) -> Made:
@@ -155,14 +128,14 @@ def _affine(place: Place, block: Any) -> Made:
     """
     check_neuron(place.where, block)
     weight = matrix(place.where, block, block.synapse)
-    _packed(place.where, weight)
+    check_packed(place.where, weight)
     if not block.dynamics:
         layer = DenseLayer(place.number, place.shape, None, weight)
         note = "no neuron: the membrane is the sum of its outputs over time"
         return Made(layer, (f"{place.where}: {note}",))
     found = fold(place.where, block.neuron, place.shape[0])
     neuron = Neuron(*decays(place.where, block.neuron), np.array([THRESHOLD_MAX]))
-    made = _made(
+    made = noted(
         place, block, DenseLayer(place.number, place.shape, neuron, weight, found.bias), found
     )
     note = f"{place.where}: vThMant {THRESHOLD_MAX}, which it never reaches: read its membrane"
@@ -171,7 +144,7 @@ def _affine(place: Place, block: Any) -> Made:
 
 def _conv(place: Place, block: Any) -> Made:
     check_neuron(place.where, block)
-    _refuse_delays(place.where, block)
+    refuse_delays(place.where, block)
     found = fold(place.where, block.neuron, place.shape[0])
     synapse = block.synapse
     layer = ConvLayer(
@@ -185,12 +158,12 @@ def _conv(place: Place, block: Any) -> Made:
         dilation=pair(synapse.dilation),
         groups=int(synapse.groups),
     )
-    return _made(place, block, layer, found)
+    return noted(place, block, layer, found)
 
 
 def _pool(place: Place, block: Any) -> Made:
     check_neuron(place.where, block)
-    _refuse_delays(place.where, block)
+    refuse_delays(place.where, block)
     weight = weights(place.where, block, block.synapse)[..., 0]
     conv = pool_as_conv(place.where, block, weight, place.before)
     found = fold(place.where, block.neuron, place.shape[0])
@@ -205,7 +178,7 @@ def _pool(place: Place, block: Any) -> Made:
         dilation=conv.dilation,
         groups=conv.groups,
     )
-    made = _made(place, block, layer, found)
+    made = noted(place, block, layer, found)
     note = f"{place.where}: a convolution of {conv.groups} groups with constant weights"
     return Made(layer, (note, *made.notes), made.exact)
 
@@ -221,45 +194,3 @@ MAKERS: dict[str, Callable[[Place, Any], Made]] = {
     "Conv": _conv,
     "Pool": _pool,
 }
-
-
-def _made(place: Place, block: Any, layer: Layer, found: Fold) -> Made:
-    """The layer, with a note on everything that is not simply copied."""
-    neuron, notes = block.neuron, []
-    if neuron.norm is not None:
-        what = f"norm {type(neuron.norm).__name__} folded into the bias"
-        exact = neuron.v_th_mant * 2.0**found.exponent
-        if found.exponent:
-            what += f" and the threshold (times 2^{found.exponent}, v too)"
-        if exact != round(exact):
-            what += f", threshold {exact:g} rounded to {round(exact)}"
-        if not found.exact:
-            what += (
-                "; lava-dl rounds what it divides, so a few spikes differ: MeanOnlyBatchNorm, or "
-                "decays of 0 or 1, would be exact"
-            )
-        notes.append(what)
-    if neuron.drop is not None:
-        notes.append("dropout left out")
-    if block.delay is not None and bool((block.delay.delay % 1).any()):
-        notes.append("delays rounded down to whole steps, as lava-dl runs them")
-    return Made(layer, tuple(f"{place.where}: {note}" for note in notes), found.exact)
-
-
-def _packed(where: str, weight: IntArray, back: IntArray | None = None) -> None:
-    """Refuse matrices that Lava cannot scale or would lose."""
-    try:
-        if back is None:
-            pack_dense_weights(weight)
-        else:
-            pack_recurrent_weights(weight, back)
-    except ModelFileError as error:
-        raise ModelFileError(f"{where}: {error}") from error
-
-
-def _refuse_delays(where: str, block: Any) -> None:
-    if whole_delays(where, block) is not None:
-        raise BadInput(
-            f"{where}: delay cannot be exported: NetX drops the delays of convolutions in silence; "
-            "train without it, or put the delay into a Dense block"
-        )

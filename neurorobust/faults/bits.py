@@ -40,7 +40,9 @@ class Samples:
     labels: Labels
 
     @staticmethod
-    def of(classifier: Classifier, x: Tensor, labels: Labels, generator: torch.Generator) -> Samples:
+    def of(
+        classifier: Classifier, x: Tensor, labels: Labels, generator: torch.Generator
+    ) -> Samples:
         """Encode x."""
         return Samples(classifier.encoder.encode(x, generator), labels)
 
@@ -130,9 +132,7 @@ class Search:
         best = best[np.isfinite(flat[best])]
         return [Flip(layer, name, *divmod(int(place), matrix.bits)) for place in sorted(best)]
 
-    def _loss(
-        self, classifier: Classifier, samples: Samples, memory: Memory, flip: Flip
-    ) -> float:
+    def _loss(self, classifier: Classifier, samples: Samples, memory: Memory, flip: Flip) -> float:
         memory.flip(flip)
         run = EngineBackend(memory.model()).run(samples.inputs)
         memory.flip(flip)
@@ -192,6 +192,7 @@ def curve(
         searched: bits in the order they were found.
         random: repetitions of the control.
         counts: numbers of bits; 0 is the network as it is.
+        progress: told numbers done.
 
     Raises:
         BadInput: more bits than were found.

@@ -5,7 +5,7 @@ not cleared between two samples is input to the second. No published attack does
 
     control   one predecessor drawn at random from a pool of natural samples
     natural   the worst of the pool for each victim, and of all-bright and all-dark
-    crafted   from there on, a random square is filled, and kept where the margin grows
+    crafted   from there on, a random box is filled, and kept where the margin does not fall
 """
 
 from __future__ import annotations
@@ -59,7 +59,7 @@ class LeakSearch:
 
     Attributes:
         rounds: queries a victim while crafting.
-        largest: side of the largest square, as a share of the image.
+        largest: side of the largest box, as a share of the input's; below 1.
     """
 
     rounds: int = 100
@@ -83,7 +83,8 @@ class LeakSearch:
             victims: as the encoder takes them.
             labels: of the victims.
             pool: natural samples, of other data.
-            generator: draws squares, and the encoder's spikes.
+            generator: draws boxes, and the encoder's spikes.
+            progress: told predecessors done.
 
         Raises:
             BadInput: no pool, or another backend.
@@ -107,10 +108,20 @@ class LeakSearch:
             if progress is not None:
                 progress(row + 1, total, f"{regime.name}: natural")
         natural = _right(best.standing)
+        current, level = (
+            best.x.clone(),
+            Standing(best.standing.broken.clone(), best.standing.margin.clone()),
+        )
         for done in range(self.rounds):
-            tried = self._filled(best.x, generator)
+            tried = self._filled(current, generator)
             standing = sequence.standing(labels, encoder.encode(tried, generator), second)
             best.show(tried, standing)
+            stays = level.above(standing)
+            current[~stays] = tried[~stays]
+            level = Standing(
+                torch.where(stays, level.broken, standing.broken),
+                torch.where(stays, level.margin, standing.margin),
+            )
             if progress is not None:
                 progress(len(everyone) + done + 1, total, f"{regime.name}: crafted")
         return Leak(
@@ -123,13 +134,13 @@ class LeakSearch:
         )
 
     def _filled(self, x: Tensor, generator: torch.Generator) -> Tensor:
-        """A square of every sample (of spikes also a span of time) filled with 0 or 1."""
-        lots = torch.rand((len(x), 2 * (x.dim() - 2) + 1), generator=generator)
+        """A box of every sample (channels, rows, columns; steps too) filled with 0 or 1."""
+        lots = torch.rand((len(x), 2 * (x.dim() - 1) + 1), generator=generator)
         inside = torch.ones_like(x, dtype=torch.bool)
-        for axis in range(2, x.dim()):
+        for axis in range(1, x.dim()):
             size = x.shape[axis]
-            length = (lots[:, 2 * axis - 4] * self.largest * size).long().clamp_min(0) + 1
-            start = (lots[:, 2 * axis - 3] * (size - length + 1).clamp_min(1)).long()
+            length = (lots[:, 2 * axis - 2] * self.largest * size).long() + 1
+            start = (lots[:, 2 * axis - 1] * (size - length + 1)).long()
             places = torch.arange(size)
             span = (places >= start[:, None]) & (places < (start + length)[:, None])
             inside &= span.view(len(x), *(size if a == axis else 1 for a in range(1, x.dim())))

@@ -1,8 +1,9 @@
-"""The weights of a `.net` file as bits: which there are, what one of them weighs, and flipping it.
+"""The weights of a `.net` file as bits: which there are, what one weighs, and flipping it.
 
-A matrix whose weights are all even (SLAYER's are) is held as weight / 2 in 8 bits, two's complement:
-every code stands for a legal weight, -256 to 254. One with an odd weight is held as it is in 9 bits;
-255, and a weight below 0 beside one of 255, are what NetX cannot hold: those flips are not offered.
+A matrix whose weights are all even (SLAYER's are) is held as weight / 2 in 8 bits, two's
+complement: every code stands for a legal weight, -256 to 254. One with an odd weight is held as it
+is in 9 bits; 255, and a weight below 0 beside one of 255, are what NetX cannot hold: those flips
+are not offered.
 """
 
 from __future__ import annotations
@@ -134,12 +135,14 @@ class Memory:
     def _stored(self, layer: Layer) -> Layer:
         if not isinstance(layer, SynapseLayer):
             return layer
-        names = ["weight", "weight_rec"] if isinstance(layer, RecurrentLayer) else ["weight"]
-        fields = {
-            name: self.matrices[layer.number, name].weight.reshape(getattr(layer, name).shape)
-            for name in names
-        }
-        return dataclasses.replace(layer, **{name: held.copy() for name, held in fields.items()})
+        weight = self._copy(layer.number, "weight", layer.weight)
+        if isinstance(layer, RecurrentLayer):
+            back = self._copy(layer.number, "weight_rec", layer.weight_rec)
+            return dataclasses.replace(layer, weight=weight, weight_rec=back)
+        return dataclasses.replace(layer, weight=weight)
+
+    def _copy(self, layer: int, name: str, like: IntArray) -> IntArray:
+        return self.matrices[layer, name].weight.reshape(like.shape).copy()
 
 
 def flipped(model: NetxModel, flips: Iterable[Flip]) -> NetxModel:

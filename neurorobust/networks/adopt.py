@@ -5,18 +5,16 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
 from neurorobust.errors import BadInput
-from neurorobust.fixedpoint import DECAY_UNITY
 from neurorobust.networks.block_network import BlockNetwork, Shape, thawed_copy
 from neurorobust.networks.blocks import SpikeInput, forget, is_recurrent
 from neurorobust.networks.input import InputBlock
 from neurorobust.networks.lava_dl import import_slayer
 from neurorobust.networks.remedies import check_block
-from neurorobust.networks.spec import THRESHOLD_LIMIT
+from neurorobust.networks.stock_input import chip_input
 
 _DENSITY = 0.3
 
@@ -57,7 +55,7 @@ def adopt(
     if isinstance(first, InputBlock | SpikeInput):
         adopted = blocks
     elif type(first).__name__ == "Input":
-        adopted = [_input(first, shape, samples), *blocks[1:]]
+        adopted = [chip_input(first, shape, samples), *blocks[1:]]
     else:
         adopted = [SpikeInput(shape), *blocks]
         if hasattr(first, "synapse") and type(first).__name__ in ("Dense", "Affine"):
@@ -97,65 +95,6 @@ def _shape(first: Any, given: Sequence[int] | None) -> Shape:
     return channels, height, width
 
 
-def _input(block: Any, shape: Shape, samples: Tensor | None) -> nn.Module:
-    """Our own block that computes what the stock one does for these samples."""
-    neuron = block.neuron
-    if neuron is None:
-        return SpikeInput(shape)
-    where, instead = "block 0 (Input)", "use InputBlock of neurorobust.networks"
-    if not neuron.shared_param or int(neuron.cx_current_decay) != DECAY_UNITY:
-        held = float(neuron.current_decay.flatten()[0]) / DECAY_UNITY
-        raise BadInput(
-            f"{where}: current_decay {held:g}: lava-dl puts its input into u, the chip into v; "
-            f"only 1 is the same: {instead}"
-        )
-    for name, present in (
-        ("norm", neuron.norm is not None),
-        ("graded_spike", neuron.graded_spike),
-        ("persistent_state", neuron.persistent_state),
-        (f"scale {neuron.w_scale}", neuron.w_scale != 64),
-        (f"threshold {neuron.threshold:g}", neuron.threshold >= THRESHOLD_LIMIT),
-    ):
-        if present:
-            raise BadInput(f"{where}: {name} is not the chip's input layer: {instead}")
-    weight, bias = (
-        default if held is None else int(block.pre_hook_fx(held.detach(), descale=True))
-        for held, default in ((block.weight, 64), (block.bias, 0))
-    )
-    if samples is None:
-        raise BadInput(
-            f"{where}: it rounds its input to 8 bits, the chip its drive: give the samples that it "
-            f"is fed (--samples), so that they can be seen to agree, or {instead}"
-        )
-    _check_grid(where, block, samples, shape, weight, bias)
-    return InputBlock(
-        shape, neuron.threshold, int(neuron.cx_voltage_decay) / DECAY_UNITY, weight, bias
-    )
-
-
-def _check_grid(
-    where: str, block: Any, samples: Tensor, shape: Shape, weight: int, bias: int
-) -> None:
-    """The encoder's `trunc(weight * x + bias)` against lava-dl's own arithmetic."""
-    if tuple(samples.shape[1:]) != shape or len(samples) == 0:
-        raise BadInput(f"samples: shape {tuple(samples.shape)}, need [n, {shape}], n above 0")
-    x = samples.detach().cpu()
-    drive = np.trunc(weight * x.numpy().astype(np.float64) + bias)
-    with torch.no_grad():
-        z = block.pre_hook_fx(x.to(torch.float32))
-        for held, combine in ((block.weight, torch.mul), (block.bias, torch.add)):
-            z = z if held is None else combine(z, block.pre_hook_fx(held.detach().cpu()))
-    theirs = (block.neuron.s_scale * z).to(torch.int64).numpy()
-    wrong = np.argwhere(theirs != drive * 64)
-    if len(wrong):
-        value = float(x[tuple(wrong[0])])
-        raise BadInput(
-            f"{where}: input {value:g} is off its grid of 1/32: lava-dl adds "
-            f"{theirs[tuple(wrong[0])] / 64:g}, the chip {drive[tuple(wrong[0])]:g} "
-            f"({len(wrong)} of {x.numel()} values differ); use InputBlock of neurorobust.networks"
-        )
-
-
 def _check_forward(module: nn.Module, network: BlockNetwork, blocks: list[nn.Module]) -> None:
     """Whether the module gives what its blocks give one after the other."""
     if any(_unrunnable(block) for block in blocks):
@@ -172,14 +111,14 @@ def _check_forward(module: nn.Module, network: BlockNetwork, blocks: list[nn.Mod
     x = _probe(network, len(blocks))
     with torch.no_grad(), torch.random.fork_rng(devices=[]):
         try:
-            torch.manual_seed(0)
+            torch.default_generator.manual_seed(0)  # `torch.manual_seed` would seed GPUs too
             given = whole(x)
         except Exception as error:  # anything: it is the user's code
             raise BadInput(
                 f"network {type(module).__name__}: its forward pass on shape {tuple(x.shape)} "
                 f"raised {type(error).__name__}: {_line(error)}"
             ) from error
-        torch.manual_seed(0)
+        torch.default_generator.manual_seed(0)
         if network.offset == 2:
             x = x.flatten(1, -2)
         for block in parts:
@@ -187,8 +126,8 @@ def _check_forward(module: nn.Module, network: BlockNetwork, blocks: list[nn.Mod
     given = _tensor(given)
     if given.numel() != x.numel() or not torch.equal(given.reshape(x.shape), x):
         raise BadInput(
-            f"network {type(module).__name__}: its forward pass is not its blocks one after the "
-            "other, which is all that a .net file holds"
+            f"network {type(module).__name__}: its forward pass does not return what its blocks "
+            "give one after the other, which is all that a .net file holds"
         )
 
 

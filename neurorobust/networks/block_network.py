@@ -98,8 +98,9 @@ def _through(where: str, block: Any, x: Tensor) -> Tensor:
         block.shape = [x[0, ..., 0].numel(), 1, 1]
         return x.reshape(1, -1, 1)
     synapse, neuron = synapses(block)[0], block.neuron
-    if getattr(block, "mask", None) is not None and not synapse.complex:
-        synapse.weight.data *= block.mask  # as its forward pass does
+    plain = not synapse.complex and not synapse.weight_norm_enabled
+    if getattr(block, "mask", None) is not None and plain:
+        synapse.weight.data *= block.mask  # as its forward pass does; weight norm undoes it there
     try:
         sums: Tensor = synapse(x)
     except (RuntimeError, IndexError) as error:

@@ -65,12 +65,12 @@ def load_state(module: nn.Module, state: dict[str, Tensor], path: Path) -> None:
         raise BadInput(f"weights {path}: do not fit {type(module).__name__}: {line}") from error
     missing = [name for name in missing if not name.endswith("spike_state")]
     if missing or unexpected:
-        lacking = f"missing {', '.join(missing)}" if missing else ""
-        foreign = f"unknown {', '.join(unexpected)}" if unexpected else ""
-        raise BadInput(
-            f"weights {path}: do not fit {type(module).__name__}: "
-            f"{'; '.join(part for part in (lacking, foreign) if part)}"
-        )
+        parts = [
+            f"{what} {', '.join(names[:3])}" + (f" and {len(names) - 3} more" if names[3:] else "")
+            for what, names in (("missing", missing), ("unknown", unexpected))
+            if names
+        ]
+        raise BadInput(f"weights {path}: do not fit {type(module).__name__}: {'; '.join(parts)}")
     for part in module.modules():
         _settled(part)
 

@@ -11,7 +11,7 @@ from rich.table import Table
 from rich.text import Text
 
 from neurorobust.checks import looked_for
-from neurorobust.records import Comparison, Record, RobustRate
+from neurorobust.records import Comparison, Confirmation, Record, RobustRate
 from neurorobust.report import sentences, words
 from neurorobust.report.groups import Group, groups
 
@@ -98,6 +98,7 @@ def print_record(record: Record, console: Console, report: Path | None = None) -
             console,
             "confirmed" if good else "NOT confirmed",
             sentences.confirmation(record.confirmed)
+            + _speed(record.confirmed)
             + (where if record.confirmed.first_difference else ""),
             "green" if good else "red",
         )
@@ -109,6 +110,14 @@ def print_record(record: Record, console: Console, report: Path | None = None) -
         _line(console, "red flags", "not attacked: nothing was looked for")
     if report is not None:
         console.print(Text.assemble(("report", "bold"), "  ", str(report)), soft_wrap=True)
+
+
+def _speed(confirmed: Confirmation) -> str:
+    """` (92.7 samples/s; untested on ...)`, as far as the target tells."""
+    told = confirmed.measured
+    parts = [f"{told['samples_per_second']:.1f} samples/s"] * bool(told.get("samples_per_second"))
+    parts += [told["note"]] if "note" in told else []
+    return f" ({'; '.join(parts)})" if parts else ""
 
 
 def _line(console: Console, name: str, text: str, style: str | None = None) -> None:

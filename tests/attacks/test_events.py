@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from neurorobust.attacks.events import EVENTS
+from neurorobust.attacks.queries import counted
 from neurorobust.backends.reference import ReferenceBackend
 from neurorobust.errors import BadInput
 from neurorobust.types import ImageBudget, PatchBudget, ShiftBudget, SpikeBudget
@@ -164,6 +165,20 @@ def test_what_asks_only_runs_without_gradients(target, name: str):
     attack = ATTACKS[name]
     found = attack(slow, x[:2], labels[:2], SpikeBudget(5), seeded(3))
     assert torch.equal(found, attack(classifier, x[:2], labels[:2], SpikeBudget(5), seeded(3)))
+
+
+@pytest.mark.parametrize(
+    ("name", "most"), [("sparse-search", 60), ("pointwise", 60), ("corner", 12), ("dash", 24)]
+)
+def test_queries_are_counted_and_kept_to(target, name: str, most: int):
+    classifier, x, labels = target
+    counting = counted(classifier)
+    ATTACKS[name](counting, x, labels, SpikeBudget(5), seeded())
+    asked = counting.tally.samples
+    assert asked is not None
+    assert int(asked.min()) >= 1
+    assert int(asked.max()) <= most
+    assert counting.tally.forward == int(asked.sum())
 
 
 def test_drops_only_delete_and_insertions_only_insert(target):

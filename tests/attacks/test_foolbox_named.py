@@ -37,9 +37,7 @@ def test_access_is_what_the_code_does(name: str):
         for parent in CLASSES[name].__mro__[:-1]
         if parent.__module__ != "abc"
     )
-    assert (attack.access == "white-box") is (
-        re.search("_and_grad", source) is not None
-    )
+    assert (attack.access == "white-box") is (re.search("_and_grad", source) is not None)
     assert (attack.access == "score") is (name == "GenAttack")
     assert attack.name == f"foolbox:{name}"
     if "Brendel" not in name:  # seconds of compiling

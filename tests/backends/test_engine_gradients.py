@@ -688,3 +688,11 @@ def test_drive_into_the_published_mnist_network():
     gradient = compare(model, drive, Surrogate())
     assert math.isfinite(float(gradient.sum()))
     assert (gradient != 0).float().mean() > 0.5
+
+
+def test_a_weight_that_is_not_a_number_is_refused():
+    engine = TrainableEngine(layered())
+    with torch.no_grad():
+        next(iter(engine.weights.values())).view(-1)[3] = float("nan")
+    with pytest.raises(BadInput, match="a weight to be trained is not a number"):
+        engine(some_spikes())

@@ -10,6 +10,7 @@ from neurorobust.backends.reference import ReferenceBackend
 from neurorobust.backends.slayer import SlayerBackend
 from neurorobust.networks import adopt
 from neurorobust.parity import parity
+from neurorobust.surrogates import DEFAULT
 
 pytest.importorskip("lava.lib.dl", reason="lava-dl is not installed")
 pytestmark = pytest.mark.lava
@@ -65,3 +66,32 @@ def test_lava_is_identical(cases, name, tmp_path):
     with LavaBackend(model, timeout=120) as lava:
         result = parity(slayer, lava, case.inputs(batch=2), variables=slayer.variables)
     assert result.identical, result.first_difference
+
+
+@pytest.mark.parametrize("name", ["mean-only", "wgt-scale-up", "affine-norm", "pool-sum", "delays"])
+def test_gradients_of_slayers_integers_are_the_engines(cases, name):
+    """The same surrogate, linear leaks and reset by the same rules: folding changes none of it."""
+    slayer, case = prepared(cases, name)
+    found = []
+    for backend in (slayer, EngineBackend(slayer.model)):
+        x = case.inputs().float().requires_grad_()
+        run = backend.forward(x, DEFAULT)
+        (run.spikes[:, 0].sum() + run.membrane[:, 1].sum() / 1e3).backward()
+        found.append(x.grad)
+    assert found[0].abs().max() > 0
+    torch.testing.assert_close(*found, rtol=1e-3, atol=1e-6)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_the_float_network_runs_and_is_close(cases, name):
+    torch.manual_seed(0)
+    case = cases[name]()
+    network = adopt(case.module, case.shape, case.samples)
+    rounded, unrounded = (SlayerBackend(network, p) for p in ("quantised", "float"))
+    numbers = [n for n in rounded._neurons if n or case.driven]
+    one, other = (backend.run(case.inputs(), numbers).layers for backend in (rounded, unrounded))
+    first = numbers[0]
+    flips = (one[first].spikes != other[first].spikes).float().mean()
+    assert flips < 0.1
+    assert one[first].u.dtype == torch.int32
+    assert other[first].u.dtype == torch.float32

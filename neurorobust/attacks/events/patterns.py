@@ -10,6 +10,7 @@ from torch import Tensor
 from neurorobust.attacks.best import Best
 from neurorobust.attacks.feasible import Feasible, flip
 from neurorobust.attacks.judge import Judge
+from neurorobust.attacks.queries import report
 from neurorobust.classifier import Classifier
 from neurorobust.types import Budget, Labels
 
@@ -56,6 +57,7 @@ class Corner:
                 wanted = score.flatten().expand_as(feasible.spikes)
                 mask = feasible.choose(wanted.masked_fill(feasible.spikes, -torch.inf))
                 best.show(flip(x, mask), judge(mask))
+        report(classifier, judge.asked)
         return best.x
 
     def orders(self, height: int, width: int, steps: int) -> list[Tensor]:

@@ -13,6 +13,7 @@ from neurorobust.attacks.feasible import Feasible, flip
 from neurorobust.attacks.judge import Judge
 from neurorobust.attacks.lots import Lots
 from neurorobust.attacks.places import listed, marked
+from neurorobust.attacks.queries import report
 from neurorobust.classifier import Classifier
 from neurorobust.types import Budget, Labels
 
@@ -72,6 +73,7 @@ class SparseSearch:
         if self.fewest:
             mask = restore(judge, mask, lots, (self.queries - judge.asked).clamp_min(0))
             mask = self._fewer(judge, draws, mask)
+        report(classifier, judge.asked)
         return flip(x, mask)
 
     def _search(self, judge: Judge, draws: Exchanged) -> Tensor:
@@ -113,6 +115,6 @@ class SparseSearch:
 def _without_one(mask: Tensor, lots: Lots, rows: Tensor) -> Tensor:
     """The flips (bool `[n, entries]`) less one, drawn at random."""
     places = listed(mask)
-    keys = lots.uniform(places.shape[1], rows=rows).masked_fill(places < 0, -1.0)
+    keys = lots.counted((places >= 0).sum(1), rows)[0]
     gone = places.gather(1, keys.argmax(1, keepdim=True)) if places.shape[1] else places
     return mask & ~marked(gone, mask.shape[1])

@@ -28,6 +28,7 @@ from neurorobust.backends.engine.lif_cpu import (
     row_step,
 )
 from neurorobust.backends.engine.loops import Array, compiled
+from neurorobust.backends.engine.prefetch import prefetch
 from neurorobust.backends.engine.row_adder import aligned, row_adder
 from neurorobust.fixedpoint import IntArray
 
@@ -222,6 +223,8 @@ def _fire(
                 for t in range(start, start + rows):
                     if keep_v:
                         high = voltage[b, t][some]
+                        if b + 1 < last:
+                            prefetch(voltage[b + 1, t][some])
                     if keep_u:
                         now = current[b, t][some]
                     listed = active[t - start]

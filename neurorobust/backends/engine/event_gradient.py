@@ -56,7 +56,7 @@ def _gather(sums: Array, spikes: Array, near: Array, total: Array) -> None:
     rows, inputs = spikes.shape
     outputs = sums.shape[1]
     active = np.empty(inputs + 1, dtype=np.uint32)
-    listed = np.empty((inputs, _ROWS + _QUAD), dtype=np.uint32)
+    listed = np.empty((inputs, _ROWS + _QUAD), dtype=np.uint8)
     counts = np.empty(inputs, dtype=np.int64)
     for start in range(0, rows, _ROWS):
         end = min(start + _ROWS, rows)

@@ -63,7 +63,7 @@ def available() -> int:
 def each(work: Callable[[int], Result], count: int) -> list[Result]:
     """`work(0), work(1), ...`, without gradients, on as many threads as torch uses."""
     threads = available()
-    if threads == 1 or team.library() is None:
+    if threads == 1 or not team.usable():
         return _alone(work, count)
     left, results = iter(range(count)), dict[int, Result]()
 
@@ -73,7 +73,7 @@ def each(work: Callable[[int], Result], count: int) -> list[Result]:
                 results[number] = work(number)
 
     with _quick_handover():
-        team.run(share, threads)
+        team.run(share, max(2, min(threads, count)))  # alone, torch would not feel in a team
     return [results[number] for number in range(count)]
 
 

@@ -1,4 +1,4 @@
-"""Asking for memory before it is needed, where a loop goes in an order that no processor guesses."""
+"""Asking for memory ahead of time, where a loop goes in an order that no processor guesses."""
 
 from __future__ import annotations
 

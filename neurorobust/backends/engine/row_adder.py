@@ -5,6 +5,7 @@ numba cannot be brought to find it by itself.
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
@@ -19,11 +20,11 @@ LANES = {16: 64, 32: 16}  # of the totals' vectors, by their bits
 
 def aligned(shape: tuple[int, ...], dtype: Any) -> Array:
     """An empty array that starts on a cache line: vectors do not straddle two."""
-    size = int(np.prod(shape)) * np.dtype(dtype).itemsize
+    size = math.prod(shape) * np.dtype(dtype).itemsize
     room = np.empty(size + 64, dtype=np.uint8)
     start = -room.ctypes.data % 64
-    aligned: Array = room[start : start + size].view(dtype).reshape(shape)
-    return aligned
+    found: Array = room[start : start + size].view(dtype).reshape(shape)
+    return found
 
 
 def row_adder(rows: int, columns: int) -> Any:

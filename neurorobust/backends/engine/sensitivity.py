@@ -56,7 +56,7 @@ def weight_gradients(
         precision=engine.gradient,
         slots=tuple(slots),
     )
-    with torch.enable_grad():
+    with torch.set_grad_enabled(True):
         run = Run(*differentiable_run(walk, values, *leaves), {})
         found = torch.autograd.grad(loss(run), leaves)
     return {

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import ctypes
 import functools
+import os
 import threading
 from collections.abc import Callable
 from pathlib import Path
@@ -22,6 +23,24 @@ import torch
 
 _Work = ctypes.CFUNCTYPE(None, ctypes.c_void_p)
 _member = threading.local()
+_forked = False
+
+
+def usable() -> bool:
+    """Whether there are threads to call: torch has OpenMP, and this process is not a fork.
+
+    In a fork OpenMP would wait for threads that only the parent has.
+    """
+    return not _forked and library() is not None
+
+
+def _after_fork_in_child() -> None:
+    global _forked
+    _forked = True
+
+
+if hasattr(os, "register_at_fork"):  # not on Windows
+    os.register_at_fork(after_in_child=_after_fork_in_child)
 
 
 def inside() -> bool:
