@@ -14,7 +14,14 @@ from neurorobust.backends.engine import EngineBackend
 from neurorobust.budgets import parse
 from neurorobust.classifier import Classifier
 from neurorobust.encoders import DirectEncoder, DriveEncoder
-from neurorobust.netx.model import ConvLayer, DenseLayer, FlattenLayer, InputLayer, NetxModel, Neuron
+from neurorobust.netx.model import (
+    ConvLayer,
+    DenseLayer,
+    FlattenLayer,
+    InputLayer,
+    NetxModel,
+    Neuron,
+)
 from neurorobust.projection import moves, project
 from neurorobust.readout import Readout
 from neurorobust.types import ImageBudget
@@ -46,6 +53,8 @@ def quick(name: str) -> Any:
         for key, value in SMALL.items()
         if key in known and isinstance(getattr(attack, key), int)
     }
+    if name == "ensemble":
+        smaller = {"attack": replace(attack.attack, steps=2), "modes": attack.modes[:3]}
     return replace(attack, **smaller)
 
 
