@@ -193,6 +193,7 @@ class Record(Strict):
 
 
 __all__ = [
+    "Alignment",
     "AttackRate",
     "Card",
     "Cell",

@@ -13,6 +13,8 @@ from typing import Any
 
 import pytest
 
+from neurorobust.cli.app import app
+
 ATTACKS = ["--attacks", "random,pgd-linf,spike-topk", "--eps", "0.1,0.05", "--flips", "5"]
 RECIPE = ["--attacks", "standard", "--eps", "0.1", "--seeds", "2", "--minimum", "--targeted"]
 
@@ -26,6 +28,13 @@ def start(out: Path, *options: str) -> subprocess.Popen[bytes]:
 
 def finish(out: Path, *options: str) -> None:
     assert start(out, *options).wait(timeout=1200) == 0
+
+
+def here(out: Path, *options: str) -> None:
+    """The same command in this process."""
+    with pytest.raises(SystemExit) as ended:
+        app(["evaluate", "digits-mlp", "--out", str(out), *options])
+    assert ended.value.code == 0
 
 
 def kill(process: subprocess.Popen[bytes]) -> None:
@@ -51,14 +60,14 @@ def test_killed_in_the_second_shard_and_resumed(tmp_path: Path):
     process = start(tmp_path / "killed", *options)
     first = tmp_path / "killed/shards/00000.npz"
     deadline = time.monotonic() + 120
-    while not first.is_file():
+    while not first.is_file():  # the second of two is then begun
         assert process.poll() is None
         assert time.monotonic() < deadline
         time.sleep(0.02)
     kill(process)
     assert not (tmp_path / "killed/record.json").exists()
-    finish(tmp_path / "killed", *options, "--resume")
-    finish(tmp_path / "whole", *options)
+    here(tmp_path / "killed", *options, "--resume")
+    here(tmp_path / "whole", *options)
     assert results(tmp_path / "killed") == results(tmp_path / "whole")
     left = sorted(path.name for path in (tmp_path / "killed").iterdir())
     assert left == ["record.json", "report.html", "samples.npz", "settings.json"]

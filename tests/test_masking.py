@@ -8,9 +8,10 @@ import numpy as np
 import pytest
 import torch
 
-from neurorobust.attacks.modes import surrogate
+from neurorobust.attacks.modes import find_mode, surrogate
 from neurorobust.attacks.pgd import Pgd
 from neurorobust.attacks.recipes import STANDARD_1, Member
+from neurorobust.attacks.sa_pgd import SaPgd
 from neurorobust.attacks.square import Square
 from neurorobust.backends.engine import EngineBackend
 from neurorobust.checks import flags
@@ -27,7 +28,7 @@ NARROW = Pgd(mode=surrogate("atan", 0.01), steps=20)  # the published alpha = 10
 USUAL = Pgd(mode=surrogate("triangle", 1.0), steps=20)
 # survivors only go on: what the first members break, the whole recipe breaks
 HEAD = replace(STANDARD_1, members=STANDARD_1.members[:4])
-SEVERAL = ("fast-sigmoid-0.25", "triangle-1", "rga", "hart-0.5", "rotation")
+SEVERAL = ("fast-sigmoid-0.25", "triangle-1", "atan-2", "sigmoid-1", "rga", "hart-0.5", "rotation")
 
 
 def network(gain: float = 1.0, hidden: int = 1) -> Classifier:
@@ -94,7 +95,8 @@ def test_a_recipe_says_that_a_network_hides_its_gradients(gain: float, raised: b
 
 
 def test_a_network_that_hides_nothing_is_not_flagged():
-    assert flags(attacked(network(), Pgd(steps=20), Square(queries=100))) == []
+    strong = SaPgd(steps=60, mode=find_mode("assg-0.425"))
+    assert flags(attacked(network(), strong, Square(queries=100))) == []
 
 
 @pytest.mark.slow

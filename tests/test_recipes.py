@@ -310,8 +310,8 @@ def test_recipes_are_refused_with_words(drive):
         evaluate(drive, dataset(drive, 5), **settings, attacks=[TOY])
     with pytest.raises(BadInput, match="one recipe at a time, not toy-1 too"):
         evaluate(drive, dataset(drive, 5), **settings, attacks=[TOY, "standard"], epsilons=["0.1"])
+    short = replace(TOY, name="toy-2", members=TOY.members[:3])
     with pytest.raises(BadInput, match="eps 'l2:1': no attack of toy-2 takes that budget"):
-        short = replace(TOY, name="toy-2", members=TOY.members[:3])
         evaluate(drive, dataset(drive, 5), **settings, attacks=[short], epsilons=["l2:1"])
     with pytest.raises(BadInput, match="seeds 0: below 1"):
         evaluate(drive, dataset(drive, 5), **settings, seeds=0)
