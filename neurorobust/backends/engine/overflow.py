@@ -9,11 +9,12 @@ import torch
 from torch import Tensor
 
 from neurorobust.backends.engine import gemm, recurrent
-from neurorobust.backends.engine.answer import signals
-from neurorobust.backends.engine.autograd import internal
 from neurorobust.backends.engine.backend import EngineBackend
+from neurorobust.backends.engine.layout import internal, signals
 from neurorobust.errors import BadInput
 from neurorobust.fixedpoint import DECAY_UNITY, STATE_LIMIT, STATE_SHIFT, IntArray, decay
+from neurorobust.netx import bounds as static
+from neurorobust.netx.model import SynapseLayer
 from neurorobust.types import Drive, Inputs
 
 
@@ -36,22 +37,12 @@ class Bound:
 
 
 def bounds(engine: EngineBackend, steps: int) -> tuple[Bound, ...]:
-    """Of every layer with synapses, over so many steps.
-
-        |u[t]| <= sum over k < steps of kept^k * 64 * A
-
-    with A the largest sum |w| over the fan-in of a neuron (of both matrices, if recurrent).
-    """
-    found = []
-    for layer in engine.plan.layers:
-        if layer.synapse is None:
-            continue
-        kept = float(layer.kept[0].max())
-        reach, lifted = 0.0, float(layer.activation << STATE_SHIFT)
-        for _ in range(steps):
-            reach = reach * kept + lifted
-        found.append(Bound(layer.number, int(np.ceil(reach))))
-    return tuple(found)
+    """Of every layer with synapses, over so many steps; see `netx.bounds`."""
+    return tuple(
+        Bound(layer.number, int(np.ceil(static.bounds(layer, steps).current.max())))
+        for layer in engine.model.spiking_layers
+        if isinstance(layer, SynapseLayer)
+    )
 
 
 def before_wrap(engine: EngineBackend, inputs: Inputs, number: int) -> IntArray:
