@@ -9,9 +9,8 @@ import torch
 from torch import Tensor
 
 from neurorobust.backends.engine import gemm, recurrent
-from neurorobust.backends.engine.answer import signals
-from neurorobust.backends.engine.autograd import internal
 from neurorobust.backends.engine.backend import EngineBackend
+from neurorobust.backends.engine.layout import internal, signals
 from neurorobust.errors import BadInput
 from neurorobust.fixedpoint import DECAY_UNITY, STATE_LIMIT, STATE_SHIFT, IntArray, decay
 from neurorobust.types import Drive, Inputs
