@@ -696,3 +696,12 @@ def test_a_weight_that_is_not_a_number_is_refused():
         next(iter(engine.weights.values())).view(-1)[3] = float("nan")
     with pytest.raises(BadInput, match="a weight to be trained is not a number"):
         engine(some_spikes())
+
+
+def test_no_samples_have_no_gradients():
+    x = torch.zeros(0, 20, 1, 1, 7, requires_grad=True)
+    run = EngineBackend(layered()).forward(x, Surrogate())
+    classes = layered().outputs
+    assert (run.spikes.shape, run.membrane.shape) == ((0, classes, 7), (0, classes))
+    (found,) = torch.autograd.grad(run.spikes.sum() + run.membrane.sum(), x)
+    assert found.shape == x.shape

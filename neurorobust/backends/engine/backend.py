@@ -121,6 +121,10 @@ class EngineBackend:
         steps = inputs.steps if isinstance(inputs, Drive) else inputs.shape[4]
         walk = Walk(layers, self.model.input_shape, steps, mode, self.gradient)
         values = inputs.bias_mant if isinstance(inputs, Drive) else inputs
+        if not len(values):
+            nothing = values.flatten(1).sum(1, keepdim=True).to(torch.float32)
+            membrane = nothing.expand(0, layers[-1].neurons)
+            return Run(membrane[..., None].expand(0, layers[-1].neurons, steps), membrane, {})
         return Run(*differentiable_run(walk, values), {})
 
     def stream(self, record: Collection[int] = (), clock: str = GLOBAL) -> Stream:
