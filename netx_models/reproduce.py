@@ -91,6 +91,16 @@ RECIPES = {
         spec=CNN,
         options={"epochs": 8, "lr": 5e-3},
     ),
+    "fashion-cnn": Recipe(
+        "cnn",
+        "fashion-mnist",
+        "two strided 5x5 convolutions (8, 16 channels) and 10 classes on Fashion-MNIST, drive, "
+        "16 steps; trained on the first 40,000 images",
+        attack="pgd-linf",
+        budget=ImageBudget(0.1),
+        spec=CNN,
+        options={"epochs": 6, "lr": 5e-3, "limit": 40_000},
+    ),
     "nmnist-cnn": Recipe(
         "cnn",
         "nmnist-small",

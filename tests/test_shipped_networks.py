@@ -21,7 +21,7 @@ from neurorobust.parity import VARIABLES, parity
 from neurorobust.records import rate
 from neurorobust.types import Drive, ImageBudget, Inputs
 
-NAMES = ("digits-mlp", "mnist-cnn", "nmnist-cnn", "nmnist-delayed")
+NAMES = ("digits-mlp", "mnist-cnn", "fashion-cnn", "nmnist-cnn", "nmnist-delayed")
 PREFIXES = ("", "adversarial/")
 ROOT = Path(__file__).resolve().parents[1]
 

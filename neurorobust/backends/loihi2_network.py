@@ -45,6 +45,7 @@ class Loihi2Network:
         driven: feed the on-chip input layer; else it is skipped and the first synapse is fed.
         skip: layers of the file to skip.
         fresh: load the network anew for each sample.
+        tell: told, in words, when one of Lava's processes on the host ends: Lava would wait on.
     """
 
     def __init__(
@@ -55,9 +56,11 @@ class Loihi2Network:
         driven: bool,
         skip: int,
         fresh: bool,
+        tell: Callable[[str], None],
     ) -> None:
         self._file, self._layers, self._shape = file, layers, input_shape
         self._driven, self._skip, self._fresh = driven, skip, fresh
+        self._tell = tell
         self._latency: Latency | None = None
         self.report: dict[str, Any] = {}
 
@@ -105,7 +108,7 @@ class Loihi2Network:
         for block in blocks:
             passed += hasattr(block, "synapse")
             depths.append(passed + first)
-        with _given_back(network):
+        with _given_back(network, self._tell):
             self._start(network, profilers)
             for index in range(samples):
                 if index and self._driven:
@@ -193,7 +196,7 @@ class Loihi2Network:
                 _listen(block, calibration.STEPS),
                 _watch(block, "v", calibration.STEPS),
             )
-        with _given_back(network):
+        with _given_back(network, self._tell):
             self._start(network, None)
             _steps(network, calibration.STEPS)
             with _step("transfer"):
@@ -219,14 +222,17 @@ def _step(what: str) -> Iterator[None]:
 
 
 @contextmanager
-def _given_back(network: Any) -> Iterator[None]:
+def _given_back(network: Any, tell: Callable[[str], None]) -> Iterator[None]:
     """Stop the network whatever happens; where that fails too, the first error counts.
 
     After an error Lava's `stop` may wait for ever: it gets a thread and a limit.
     """
+    ending = threading.Event()
+    threading.Thread(target=_watch_processes, args=(network, ending, tell), daemon=True).start()
     try:
         yield
     finally:
+        ending.set()
         already, failed = sys.exc_info()[0] is not None, []
 
         def stop() -> None:
@@ -243,6 +249,20 @@ def _given_back(network: Any) -> Iterator[None]:
             failed.append(f"no answer within {STOP_SECONDS:g} s")
         if failed and not already:
             raise BoardError(f"stop failed: {failed[0]}")
+
+
+def _watch_processes(network: Any, ending: threading.Event, tell: Callable[[str], None]) -> None:
+    while not ending.wait(0.2):
+        runtime = network.runtime
+        for actor in [] if runtime is None else runtime._messaging_infrastructure.actors:
+            if not ending.is_set() and not actor.is_alive():
+                error = actor.exception  # (the exception, its traceback), if it raised
+                words = f"exit code {actor.exitcode}"
+                if error:
+                    print(error[1], flush=True)
+                    words = f"{type(error[0]).__name__}: {error[0]}"
+                tell(f"BoardError: run failed: one of Lava's processes ended: {words}")
+                return
 
 
 def _steps(network: Any, count: int) -> None:

@@ -25,6 +25,7 @@ def make_network(arguments: dict[str, Any], driven: bool, frames: Frames) -> Ser
         driven,
         0 if driven else arguments["skip"],
         bool(arguments["options"][0]),
+        lambda words: frames.send(("error", words)),
     )
 
 

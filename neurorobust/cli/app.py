@@ -10,6 +10,7 @@ from neurorobust.cli import (
     demo,
     evaluate,
     export,
+    fault_inputs,
     faults,
     info,
     nir,
@@ -43,4 +44,5 @@ for verb in (
 ):
     app.command()(verb)
 app.command("import")(nir.import_nir)
+faults.app.command()(fault_inputs.inputs)
 app.add_typer(faults.app)

@@ -60,7 +60,7 @@ def bits(
         wanted = _counts(counts)
         search = Search(candidates, find_mode(mode))
         network = options.network(model, card)
-        target = _fresh(out, "bits.json", overwrite)
+        target = fresh(out, "bits.json", overwrite)
         scored = options.load(network, dataset, data_dir, download, limit)
         own = options.load_known(network, dataset, data_dir, download, scored, known)
         with open_backend("engine", network.model, Settings()) as backend:
@@ -114,7 +114,7 @@ def leak(
     """Choose the sample before so that what it leaves behind spoils the next answer."""
     with session(as_json) as output:
         network = options.network(model, card)
-        target = _fresh(out, "leak.json", overwrite)
+        target = fresh(out, "leak.json", overwrite)
         scored = options.load(network, dataset, data_dir, download, limit)
         own = options.load_known(network, dataset, data_dir, download, scored, known)
         victims, labels = scored.batch(0, len(scored))
@@ -158,7 +158,12 @@ def _counts(text: str) -> list[int]:
     return sorted(set(counts))
 
 
-def _fresh(out: Path | None, name: str, overwrite: bool) -> Path | None:
+def fresh(out: Path | None, name: str, overwrite: bool) -> Path | None:
+    """Where the table goes, before any work.
+
+    Raises:
+        OutputError: it is there already, or the directory cannot be written.
+    """
     if out is None:
         return None
     target = out / name
@@ -181,7 +186,8 @@ def _leak_row(found: Leak) -> dict[str, Any]:
     return {"regime": found.regime} | {name: getattr(found, name).model_dump() for name in names}
 
 
-def _words(rate: Rate) -> str:
+def words(rate: Rate) -> str:
+    """A share with its interval."""
     low, high = rate.interval
     return f"{rate.correct / rate.total:.1%} [{low:.1%}, {high:.1%}]"
 
@@ -193,7 +199,7 @@ def _bits_table(rows: tuple[Row, ...]) -> Table:
         ends = (ordered[0], ordered[-1])
         spread = " to ".join(f"{rate.correct / rate.total:.1%}" for rate in ends)
         middle = ordered[(len(ordered) - 1) // 2]
-        table.add_row(str(row.bits), _words(row.searched), _words(middle), spread)
+        table.add_row(str(row.bits), words(row.searched), words(middle), spread)
     return table
 
 
@@ -201,5 +207,5 @@ def _leak_table(found: list[Leak]) -> Table:
     table = Table("resets", "alone", "after any sample", "after the worst", "after a crafted one")
     for one in found:
         rates = (one.alone, one.control, one.natural, one.crafted)
-        table.add_row(one.regime, *map(_words, rates))
+        table.add_row(one.regime, *map(words, rates))
     return table

@@ -3,8 +3,8 @@
 Progressive bit search: Rakin et al., "Bit-flip attack: crushing neural network with progressive bit
 search", ICCV 2019, there on 8-bit CNNs; here on the integers of a `.net` file. In each round the
 gradient of the loss ranks the bits of every matrix, the best few of each are flipped one at a time,
-and the flip after which the loss is largest stays. Our form: scale-free cross-entropy, several
-candidates a matrix, no bit twice.
+and the most damaging flip stays. Our form: a scale-free cross-entropy of the samples that are still
+right; damage is the share that is wrong, then that loss; several candidates a matrix; no bit twice.
 """
 
 from __future__ import annotations
@@ -25,6 +25,7 @@ from neurorobust.classifier import Classifier
 from neurorobust.errors import BadInput
 from neurorobust.faults.memory import Flip, Matrix, Memory, flipped
 from neurorobust.netx.model import NetxModel
+from neurorobust.readout import first_argmax
 from neurorobust.records import Rate, rate
 from neurorobust.types import Inputs, Labels, Run
 
@@ -47,9 +48,15 @@ class Samples:
         return Samples(classifier.encoder.encode(x, generator), labels)
 
     def loss(self, classifier: Classifier, run: Run) -> Tensor:
-        """Mean scale-free cross-entropy."""
+        """Mean scale-free cross-entropy of those that are right; the others are done with."""
         logits = unscaled(classifier).readout.logits(run).to(torch.float32)
-        return cross_entropy(logits, self.labels).mean()
+        right = first_argmax(logits.detach()) == self.labels
+        return (cross_entropy(logits, self.labels) * right).sum() / len(self.labels)
+
+    def damage(self, classifier: Classifier, run: Run) -> tuple[float, float]:
+        """The share that is wrong, then `loss`: what a flip is chosen by."""
+        wrong = (classifier.readout.labels(run) != self.labels).double().mean()
+        return float(wrong), float(self.loss(classifier, run))
 
     def correct(self, classifier: Classifier, model: NetxModel) -> int:
         """How many a network with this readout gets right."""
@@ -110,8 +117,8 @@ class Search:
             ]
             if not tried:
                 break
-            losses = [self._loss(classifier, samples, memory, flip) for flip in tried]
-            found.append(tried[int(np.argmax(losses))])
+            damages = [self._damage(classifier, samples, memory, flip) for flip in tried]
+            found.append(tried[damages.index(max(damages))])
             memory.flip(found[-1])
             if progress is not None:
                 progress(done + 1, count, "searching bits")
@@ -132,11 +139,13 @@ class Search:
         best = best[np.isfinite(flat[best])]
         return [Flip(layer, name, *divmod(int(place), matrix.bits)) for place in sorted(best)]
 
-    def _loss(self, classifier: Classifier, samples: Samples, memory: Memory, flip: Flip) -> float:
+    def _damage(
+        self, classifier: Classifier, samples: Samples, memory: Memory, flip: Flip
+    ) -> tuple[float, float]:
         memory.flip(flip)
         run = EngineBackend(memory.model()).run(samples.inputs)
         memory.flip(flip)
-        return float(samples.loss(classifier, run))
+        return samples.damage(classifier, run)
 
 
 def random_flips(model: NetxModel, count: int, generator: np.random.Generator) -> tuple[Flip, ...]:

@@ -7,6 +7,7 @@ Weights are rounded to even integers in [-256, 254], SLAYER's convention (lava-d
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import torch
@@ -109,7 +110,9 @@ def _halve(weights: Array, halves: Array) -> tuple[int, int, int]:
     Returns:
         The largest sum |w| of an output, the largest w, and how many w are not twice their half.
     """
-    heaviest, largest, lost = np.int32(0), np.int32(WEIGHT_MIN), 0
+    heaviest: Any = np.int32(0)
+    largest: Any = np.int32(WEIGHT_MIN)
+    lost = 0
     for o in range(len(weights)):
         total = np.int32(0)
         for i in range(weights.shape[1]):
