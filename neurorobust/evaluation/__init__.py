@@ -1,9 +1,9 @@
 """The only place that projects, re-runs, scores and records.
 
 A record directory holds `record.json` (schema: `neurorobust.records.Record`), `settings.json` and
-`samples.npz` (no pickles). In its names `<key>` is `eps=<typed>`, `flips=<typed>`, `shifts=<typed>` or
-`patches=<typed>`, `<attack>` an attack's name, with `@<seed>` for all seeds but the first; build them,
-never split them. First axis: samples, in the set's own order (N).
+`samples.npz` (no pickles). In its names `<key>` is `eps=<typed>`, `flips=<typed>`,
+`shifts=<typed>` or `patches=<typed>`, `<attack>` an attack's name, with `@<seed>` for all seeds but
+the first; build them, never split them. First axis: samples, in the set's own order (N).
 
     label                        int64 [N]
     predicted/clean              int64 [N]
@@ -15,7 +15,8 @@ never split them. First axis: samples, in the set's own order (N).
     zero_gradient/<attack>       bool [N]; the whole gradient is zero at the clean point
 
 Of a recipe `<attack>` is each member for what is counted, with the samples it was given, and the
-recipe's own name for what is stored: the last proposal for each sample (that which broke it, if any).
+recipe's own name for what is stored: the last proposal for each sample (that which broke it, if
+any).
 
     asked/<key>/<member>         bool [N]; still standing, so given to it; else `predicted` is clean
     carried/<key>/<recipe>       bool [N]; broken by what was found at a smaller budget
@@ -36,7 +37,8 @@ can replay them:
     drawn/clean                  uint8 [N, bytes]; `np.packbits` of each sample's spikes
     drawn/<key>/<attack>         likewise; for eps keys (of flips keys the adversarial is the input)
 
-and, for each `<group>` (kind of budget) where anything was broken, up to six examples (first axis: E):
+and, for each `<group>` (kind of budget) where anything was broken, up to six examples (first axis:
+E):
 
     example/<group>/index, budget, attack, label
     example/<group>/predicted/clean, predicted/adversarial
