@@ -108,8 +108,11 @@ class Bars:
         if done <= before or done >= total:
             return ""
         seconds = (now - begun) / (done - before) * (total - done)
-        minutes = round(seconds / 60)
-        return f", about {minutes} min left" if minutes else f", about {seconds:.0f} s left"
+        return (
+            f", about {seconds:.0f} s left"
+            if seconds < 90
+            else f", about {seconds / 60:.0f} min left"
+        )
 
     def say(self, line: str) -> None:
         """A line above the bars."""

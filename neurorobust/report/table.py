@@ -115,7 +115,8 @@ def print_record(record: Record, console: Console, report: Path | None = None) -
 def _speed(confirmed: Confirmation) -> str:
     """` (92.7 samples/s; untested on ...)`, as far as the target tells."""
     told = confirmed.measured
-    parts = [f"{told['samples_per_second']:.1f} samples/s"] * bool(told.get("samples_per_second"))
+    rate = told.get("samples_per_second")
+    parts = [f"{rate:.1f} samples/s"] if rate else []
     parts += [told["note"]] if "note" in told else []
     return f" ({'; '.join(parts)})" if parts else ""
 
@@ -135,7 +136,7 @@ def _robust(record: Record, group: Group) -> Padding:
     table = Table(box=SIMPLE_HEAD, pad_edge=False)
     table.add_column(group.symbol, justify="right", no_wrap=True)
     table.add_column("worst case", style="bold", no_wrap=True)
-    beside = len(attacks) <= WIDE
+    beside = len(attacks) <= WIDE and not any(rate.carried for _, rate in rows)
     for name in attacks if beside else ("by attack",):
         control = " (control)" if record.is_control(name) else ""
         table.add_column(
