@@ -34,15 +34,16 @@ $(BENCH)/.installed: pyproject.toml constraints.txt benchmarks/requirements.txt
 demo: install
 	$(BIN)/neurorobust demo --overwrite
 
+# Two workers on two cores: a thread each (OpenMP's threads of two processes wait for each other).
 test: install
-	$(BIN)/python -m pytest -n 2 --dist loadgroup -m "not slow"
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadgroup -m "not slow"
 
 test-slow: install
-	$(BIN)/python -m pytest -m slow
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadgroup -m slow
 
 # The core must work where Lava cannot be installed (GPU machines run newer Pythons).
 test-nolava: $(NOLAVA)/.installed
-	$(NOLAVA)/bin/python -m pytest -n 2 --dist loadgroup -m "not slow and not lava"
+	OMP_NUM_THREADS=1 $(NOLAVA)/bin/python -m pytest -n 2 --dist loadgroup -m "not slow and not lava"
 
 check: install
 	$(BIN)/ruff format --check .

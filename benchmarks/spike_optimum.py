@@ -81,9 +81,11 @@ def cases(networks: int, samples: int) -> Iterator[tuple[Classifier, Tensor, Ten
         yield classifier, x, labels, optimum(classifier, x, labels)
 
 
-def reached(name: str, classifier: Classifier, x: Tensor, labels: Tensor) -> Tensor:
+def reached(
+    name: str, classifier: Classifier, x: Tensor, labels: Tensor, queries: int = 1000
+) -> Tensor:
     """Flips by which the attack broke each sample, FLIPS + 1 where it did not."""
-    attack: Attack = SparseSearch(fewest=True) if name == "sparse-search" else find(name)
+    attack: Attack = SparseSearch(queries, fewest=True) if name == "sparse-search" else find(name)
     found = attack(classifier, x, labels, SpikeBudget(FLIPS), torch.Generator().manual_seed(0))
     used = (found != x).flatten(1).sum(1)
     return torch.where(classifier.predict(found) != labels, used, FLIPS + 1)
@@ -105,10 +107,10 @@ def main() -> None:
     print("|---|---|---|")
     for name in options.attacks:
         used = torch.cat([reached(name, *case[:3]) for case in all_cases])
-        broke, least = used <= FLIPS, used == best
-        total = int(breakable.sum())
-        print(f"| `{name}` | {int(broke.sum())} ({broke.sum() / total:.1%}) "
-              f"| {int((least & broke).sum())} ({(least & broke).sum() / total:.1%}) |")  # fmt: skip
+        broke, total = used <= FLIPS, int(breakable.sum())
+        least = broke & (used == best)
+        shares = [f"{int(part.sum())} ({part.sum() / total:.1%})" for part in (broke, least)]
+        print(f"| `{name}` | {shares[0]} | {shares[1]} |")
 
 
 if __name__ == "__main__":

@@ -8,6 +8,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from neurorobust.attacks import find
 from neurorobust.checks import flags
@@ -21,6 +22,9 @@ from neurorobust.models import Network, classifier
 from neurorobust.records import ParityResult, Record
 from neurorobust.report import write_report
 from neurorobust.targets import Settings, open_backend
+
+if TYPE_CHECKING:
+    from neurorobust.networks.block_network import BlockNetwork
 
 
 @dataclass(frozen=True)
@@ -146,20 +150,26 @@ def assess(
     return record
 
 
-def float_classifier(run: Path, network: Network) -> Classifier:
+def float_classifier(run: Path | BlockNetwork, network: Network) -> Classifier:
     """The network of a training run before rounding, fed and read as the deployed one is.
 
+    Args:
+        run: a training run's directory, or a network of the user's own (`networks.adopt`).
+        network: the deployed one.
+
     Raises:
-        BadInput: not a finished run, or a run of another architecture.
+        BadInput: not a finished run, or a network of another architecture.
     """
     from neurorobust.backends.slayer import SlayerBackend
     from neurorobust.training import load_run
 
-    backend = SlayerBackend(load_run(run)[0], precision="float")
+    trained = load_run(run)[0] if isinstance(run, Path) else run
+    backend = SlayerBackend(trained, precision="float")
+    where = str(run) if isinstance(run, Path) else "network"
     given, wanted = backend.model.input_shape, network.model.input_shape
     if given != wanted or backend.model.outputs != network.model.outputs:
         raise BadInput(
-            f"{run}: takes {given} and has {backend.model.outputs} classes, the .net file takes "
+            f"{where}: takes {given} and has {backend.model.outputs} classes, the .net file takes "
             f"{wanted} and has {network.model.outputs}"
         )
     return classifier(network, backend)

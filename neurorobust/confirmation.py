@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -11,7 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from neurorobust.backends.base import Backend
+from neurorobust.backends.base import Backend, measured
 from neurorobust.budgets import KINDS
 from neurorobust.classifier import Classifier
 from neurorobust.errors import BadInput, CheckFailed
@@ -73,12 +74,15 @@ def confirm(
     cases = choose(record, samples, count)
     if not cases:
         raise BadInput("confirm: nothing to replay, the record holds no attack")
-    identical, first, done = 0, None, 0
+    identical, first, done, seconds = 0, None, 0, 0.0
     if progress is not None:
         progress(0, len(cases), f"replaying in {other.name}")
     for batch in _batches(cases):
         inputs = _inputs(classifier, samples, batch)
-        ours, theirs = classifier.backend.run(inputs), other.run(inputs)
+        ours = classifier.backend.run(inputs)
+        begun = time.perf_counter()
+        theirs = other.run(inputs)
+        seconds += time.perf_counter() - begun
         labels = classifier.readout.labels(ours).tolist()
         for row, case in enumerate(batch):
             scored = int(samples[f"predicted/{case.key}/{case.attack}"][case.index])
@@ -100,6 +104,8 @@ def confirm(
         identical=identical,
         adversarial=sum(case.broken for case in cases),
         first_difference=first,
+        seconds=round(seconds, 3),
+        measured=measured(other),
     )
 
 

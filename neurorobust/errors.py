@@ -6,7 +6,8 @@
     │   ├── CardError         no card, or a card that does not fit its model
     │   ├── DatasetError      missing, unknown or unfitting data
     │   ├── OutputError       a path that cannot be written, or that already holds a result
-    │   └── UnavailableError  something optional that is not installed (Lava, tonic, a board)
+    │   └── UnavailableError  something optional that is not installed (Lava, tonic)
+    │       └── HardwareUnavailable  no Loihi 2 board can be used from here
     ├── CheckFailed           the question was answered, with "no"; the command line exits 1
     └── BackendError          a backend broke or timed out while running; the command line exits 1
 
@@ -28,7 +29,15 @@ class BadInput(NeuroRobustError, ValueError):
 
 
 class ModelFileError(BadInput):
-    """A NetX file that is damaged, hostile or holds what no backend here computes."""
+    """A NetX file that is damaged, hostile or holds what no backend here computes.
+
+    Attributes:
+        rule: code of the rule it breaks (`netx.rules`), "" where no rule of files is broken.
+    """
+
+    def __init__(self, message: str, rule: str = "") -> None:
+        super().__init__(message)
+        self.rule = rule
 
 
 class CardError(BadInput):
@@ -44,7 +53,11 @@ class OutputError(BadInput):
 
 
 class UnavailableError(BadInput):
-    """An optional part (Lava, tonic, a board) is not there; the message says how to get it."""
+    """An optional part (Lava, tonic) is not there; the message says how to get it."""
+
+
+class HardwareUnavailable(UnavailableError):
+    """No board; the message names the probe that failed, what is needed, and the environment."""
 
 
 class CheckFailed(NeuroRobustError):

@@ -167,19 +167,18 @@ def _scaling(weights: IntArray) -> tuple[int, int]:
     """NetX's `optimize_weight_bits`: the shift to the left, and `num_weight_bits`."""
     low, high = int(weights.min()), int(weights.max())
     if low == high == 0:
-        raise ModelFileError("dense weights are all zero: Lava cannot scale such a matrix")
+        raise ModelFileError("dense weights are all zero: Lava cannot scale such a matrix", "NX014")
     if low < WEIGHT_MIN or high > (WEIGHT_MAX if low < 0 else WEIGHT_MAX + 1):
         worst = low if low < WEIGHT_MIN else high
-        raise ModelFileError(f"weight {worst} outside [{WEIGHT_MIN}, {WEIGHT_MAX}]")
+        raise ModelFileError(f"weight {worst} outside [{WEIGHT_MIN}, {WEIGHT_MAX}]", "NX012")
     mixed = low < 0 <= high
     if mixed:
         scale = min(127 / high if high else np.inf, -128 / low)
     else:
         scale = 255 / high if low >= 0 else -256 / low
     shift = int(np.floor(np.log2(scale))) + mixed
-    even_bits = next(
-        (n for n in range(MAX_REAL_WEIGHT_BITS, 0, -1) if not np.any(weights % (1 << n))), 0
-    )
+    used = int(np.bitwise_or.reduce(weights, axis=None))  # every bit that any weight has
+    even_bits = next((n for n in range(MAX_REAL_WEIGHT_BITS, 0, -1) if used % (1 << n) == 0), 0)
     return shift, MAX_REAL_WEIGHT_BITS - shift - (even_bits - mixed)
 
 

@@ -25,6 +25,7 @@ from neurorobust.encoders import (
     PoissonEncoder,
 )
 from neurorobust.errors import BadInput, CardError, UnavailableError
+from neurorobust.netx.guarded import read_guarded
 from neurorobust.netx.model import NetxModel
 from neurorobust.readout import Readout, default_scale
 from neurorobust.records import Card, EncoderCard
@@ -115,8 +116,8 @@ def resolve(reference: str, card: Card | None = None) -> Network:
         CardError: no card, or one that does not fit the network.
         ModelFileError: the file cannot be read.
     """
-    path, known, name = _locate(reference)
-    model = netx.read(path)
+    path, known, name = locate(reference)
+    model = _read(path, reference)
     beside = path.parent / CARD_FILE
     if card is None:
         card = known
@@ -127,7 +128,7 @@ def resolve(reference: str, card: Card | None = None) -> Network:
             f"{path}: no card: nothing says how to feed and read this network; put card.json "
             "beside it, or give --card FILE or --encoder, --steps and --readout"
         )
-    _check_card(card, model, path)
+    check_card(card, model, path)
     return Network(name, model, card)
 
 
@@ -138,10 +139,20 @@ def locate_model(reference: str) -> NetxModel:
         BadInput: neither a known name nor a file.
         ModelFileError: the file cannot be read.
     """
-    return netx.read(_locate(reference)[0])
+    return _read(locate(reference)[0], reference)
 
 
-def _locate(reference: str) -> tuple[Path, Card | None, str]:
+def _read(path: Path, reference: str) -> NetxModel:
+    """Files that have no name here are a stranger's, and are read in a process with limits."""
+    return netx.read(path) if reference in catalogue() else read_guarded(path)
+
+
+def locate(reference: str) -> tuple[Path, Card | None, str]:
+    """The file that a name or path stands for, its card if it has one of its own, and its name.
+
+    Raises:
+        BadInput: neither a known name nor a file.
+    """
     entries = catalogue()
     if reference in entries:
         entry = entries[reference]
@@ -188,7 +199,12 @@ def write_card(card: Card, path: Path) -> None:
     files.write_text(path, card.model_dump_json(indent=2) + "\n")
 
 
-def _check_card(card: Card, model: NetxModel, path: Path) -> None:
+def check_card(card: Card, model: NetxModel, path: Path) -> None:
+    """Refuse a card that describes another network.
+
+    Raises:
+        CardError: naming what does not fit.
+    """
     if card.sha256 is not None and card.sha256 != model.sha256:
         raise CardError(
             f"card of {path}: made for sha256 {card.sha256[:12]}, not {model.sha256[:12]}"

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
-from neurorobust.backends.base import Backend
+from neurorobust.backends.base import ALIGNED, Backend, Clock
 from neurorobust.errors import BadInput
 from neurorobust.netx.model import NetxModel
 from neurorobust.records import ParityResult
@@ -37,6 +37,7 @@ def parity(
     inputs: Inputs,
     layers: Collection[int] | None = None,
     variables: Collection[str] = ("spikes",),
+    clock: Clock = ALIGNED,
 ) -> ParityResult:
     """Compare two backends bit for bit, layer by layer.
 
@@ -50,6 +51,7 @@ def parity(
         layers: numbers (in the file) of the layers compared; None: every layer that computes.
         variables: of `spikes`, `u`, `v`; the last two are Lava's after the step (v is 0 where the
             neuron spiked), compared at every neuron and step.
+        clock: `aligned` or `global`, for both.
 
     Raises:
         BadInput: no sample, an unknown variable or layer, networks of different layers, or values
@@ -73,7 +75,7 @@ def parity(
     found: list[Difference] = []
     for start in range(0, len(inputs), CHUNK):
         part = _part(inputs, start, start + CHUNK)
-        one, other = first.run(part, numbers).layers, second.run(part, numbers).layers
+        one, other = first.run(part, numbers, clock).layers, second.run(part, numbers, clock).layers
         for place, number in enumerate(numbers):
             here = [
                 difference
@@ -92,6 +94,7 @@ def parity(
         variables=names,
         identical=not found,
         first_difference=_sentence(min(found), first, second, numbers, names) if found else None,
+        clock=clock,
     )
 
 

@@ -6,7 +6,9 @@ import datetime
 import importlib.metadata
 import os
 import platform
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from neurorobust import __version__
 from neurorobust.records import Provenance
@@ -52,13 +54,19 @@ def now() -> datetime.datetime:
     return datetime.datetime.now(datetime.timezone.utc)
 
 
-def provenance(command: str, started: datetime.datetime, seconds: float) -> Provenance:
+def provenance(
+    command: str,
+    started: datetime.datetime,
+    seconds: float,
+    target: Mapping[str, Any] | None = None,
+) -> Provenance:
     """What a record says of its making.
 
     Args:
         command: the command line, or the call.
         started: when, in UTC.
         seconds: wall-clock time of the work, without what an interrupted run did before.
+        target: what the target tells of its runs: times, board, power.
     """
     return Provenance(
         neurorobust=__version__,
@@ -67,6 +75,7 @@ def provenance(command: str, started: datetime.datetime, seconds: float) -> Prov
         command=command,
         started=started.isoformat(timespec="seconds"),
         seconds=round(seconds, 3),
+        target=dict(target or {}),
     )
 
 

@@ -72,6 +72,8 @@ class Confirmation(Strict):
     identical: int
     adversarial: int  # how many of the replayed were successful adversarials
     first_difference: str | None = None
+    seconds: float | None = None  # that the other target took, its start included
+    measured: dict[str, Any] = Field(default_factory=dict)  # what that target tells of its runs
 
     @property
     def holds(self) -> bool:
@@ -111,6 +113,15 @@ class ParityResult(Strict):
     variables: tuple[str, ...]
     identical: bool
     first_difference: str | None = None
+    clock: Literal["aligned", "global"] = "aligned"
+
+
+class Alignment(Strict):
+    """One deployed network on two clocks: as it was trained (`delay_shift`), and aligned."""
+
+    as_trained: Rate
+    aligned: Rate
+    label_changes: int
 
 
 class Provenance(Strict):
@@ -122,6 +133,7 @@ class Provenance(Strict):
     command: str
     started: str  # ISO 8601, UTC
     seconds: float
+    target: dict[str, Any] = Field(default_factory=dict)  # what the target tells of its runs
 
 
 class Record(Strict):
@@ -181,6 +193,7 @@ class Record(Strict):
 
 
 __all__ = [
+    "Alignment",
     "AttackRate",
     "Card",
     "Cell",

@@ -18,12 +18,18 @@ class Settings:
     Attributes:
         device: `cpu`, or `cuda` for the engine.
         memory_limit: MiB the engine may use beside inputs and answers; None: its own default.
-        timeout: seconds that one run in Lava may take; None: its own default.
+        timeout: seconds that one batch in Lava or on a board may take; None: its own default.
+        workers: copies of the network that Lava runs side by side; None: its own default.
+        worker_memory: MiB that each of Lava's processes may allocate beyond its start; None: all.
+        sparse: let Lava hold fully connected layers as sparse processes.
     """
 
     device: str = "cpu"
     memory_limit: int | None = None
     timeout: float | None = None
+    workers: int | None = None
+    worker_memory: int | None = None
+    sparse: bool = False
 
 
 def _reference(model: NetxModel, settings: Settings) -> Backend:
@@ -41,20 +47,34 @@ def _engine(model: NetxModel, settings: Settings) -> Backend:
 
 
 def _lava(model: NetxModel, settings: Settings) -> Backend:
-    from neurorobust.backends.lava import LavaBackend
+    from neurorobust.backends.lava import TIMEOUT, LavaBackend
 
-    return LavaBackend(model) if settings.timeout is None else LavaBackend(model, settings.timeout)
+    return LavaBackend(
+        model,
+        TIMEOUT if settings.timeout is None else settings.timeout,
+        workers=settings.workers,
+        memory_limit=settings.worker_memory,
+        sparse=settings.sparse,
+    )
+
+
+def _loihi2(model: NetxModel, settings: Settings) -> Backend:
+    from neurorobust.backends.loihi2 import TIMEOUT, Loihi2Backend
+
+    return Loihi2Backend(model, TIMEOUT if settings.timeout is None else settings.timeout)
 
 
 BACKENDS: dict[str, Callable[[NetxModel, Settings], Backend]] = {
     "engine": _engine,
     "reference": _reference,
     "lava": _lava,
+    "loihi2": _loihi2,
 }
 TARGETS = {
     "engine": "Lava's fixed-point integers, computed by neurorobust's engine",
     "reference": "Lava's fixed-point integers, computed by neurorobust's reference",
     "lava": "Lava's fixed-point simulation on this CPU",
+    "loihi2": "a Loihi 2 board, through a path that is untested on hardware",
     "slayer": "SLAYER (lava-dl) on this CPU, before export",
 }
 # samples that one query of an attack may hold: enough to keep the target busy, few enough to answer

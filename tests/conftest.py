@@ -21,6 +21,7 @@ from neurorobust.types import Drive, Run
 WheelNet = Callable[[str], Path]
 
 
+@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """With several workers one of them has all of Lava: tests of what it leaves see only it."""
     for item in items:

@@ -33,6 +33,7 @@ def timeless(record) -> dict:
     plain.pop("provenance")
     for rate in plain["robust"]["0.05"]["by_attack"].values():
         rate.pop("seconds")
+    plain["confirmed"].pop("seconds")
     return plain
 
 

@@ -19,6 +19,8 @@ from neurorobust.records import (
     Comparison,
     Confirmation,
     EncoderCard,
+    Probe,
+    Recipe,
     Record,
     RobustRate,
     rate,
@@ -138,6 +140,131 @@ def test_random_encoders_must_be_averaged_and_may_vary_a_little():
     settings = {"pgd-linf": {**SETTINGS["pgd-linf"], "draws": 1}}
     found = flags(record({"0.1": robust(pgd_linf=attack(60))}, "poisson", attacks=settings))
     assert found[0].startswith("pgd-linf: 1 draws of the random encoder a gradient, need 10")
+
+
+def member(broken: int, asked: int, zero: float | None = 0.0) -> AttackRate:
+    """A recipe's member."""
+    standing = rate(TOTAL - broken, TOTAL)
+    return AttackRate(
+        correct=TOTAL - broken, total=TOTAL, interval=standing.interval, asked=asked,
+        success=rate(broken, asked), zero_gradient=zero, seconds=1.0,
+    )  # fmt: skip
+
+
+RECIPE = Recipe(name="toy-1", members=(), strongest="bptr", chosen_on="others")
+MEMBERS = {
+    **SETTINGS,
+    **{f"m{i}": {"access": "white-box", "control": False, "domain": "images"} for i in range(5)},
+    "square": {"access": "score", "control": False, "domain": "images"},
+}
+
+
+def chained(carried: int = 0, left: int = 50, **by_attack: AttackRate) -> RobustRate:
+    return RobustRate(
+        correct=left, total=TOTAL, interval=(0, 1), by_attack=by_attack, carried=carried
+    )  # fmt: skip
+
+
+def with_recipe(*rates: RobustRate, **changes: object) -> Record:
+    named = {f"0.{1 + place}": value for place, value in enumerate(rates)}
+    return record({}, robust=named, attacks=MEMBERS, **{"recipe": RECIPE, **changes})
+
+
+@pytest.mark.parametrize(
+    ("rates", "message"),
+    [
+        ((chained(m0=member(45, 100), square=member(3, 55, None)),),
+         "eps 0.1: square breaks 3 samples without gradients that withstood every white-box"),
+        ((chained(m0=member(1, 100), m1=member(2, 99), random=attack(97, None)),),
+         "eps 0.1: random breaks 3 samples, toy-1 3: the white-box attack is no stronger"),
+        ((chained(m0=member(45, 100), m1=member(0, 9, 0.6), m2=member(0, 9, 0.0)),),
+         "1 of 3 attacks of the recipe have no gradient at all on more than 50% of the samples"),
+        ((chained(left=40, m0=member(60, 100)), chained(left=41, carried=50, m0=member(9, 50))),
+         "eps 0.1 to 0.2: accuracy rises from 40 to 41 of 100 (worst case)"),
+    ],
+)  # fmt: skip
+def test_red_flags_of_recipes(rates: tuple[RobustRate, ...], message: str):
+    found = flags(with_recipe(*rates))
+    assert len(found) == 1, found
+    assert found[0].startswith(message)
+
+
+def test_sound_recipes_have_no_flags():
+    one = chained(
+        m0=member(45, 100), m1=member(0, 55, 0.6), m2=member(0, 55), m3=member(0, 55),
+        m4=member(0, 55), m5=member(0, 55), square=member(2, 55, None), random=attack(99, None),
+    )  # fmt: skip
+    # the next budget: nothing new is found, but what is carried over is more than chance
+    two = chained(left=40, carried=60, m0=member(0, 40), random=attack(90, None))
+    assert flags(with_recipe(one, two)) == []
+    lost = RECIPE.model_copy(update={"chosen_on": None})
+    found = flags(with_recipe(one, recipe=lost))
+    assert found == [
+        "toy-1: no samples but the evaluated ones, so the mode of its later attacks (bptr) is not "
+        "known to be the strongest"
+    ]
+
+
+@pytest.mark.parametrize(("broken", "raised"), [(43, True), (42, False), (40, False)])
+def test_black_box_must_not_beat_white_box(broken: int, raised: bool):
+    square = attack(100 - broken, None)
+    found = record({"0.1": robust(pgd_linf=attack(60))})
+    both = {"0.1": chained(left=57, **{"pgd-linf": attack(60), "square": square})}
+    found = found.model_copy(update={"robust": both, "attacks": MEMBERS})
+    said = f"eps 0.1: square breaks {broken} samples without gradients, pgd-linf 40 with them"
+    assert [flag.startswith(said) for flag in flags(found)] == ([True] if raised else [])
+    assert "black-box attacks that beat the gradients" in looked_for(found)
+
+
+def probed(what: Any, broken: tuple[int, int], differ: int) -> Record:
+    probe = Probe(
+        what=what, attack="pgd-linf", kind="eps", budget="0.1", settings=("a", "b"),
+        broken=broken, differ=differ, total=32,
+    )  # fmt: skip
+    return record(probes=(probe,))
+
+
+@pytest.mark.parametrize(
+    ("what", "broken", "differ", "raised"),
+    [
+        ("width", (2, 10), 8, "surrogate width: 2 with a, 10 with b broken"),
+        ("width", (10, 2), 8, "surrogate width: 10 with a, 2 with b broken"),
+        ("width", (2, 9), 7, None),
+        ("scale", (9, 9), 2, "logit scale: 9 with a, 9 with b times the logits broken"),
+        ("scale", (9, 9), 0, None),
+        ("steps", (12, 9), 3, "steps: 12 with a, 9 with b steps broken"),
+        ("steps", (11, 9), 4, None),
+        ("steps", (3, 9), 6, None),
+    ],
+)
+def test_what_success_may_not_depend_on(what, broken, differ: int, raised: str | None):
+    found = flags(probed(what, broken, differ))
+    assert [flag.startswith(raised or "") for flag in found] == ([] if raised is None else [True])
+
+
+@pytest.mark.parametrize(
+    ("kind", "unconfirmed", "raised"),
+    [("drive", 1, True), ("drive", 0, False), ("poisson", 40, False), ("poisson", 41, True)],
+)
+def test_claims_must_hold(kind: str, unconfirmed: int, raised: bool):
+    claims = attack(60).model_copy(update={"unconfirmed": unconfirmed})
+    found = flags(record({"0.1": robust(pgd_linf=claims)}, kind))
+    said = f"eps 0.1: pgd-linf claims {unconfirmed} successes that the re-run does not show"
+    assert [flag.startswith(said) for flag in found] == ([True] if raised else [])
+
+
+def test_budgets_are_compared_only_where_one_lies_in_the_other():
+    rates = {"l2:1": robust(pgd_linf=attack(60)), "0.2": robust(pgd_linf=attack(50))}
+    assert flags(record(rates)) == []
+    moved = {
+        "reach=1": robust(pgd_linf=attack(50)),
+        "reach=2+spikes=1": robust(pgd_linf=attack(60)),
+    }
+    assert flags(record({}, robust_shifts=moved, attacks=SETTINGS)) == []
+    moved["reach=2"] = robust(pgd_linf=attack(51))
+    found = flags(record({}, robust_shifts=moved, attacks=SETTINGS))
+    assert found
+    assert all(flag.startswith("shifts reach=1 to reach=2: accuracy rises") for flag in found)
 
 
 def test_flips_are_checked_too():

@@ -24,7 +24,7 @@ class Echo:
     def __init__(self, backend, lie=None) -> None:
         self.backend, self.model, self.lie, self.seen = backend, backend.model, lie, 0
 
-    def run(self, inputs, record=()):
+    def run(self, inputs, record=(), clock="aligned"):
         run = self.backend.run(inputs, record)
         self.seen += len(inputs)
         return run if self.lie is None else self.lie(run)
@@ -145,7 +145,7 @@ def test_drive_is_replayed_as_drive(spiking, tmp_path):
     kinds = []
 
     class Watching(Echo):
-        def run(self, inputs, record=()):
+        def run(self, inputs, record=(), clock="aligned"):
             kinds.append(type(inputs))
             return super().run(inputs, record)
 

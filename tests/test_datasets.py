@@ -77,7 +77,7 @@ def test_limit_keeps_the_first_samples():
 
 @pytest.mark.parametrize("name", ["digit", "", "npz:", ":factory", "module:"])
 def test_unknown_names_list_the_known(name):
-    known = "known: digits, mnist, fashion-mnist, cifar10, npz:FILE, module:factory"
+    known = "known: digits, mnist, fashion-mnist, cifar10, nmnist-small, npz:FILE, module:factory"
     with pytest.raises(DatasetError, match=f"unknown, {known}"):
         load(name)
 
@@ -339,6 +339,37 @@ def test_nmnist_events():
     assert {tuple(place) for place in data.x[0].nonzero().tolist()} == seen
 
 
+def test_nmnist_small_has_two_splits_and_its_own_bins():
+    root = needs("events/nmnist_small_train.npz")
+    train = load("nmnist-small", "train", root, steps=16)
+    test = load("nmnist-small", "test", root, steps=16)
+    assert (train.name, train.split, train.classes) == ("nmnist-small", "train", 10)
+    assert (test.name, test.split, test.classes) == ("nmnist-small", "test", 10)
+    assert (train.x.shape, test.x.shape) == ((1000, 2, 34, 34, 16), (100, 2, 34, 34, 16))
+    file = f"npz:{root / 'events' / 'nmnist_small_test.npz'}"
+    assert torch.equal(test.x, load(file, steps=16, bin_us=20_000).x)
+    finer = load("nmnist-small", "test", root, steps=16, bin_us=10_000)
+    assert torch.equal(finer.x, load(file, steps=16, bin_us=10_000).x)
+    assert not torch.equal(finer.x, test.x)
+    assert len(load("nmnist-small", "test", root, steps=16, limit=7)) == 7
+
+
+def test_nmnist_small_that_is_refused(tmp_path):
+    with pytest.raises(DatasetError, match="nmnist-small: no data folder: give --data-dir"):
+        load("nmnist-small", steps=16)
+    with pytest.raises(DatasetError, match=r"not found: .*nmnist_small_train.npz: point"):
+        load("nmnist-small", "train", tmp_path, steps=16)
+    (tmp_path / "events").mkdir()
+    path = tmp_path / "events" / "nmnist_small_test.npz"
+    save(path, **events())
+    with pytest.raises(DatasetError, match="nmnist-small: holds events, needs steps"):
+        load("nmnist-small", data_dir=tmp_path)
+    assert load("nmnist-small", data_dir=tmp_path, steps=4).x.shape == (3, 2, 3, 4, 4)
+    path.write_bytes(b"PK")
+    with pytest.raises(DatasetError, match=r"npz:.*nmnist_small_test.npz: not an npz file"):
+        load("nmnist-small", data_dir=tmp_path, steps=4)
+
+
 BAD_EVENTS = [
     ({}, {"steps": None}, r"holds events, needs steps and bin_us"),
     ({}, {"bin_us": None}, r"holds events, needs steps and bin_us"),
@@ -450,4 +481,10 @@ def test_module_that_is_not_there():
 
 
 def test_registry_is_in_sight():
-    assert list(datasets.NAMED) == ["digits", "mnist", "fashion-mnist", "cifar10"]
+    assert list(datasets.NAMED) == [
+        "digits",
+        "mnist",
+        "fashion-mnist",
+        "cifar10",
+        "nmnist-small",
+    ]

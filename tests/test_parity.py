@@ -25,7 +25,7 @@ class Recording:
     def __init__(self, name, traces, net=None):
         self.name, self.traces, self.model = name, traces, net or model()
 
-    def run(self, inputs, record=()):
+    def run(self, inputs, record=(), clock="aligned"):
         values = inputs.bias_mant if isinstance(inputs, Drive) else inputs[..., 0]
         rows = values[:, 0, 0, 0].long()
         cut = {n: LayerTrace(*(part[rows] for part in self.traces[n])) for n in record}

@@ -127,5 +127,5 @@ def largest(score: Tensor, count: int | Tensor) -> Tensor:
 
 
 def flip(x: Tensor, mask: Tensor) -> Tensor:
-    """X with these entries (bool `[batch, entries]`) flipped; x stays as it is."""
+    """These entries of x (bool `[batch, entries]`) flipped; x stays as it is."""
     return torch.where(mask.view(x.shape), 1 - x, x)

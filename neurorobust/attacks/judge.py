@@ -45,7 +45,7 @@ class Judge:
         rows = torch.arange(len(self.x)) if rows is None else rows
         found = [
             self._ask(flat.bool(), part)
-            for flat, part in zip(mask.split(PIECE), rows.split(PIECE), strict=True)
+            for flat, part in zip(_pieces(mask), _pieces(rows), strict=True)
         ]
         return _joined(found, self.x)
 
@@ -62,7 +62,7 @@ class Judge:
         """
         broken = torch.zeros(places.shape, dtype=torch.bool)
         margin = torch.full(places.shape, -torch.inf)
-        for piece in (places >= 0).nonzero().split(PIECE):
+        for piece in _pieces((places >= 0).nonzero()):
             owner, column = piece.unbind(1)
             flat = mask[owner]
             here = torch.arange(len(owner))
@@ -86,3 +86,7 @@ def _joined(found: list[Standing], x: Tensor) -> Standing:
     return Standing(
         torch.cat([each.broken for each in found]), torch.cat([each.margin for each in found])
     )
+
+
+def _pieces(values: Tensor) -> list[Tensor]:
+    return [values[start : start + PIECE] for start in range(0, len(values), PIECE)]

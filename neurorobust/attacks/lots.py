@@ -27,3 +27,18 @@ class Lots:
         asked = range(len(self.rows)) if rows is None else rows.tolist()
         drawn = [torch.rand(shape, generator=self.rows[row]) for row in asked]
         return torch.stack(drawn) if drawn else torch.empty(0, *shape)
+
+    def counted(self, counts: Tensor, rows: Tensor, parts: int = 1) -> Tensor:
+        """As many as each sample wants: float32 `[parts, n, most]`, filled up with -1.
+
+        Args:
+            counts: int64 `[n]`, numbers of each part.
+            rows: int64 `[n]`, the samples.
+            parts: how many independent such lists.
+        """
+        most = int(counts.max()) if len(counts) else 0
+        found = torch.full((parts, len(rows), most), -1.0)
+        pairs = zip(rows.tolist(), counts.tolist(), strict=True)
+        for place, (row, count) in enumerate(pairs):
+            found[:, place, :count] = torch.rand(parts, count, generator=self.rows[row])
+        return found

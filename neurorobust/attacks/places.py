@@ -8,10 +8,11 @@ from torch import Tensor
 
 def listed(mask: Tensor) -> Tensor:
     """The places that are true, in order: int64 `[n, most]`, filled up with -1."""
-    most = int(mask.sum(1).max()) if len(mask) else 0
-    places = torch.full((len(mask), most), -1, dtype=torch.int64)
     rows, entries = mask.nonzero(as_tuple=True)
-    rank = mask.cumsum(1)[rows, entries] - 1
+    counts = torch.bincount(rows, minlength=len(mask))
+    most = int(counts.max()) if len(mask) else 0
+    places = torch.full((len(mask), most), -1, dtype=torch.int64)
+    rank = torch.arange(len(rows)) - (counts.cumsum(0) - counts)[rows]
     places[rows, rank] = entries
     return places
 

@@ -135,17 +135,20 @@ STANDARD_1 = Recipe(
             STRONGEST,
             classes=4,
         ),
-        Member(FabT("fab-t", steps=100, restarts=1, targets=9, draws=10, stop=True), STRONGEST),
+        Member(FabT("fab-t", steps=100, restarts=1, targets=3, draws=10, stop=True), STRONGEST),
         Member(Square("square", queries=5000, share=0.8)),
         # flips of spikes
         Member(SpikeRandom()),
-        Member(Sda(steps=500, growth=10, excess=4, rounds=3, pool=12), "fast-sigmoid-0.25"),
+        Member(
+            Sda(steps=500, growth=10, excess=4, patience=100, rounds=3, pool=16),
+            "fast-sigmoid-0.25",
+        ),
         Member(G2S(steps=25, turnover=0.05, threshold=1.5, loss="margin"), "fast-sigmoid-0.25"),
         Member(SparseSearch(queries=1000, fewest=False)),
         # moves of spikes in time
         Member(RandomJitter()),
-        Member(Retiming(steps=40, overflow=20.0, penalty=1.0), "fast-sigmoid-0.25"),
-        Member(Retiming(steps=40, overflow=20.0, penalty=1.0), "straight-through-1"),
+        Member(Retiming(steps=40, rounds=10, overflow=20.0), "fast-sigmoid-0.25"),
+        Member(Retiming(steps=40, rounds=10, overflow=20.0), "straight-through-1"),
     ),
     modes=(
         "fast-sigmoid-0.25",

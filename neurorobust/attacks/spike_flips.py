@@ -58,6 +58,8 @@ class SpikeTopK:
         """
         feasible = Feasible.of(self.name, x, budget)
         total = feasible.budget.flips
+        if total == 0 or len(x) == 0:
+            return x.clone()
         current, best = x.clone(), Best.start(x)
         flipped = torch.zeros_like(feasible.spikes)
         rounds = min(self.rounds, total)

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Collection
-from typing import Protocol, runtime_checkable
+from typing import Any, Literal, Protocol, TypeAlias, runtime_checkable
 
 import torch
 
@@ -21,7 +21,10 @@ from neurorobust.netx.model import NetxModel
 from neurorobust.surrogates import Backward
 from neurorobust.types import Drive, Inputs, Run
 
-ALIGNED, GLOBAL = CLOCKS = ("aligned", "global")
+Clock: TypeAlias = Literal["aligned", "global"]
+ALIGNED: Literal["aligned"] = "aligned"
+GLOBAL: Literal["global"] = "global"
+CLOCKS: tuple[Clock, ...] = (ALIGNED, GLOBAL)
 
 
 @runtime_checkable
@@ -103,7 +106,10 @@ def _check_integral(name: str, values: torch.Tensor) -> None:
 
 
 def _range(values: torch.Tensor) -> tuple[float, float]:
-    return (0.0, 0.0) if values.numel() == 0 else (float(values.min()), float(values.max()))
+    if values.numel() == 0:
+        return 0.0, 0.0
+    low, high = torch.aminmax(values)  # one pass
+    return float(low), float(high)
 
 
 def check_record(model: NetxModel, record: Collection[int]) -> None:
@@ -120,6 +126,15 @@ def check_clock(clock: str, backend: str = "", known: Collection[str] = CLOCKS) 
         raise BadInput(f"clock: {clock!r} unknown, known: {', '.join(CLOCKS)}")
     if clock not in known:
         raise BadInput(f"clock: {clock!r} is not run by {backend}, use reference or engine")
+
+
+def measured(backend: Backend) -> dict[str, Any]:
+    """What a backend tells of its runs so far (times, board, power); empty where it tells nothing.
+
+    Plain words and numbers, for records.
+    """
+    tell = getattr(backend, "measured", None)
+    return {} if tell is None else dict(tell())
 
 
 def neurons(shape: tuple[int, ...]) -> int:

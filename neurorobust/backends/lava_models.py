@@ -22,12 +22,16 @@ into the next sample, and its interval is fixed when the network is compiled.
 
 from __future__ import annotations
 
+import contextlib
 import traceback
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from neurorobust.backends.lava_exchange import Array, Clock
+
+FAILURE_FILE = "failure.txt"  # in the worker's directory: the first error in one of Lava's models
 
 
 class Timed:
@@ -41,8 +45,10 @@ class Timed:
         clock: Clock = self.proc_params["clock"]
         try:
             self.step(clock, *clock.tick())
-        except Exception:
-            traceback.print_exc(limit=-1)
+        except Exception as error:
+            traceback.print_exc()
+            with contextlib.suppress(FileExistsError), Path(FAILURE_FILE).open("x") as file:
+                file.write(f"{type(error).__name__}: {error}")
             raise
 
     def step(self, clock: Clock, sample: int, step: int) -> None:
@@ -65,7 +71,7 @@ class TimedSource(Timed):
 
 
 class TimedSynapse(Timed):
-    """Lava's dense, delayed dense or convolution, that forgets after its source's gap."""
+    """Lava's dense, delayed, sparse or convolution, that forgets after its source's gap."""
 
     def step(self, clock: Clock, sample: int, step: int) -> None:
         """Lava's step; then forget, if it was the gap."""
@@ -116,12 +122,16 @@ def timed_models() -> dict[type, type]:
     from lava.proc.io.source import PySendModelFixed, RingBuffer
     from lava.proc.lif.models import PyLifModelBitAcc
     from lava.proc.lif.process import LIF
+    from lava.proc.sparse.models import PyDelaySparseModelBitAcc, PySparseModelBitAcc
+    from lava.proc.sparse.process import DelaySparse, Sparse
 
     pairs = (
         (RingBuffer, TimedSource, PySendModelFixed),
         (LIF, TimedNeuron, PyLifModelBitAcc),
         (Dense, TimedSynapse, PyDenseModelBitAcc),
         (DelayDense, TimedSynapse, PyDelayDenseModelBitAcc),
+        (Sparse, TimedSynapse, PySparseModelBitAcc),
+        (DelaySparse, TimedSynapse, PyDelaySparseModelBitAcc),
         (Conv, TimedSynapse, PyConvModelFixed),
     )
     return {

@@ -21,6 +21,7 @@ class LavaNetwork:
         input_shape: C, H, W.
         driven: feed the on-chip input layer; else it is skipped and the first synapse is fed.
         skip: layers of the file to skip.
+        sparse: fully connected layers as Lava's `Sparse` processes.
     """
 
     def __init__(
@@ -30,6 +31,7 @@ class LavaNetwork:
         input_shape: tuple[int, int, int],
         driven: bool,
         skip: int,
+        sparse: bool = False,
     ) -> None:
         from lava.lib.dl.netx.hdf5 import Network
         from lava.magma.core.run_configs import Loihi2SimCfg
@@ -40,6 +42,7 @@ class LavaNetwork:
             num_layers=layers,
             skip_layers=skip,
             input_shape=input_shape[::-1],
+            sparse_fc_layer=sparse,
         )
         blocks = self._network.layers
         self._shapes = [tuple(int(n) for n in block.neuron.s_out.shape) for block in blocks]
@@ -69,6 +72,11 @@ class LavaNetwork:
         self._network.create_runtime(
             Loihi2SimCfg(select_tag="fixed_pt", exception_proc_model_map=timed_models())
         )
+
+    @property
+    def processes(self) -> list[int]:
+        """Process ids of everything that Lava forked for this network."""
+        return [actor.pid for actor in self._network.runtime._messaging_infrastructure.actors]
 
     def run(
         self, batch: Array, steps: int, record: list[int], done: Callable[[int], None]

@@ -2,32 +2,41 @@
 
 The worker leads its own session: Ctrl-C in the terminal does not reach it, and it is ended, with
 all processes that Lava forks, as one group. When the parent is gone, by SIGKILL even, the worker
-ends itself (see `lava_worker`).
+ends itself (see `lava_worker`). It is a fresh interpreter, whatever start method the parent's
+`multiprocessing` uses; a fork of the parent never ends or asks its parent's worker.
 """
 
 from __future__ import annotations
 
 import contextlib
-import multiprocessing
 import os
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import tempfile
 import time
 import weakref
 from pathlib import Path
-from typing import Any
 
-from neurorobust.backends.lava_worker import remove_shared_memory
-from neurorobust.errors import BackendError
+from neurorobust.backends.lava_frames import CorruptedFrame, Frames, Message
+from neurorobust.backends.lava_worker import ending, remove_shared_memory
+from neurorobust.errors import BackendError, HardwareUnavailable
 
+LOG_FOLDER = "NEUROROBUST_LOGS"  # environment: where logs of failed workers are kept
 _PACKAGE_ROOT = Path(__file__).resolve().parents[2]
 _PATIENCE = 5.0  # seconds from SIGTERM to SIGKILL
 _LOG = "lava.log"
 _BASE_CHARACTERS = 108 - 1 - len("/neurorobust-lava-12345678/pymp-12345678/listener-12345678")
-_TAIL_LINES, _TAIL_CHARACTERS = 8, 1200
+
+
+class WorkerLost(Exception):
+    """The worker or one of Lava's processes ended, or spoke nonsense: a new one may do better."""
+
+
+class WorkerSilent(Exception):
+    """No answer within the time limit."""
 
 
 class WorkerProcess:
@@ -36,11 +45,19 @@ class WorkerProcess:
     Args:
         directory: the worker's own directory; removed with it.
         arguments: integers for the worker's command line.
+        module: the worker's program.
+        patience: seconds that it gets to put things in order before its group is ended.
     """
 
-    def __init__(self, directory: Path, arguments: list[int]) -> None:
+    def __init__(
+        self,
+        directory: Path,
+        arguments: list[int],
+        module: str,
+        patience: float = 0.0,
+    ) -> None:
         self._log = directory / _LOG
-        self._connection, theirs = multiprocessing.Pipe()
+        ours, theirs = socket.socketpair()
         environment = dict(os.environ)
         environment["PYTHONPATH"] = os.pathsep.join(
             filter(None, (str(_PACKAGE_ROOT), environment.get("PYTHONPATH")))
@@ -51,7 +68,7 @@ class WorkerProcess:
             environment[variable] = "1"  # one process a layer already
         with theirs, self._log.open("wb") as log:
             self._process = subprocess.Popen(
-                [sys.executable, "-m", "neurorobust.backends.lava_worker"]
+                [sys.executable, "-m", module]
                 + [str(number) for number in (theirs.fileno(), os.getpid(), *arguments)],
                 pass_fds=(theirs.fileno(),),
                 start_new_session=True,
@@ -62,59 +79,97 @@ class WorkerProcess:
                 stderr=subprocess.STDOUT,
             )
         self.pid = self._process.pid
+        self._frames = Frames(ours)
         self._finalizer = weakref.finalize(
-            self, _end, self._process, self._connection, directory, os.getpid()
+            self, _end, self._process, self._frames, directory, os.getpid(), patience
         )
 
-    def send(self, message: tuple[Any, ...]) -> None:
+    def fileno(self) -> int:
+        """Readable when a message has begun to arrive, for `select`."""
+        return self._frames.fileno()
+
+    def send(self, message: Message, deadline: float) -> None:
         """Send one message.
 
         Raises:
-            BackendError: the worker is gone.
+            WorkerLost, WorkerSilent: it cannot be delivered.
         """
         try:
-            self._connection.send(message)
+            self._frames.send(message, deadline)
+        except TimeoutError:
+            raise WorkerSilent from None
         except OSError:
-            raise BackendError(f"lava: the worker ended{self._tail()}") from None
+            raise WorkerLost(self._how_it_ended()) from None
 
-    def receive(self, deadline: float, limit: float) -> tuple[Any, ...]:
+    def receive(self, deadline: float) -> Message:
         """The next message.
 
         Args:
             deadline: in `time.monotonic()` seconds.
-            limit: what the deadline stands for, for the message.
 
         Raises:
-            BackendError: the deadline passed, the worker ended or reported an error.
+            WorkerLost, WorkerSilent: none came.
+            BackendError: the worker reports an error that another worker would meet too.
+            HardwareUnavailable: there is no board.
         """
         try:
-            if not self._connection.poll(max(0.0, deadline - time.monotonic())):
-                raise BackendError(f"lava: no answer within {limit:g} s{self._tail()}")
-            message: tuple[Any, ...] = self._connection.recv()
+            message = self._frames.receive(deadline)
+        except TimeoutError:
+            raise WorkerSilent from None
         except (EOFError, OSError):
-            raise BackendError(f"lava: the worker ended{self._tail()}") from None
+            raise WorkerLost(self._how_it_ended()) from None
+        except CorruptedFrame as error:
+            raise WorkerLost(f"corrupted reply: {error}") from None
+        except Exception as error:  # a pickle of other things than ours
+            raise WorkerLost(f"corrupted reply: {type(error).__name__}") from None
+        if message[0] == "lost":
+            raise WorkerLost(str(message[1]))
+        if message[0] == "unavailable":
+            raise HardwareUnavailable(str(message[1]))
         if message[0] == "error":
-            raise BackendError(f"lava: {message[1]}{self._tail()}")
+            raise BackendError(" ".join(str(message[1]).split()))
         return message
+
+    def keep_log(self) -> Path:
+        """Copy what Lava printed to where it outlives the worker: `$NEUROROBUST_LOGS` or /tmp."""
+        folder = Path(os.environ.get(LOG_FOLDER) or tempfile.gettempdir())
+        folder.mkdir(parents=True, exist_ok=True)
+        handle, name = tempfile.mkstemp(prefix="neurorobust-", suffix=".log", dir=folder)
+        with os.fdopen(handle, "wb") as kept:
+            kept.write(self._log.read_bytes() if self._log.is_file() else b"")
+        return Path(name)
 
     def end(self) -> None:
         """End the worker and everything it started; remove what they left. Idempotent."""
         self._finalizer()
 
-    def _tail(self) -> str:
-        """The end of the log, on one line."""
-        text = self._log.read_text(errors="replace") if self._log.exists() else ""
-        lines = [line.strip() for line in text.splitlines() if line.strip()]
-        if not lines:
-            return ""
-        return f"; its log ends: {' | '.join(lines[-_TAIL_LINES:])[-_TAIL_CHARACTERS:]}"
+    def _how_it_ended(self) -> str:
+        deadline = time.monotonic() + 1.0
+        while time.monotonic() < deadline:
+            how = ending(self.pid)
+            if how is not None:
+                return f"the worker ended ({how})"
+            time.sleep(0.01)
+        return "the worker hung up"
 
 
-def _end(process: subprocess.Popen[bytes], connection: Any, directory: Path, owner: int) -> None:
-    """SIGTERM, then SIGKILL, to the group; the leader is collected last: its number stays taken."""
+def _end(
+    process: subprocess.Popen[bytes],
+    frames: Frames,
+    directory: Path,
+    owner: int,
+    patience: float,
+) -> None:
+    """SIGTERM, then SIGKILL, to the group; the leader is collected last: its number stays taken.
+
+    With patience the leader alone gets a SIGTERM first.
+    """
     if os.getpid() != owner:  # a fork of the parent must not end its worker
         return
-    connection.close()  # from here on the worker ends by itself, if this is interrupted
+    frames.close()  # from here on the worker ends by itself, if this is interrupted
+    deadline = time.monotonic() + patience
+    while time.monotonic() < deadline and ending(process.pid) is None:
+        time.sleep(0.005)
     for number in (signal.SIGTERM, signal.SIGKILL):
         with contextlib.suppress(ProcessLookupError):
             os.killpg(process.pid, number)

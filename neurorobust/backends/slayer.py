@@ -13,20 +13,20 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from neurorobust.backends.base import ALIGNED, check_clock, check_inputs, check_record
+from neurorobust.backends.base import ALIGNED, GLOBAL, check_clock, check_inputs, check_record
 from neurorobust.backends.slayer_adjoint import Adjoint
 from neurorobust.backends.slayer_dynamics import (
     Neurons,
     float_input,
-    float_neurons,
     quantised_input,
-    quantised_neurons,
 )
+from neurorobust.backends.slayer_neurons import float_neurons, quantised_neurons, readout
 from neurorobust.errors import BadInput
-from neurorobust.export import export
-from neurorobust.networks import SlayerNetwork
-from neurorobust.networks.blocks import is_recurrent
-from neurorobust.networks.spec import THRESHOLD_LIMIT
+from neurorobust.export import explain
+from neurorobust.export.fold import fold
+from neurorobust.fixedpoint import DECAY_UNITY, STATE_SHIFT
+from neurorobust.networks.block_network import BlockNetwork, synapses
+from neurorobust.networks.spec import THRESHOLD_LIMIT, NetworkSpec
 from neurorobust.surrogates import Backward, BackwardMode, Surrogate
 from neurorobust.types import Drive, Inputs, LayerTrace, Run
 
@@ -52,19 +52,30 @@ class SlayerBackend:
 
     name = "slayer"
 
-    def __init__(self, network: SlayerNetwork, precision: str = "quantised") -> None:
+    def __init__(self, network: BlockNetwork, precision: str = "quantised") -> None:
         if precision not in PRECISIONS:
             raise BadInput(
                 f"slayer: precision {precision!r} unknown, known: {', '.join(PRECISIONS)}"
             )
         self.precision = precision
-        self.model = export(network)
+        self.exported = explain(network)
+        self.model = self.exported.model
         self._network = network.frozen_copy()
-        self._neurons = self._make_neurons()
+        self._neurons = self._make_neurons(getattr(network, "spec", None))
+
+    @property
+    def variables(self) -> tuple[str, ...]:
+        """What can be compared bit for bit with another backend."""
+        integers = self.precision == "quantised" and self.exported.exact
+        return ("spikes", "u", "v") if integers else ("spikes",)
 
     def run(self, inputs: Inputs, record: Collection[int] = (), clock: str = ALIGNED) -> Run:
-        """See `Backend.run`. SLAYER's layers have no latency, so the clock is `aligned` only."""
-        check_clock(clock, self.name, known=[ALIGNED])
+        """See `Backend.run`.
+
+        SLAYER's layers have no latency. On the global clock every synapse is given its input one
+        step late, which is what `delay_shift` does between blocks, and biases do not wait.
+        """
+        check_clock(clock, self.name)
         check_inputs(self.model, inputs)
         check_record(self.model, record)
         if 0 in record and not isinstance(inputs, Drive):
@@ -76,6 +87,8 @@ class SlayerBackend:
                 if number not in self._neurons:
                     x = block(x)
                     continue
+                if block is not None and clock == GLOBAL:
+                    x = torch.nn.functional.pad(x, (1, 0))[..., :-1]
                 steps = self._neurons[number].fire(_sums(block, x))
                 x = steps.spikes
                 if number in record:
@@ -95,40 +108,48 @@ class SlayerBackend:
         """
         check_inputs(self.model, inputs)
         mode = BackwardMode(surrogate) if isinstance(surrogate, Surrogate) else surrogate
-        shapes = {layer.number: layer.shape for layer in self.model.spiking_layers}
+        layers = {layer.number: layer for layer in self.model.spiking_layers}
         x, membrane = self._start(inputs), torch.empty(0)
         for number, block in self._path(inputs):
             if number not in self._neurons:
                 x = block(x)
                 continue
-            layer = Adjoint(number, shapes[number], self._neurons[number], mode)
+            layer = Adjoint(layers[number], self._neurons[number], mode)
             x, membrane = layer(_sums(block, x))
         return Run(x.flatten(1, -2), membrane.flatten(1), {})
 
-    def _make_neurons(self) -> dict[int, Neurons]:
-        spec, quantised = self._network.spec, self.precision == "quantised"
+    def _make_neurons(self, spec: NetworkSpec | None) -> dict[int, Neurons]:
+        """`spec` holds thresholds unrounded, which lava-dl's blocks do not."""
+        quantised = self.precision == "quantised"
         found: dict[int, Neurons] = {}
         if self.model.input_layer is not None:
             block: Any = self._network.blocks[0]
-            found[0] = (
-                quantised_input(block)
-                if quantised
-                else float_input(spec.input_threshold, spec.input_voltage_decay)
-            )
+            unit = 1 << STATE_SHIFT
+            held = (block.threshold / unit, block.voltage_decay / DECAY_UNITY)
+            if spec is not None:
+                held = (spec.input_threshold, spec.input_voltage_decay)
+            found[0] = quantised_input(block) if quantised else float_input(*held)
         for number, block in self._network.after_input():
-            if not hasattr(block, "neuron"):
+            if not synapses(block):
                 continue
-            if quantised:
-                if block.neuron.threshold >= THRESHOLD_LIMIT:
-                    raise BadInput(
-                        f"layer {number}: threshold {block.neuron.threshold:g} not below "
-                        f"{THRESHOLD_LIMIT:g}, where lava-dl's spike rule leaves the chip's"
-                    )
-                found[number] = quantised_neurons(block)
-            else:
-                for synapse in _synapses(block):
+            where, channels = self._network.name(number), self._network.shapes[number][0]
+            folded = fold(where, block.neuron, channels)
+            if not quantised:
+                for synapse in synapses(block):
                     synapse.pre_hook_fx = None  # the hook is what rounds
-                found[number] = float_neurons(block, spec.threshold)
+            if hasattr(block, "dynamics"):
+                found[number] = readout(block, folded, quantised)
+                continue
+            if not quantised:
+                threshold = block.neuron.threshold if spec is None else spec.threshold
+                found[number] = float_neurons(block, threshold, folded)
+                continue
+            if block.neuron.v_th_mant >= THRESHOLD_LIMIT * (1 << STATE_SHIFT):
+                raise BadInput(
+                    f"{where}: threshold {block.neuron.threshold:g} not below "
+                    f"{THRESHOLD_LIMIT:g}, where lava-dl's spike rule leaves the chip's"
+                )
+            found[number] = quantised_neurons(block, folded)
         return found
 
     def _start(self, inputs: Inputs) -> Tensor:
@@ -147,12 +168,6 @@ class SlayerBackend:
         return values if self.precision == "float" else values.round().to(torch.int32)
 
 
-def _synapses(block: Any) -> list[Any]:
-    if is_recurrent(block):
-        return [block.input_synapse, block.recurrent_synapse]
-    return [block.synapse]
-
-
 def _sums(block: Any, x: Tensor) -> Tensor:
     """What the neurons are given: the synapses' sums, or the drive itself (no block).
 
@@ -160,8 +175,10 @@ def _sums(block: Any, x: Tensor) -> Tensor:
     """
     if block is None:
         return x
-    sums: Tensor = _synapses(block)[0](x)
-    return sums if block.delay is None else _late(sums, block.delay.delay.detach().floor())
+    sums: Tensor = synapses(block)[0](x)
+    if block.delay is None or not block.delay.init:
+        return sums
+    return _late(sums.flatten(1, -2), block.delay.delay.detach().floor()).reshape(sums.shape)
 
 
 def _late(sums: Tensor, delay: Tensor) -> Tensor:

@@ -15,9 +15,9 @@ from torch import Tensor
 
 from neurorobust.backends.slayer_dynamics import DRIVE_UNIT, Neurons, Steps
 from neurorobust.errors import BadInput
+from neurorobust.fixedpoint import STATE_SHIFT, cast_bias
+from neurorobust.netx.model import InputLayer, Shape, SpikingLayer
 from neurorobust.surrogates import BackwardMode, LayerView
-
-Shape = tuple[int, int, int]
 
 
 @dataclass(frozen=True, eq=False)
@@ -25,16 +25,24 @@ class Adjoint:
     """How one layer passes gradients back.
 
     Attributes:
-        number: the layer's place in the file.
-        shape: C, H, W.
+        layer: as it is exported.
         neurons: the layer's neurons.
         mode: the backward pass.
     """
 
-    number: int
-    shape: Shape
+    layer: SpikingLayer
     neurons: Neurons
     mode: BackwardMode
+
+    @property
+    def number(self) -> int:
+        """The layer's place in the file."""
+        return self.layer.number
+
+    @property
+    def shape(self) -> Shape:
+        """C, H, W."""
+        return self.layer.shape
 
     def __call__(self, inputs: Tensor) -> tuple[Tensor, Tensor]:
         """Spikes `[batch, ..., time]` and the membrane after the last step, with gradients."""
@@ -102,7 +110,12 @@ class Adjoint:
             if neurons.feedback is not None:
                 earlier = torch.nn.functional.pad(steps.spikes, (1, 0))[..., :-1]
                 sums = sums + torch.einsum("oi,bit->bot", neurons.feedback, earlier)
-            return _as_seen(sums.mean(-1, keepdim=True), self.shape)[:, 0] * neurons.unit
+            mean = _as_seen(sums.mean(-1, keepdim=True), self.shape)[:, 0] * neurons.unit
+            bias = None if isinstance(self.layer, InputLayer) else self.layer.bias
+            if bias is None:
+                return mean
+            lifted = torch.from_numpy(cast_bias(bias)) << STATE_SHIFT
+            return mean + lifted.expand(self.shape[0]).repeat(mean.shape[1] // self.shape[0])
 
         return LayerView(
             number=self.number,

@@ -8,24 +8,35 @@ from neurorobust.checks.rows import Rows
 from neurorobust.records import Record
 
 ZERO_GRADIENTS = 0.05  # share of samples without any gradient at the start point
+BLIND = 0.5  # share of samples from which a mode of a recipe sees nothing
+BLIND_MEMBERS = 0.2  # share of such modes that says something of the network
 QUERIES = 10  # independent draws a gradient should average where the encoder draws
 
 
 def zero(record: Record, rows: Rows) -> Iterator[str]:
-    """Samples without any gradient; of a recipe only where no other mode of it has one."""
-    shares = {
-        name: (rate.zero_gradient, rate.asked is not None)
-        for _, robust in rows
-        for name, rate in robust.by_attack.items()
-        if rate.zero_gradient is not None
-    }
-    best = min((share for share, member in shares.values() if member), default=1.0)
-    for name, (share, member) in shares.items():
-        if share > ZERO_GRADIENTS and not (member and best <= ZERO_GRADIENTS):
+    """Samples without any gradient: of one attack, or of many modes of a recipe.
+
+    Some modes of a recipe may see nothing on a sound network (a rate has no slope where a neuron is
+    silent): that is why it has several.
+    """
+    shares: dict[bool, dict[str, float]] = {True: {}, False: {}}
+    for _, robust in rows:
+        for name, rate in robust.by_attack.items():
+            if rate.zero_gradient is not None:
+                shares[rate.asked is not None][name] = rate.zero_gradient
+    for name, share in shares[False].items():
+        if share > ZERO_GRADIENTS:
             yield (
                 f"{name}: {share:.0%} of the samples have no gradient at all at the start point "
                 f"(limit {ZERO_GRADIENTS:.0%}): gradients are masked, robustness is overestimated"
             )
+    blind = [name for name, share in shares[True].items() if share > BLIND]
+    if blind and len(blind) >= BLIND_MEMBERS * len(shares[True]):
+        yield (
+            f"{len(blind)} of {len(shares[True])} attacks of the recipe have no gradient at all on "
+            f"more than {BLIND:.0%} of the samples ({', '.join(blind)}): the network hides its "
+            "gradients from common surrogates"
+        )
 
 
 def settings(record: Record) -> Iterator[str]:

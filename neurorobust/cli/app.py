@@ -4,7 +4,22 @@ from __future__ import annotations
 
 import typer
 
-from neurorobust.cli import compare, demo, evaluate, export, info, parity, report, run, train
+from neurorobust.cli import (
+    check,
+    compare,
+    demo,
+    evaluate,
+    export,
+    fault_inputs,
+    faults,
+    info,
+    nir,
+    parity,
+    quantise,
+    report,
+    run,
+    train,
+)
 
 app = typer.Typer(
     name="neurorobust",
@@ -17,6 +32,8 @@ for verb in (
     demo.demo,
     train.train,
     export.export,
+    check.check,
+    quantise.quantise,
     parity.parity,
     run.run,
     evaluate.evaluate,
@@ -26,3 +43,6 @@ for verb in (
     info.info,
 ):
     app.command()(verb)
+app.command("import")(nir.import_nir)
+faults.app.command()(fault_inputs.inputs)
+app.add_typer(faults.app)

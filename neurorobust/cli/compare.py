@@ -3,25 +3,39 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from neurorobust.alignment import alignment
 from neurorobust.assessment import Question, assess, float_classifier
-from neurorobust.cli import options
+from neurorobust.backends.base import GLOBAL
+from neurorobust.cli import foreign, options
 from neurorobust.cli.evaluate import summary
 from neurorobust.cli.output import command_line, session
+from neurorobust.cli.parity import alignment_sentence, trained_clock
 from neurorobust.errors import BadInput
+from neurorobust.models import classifier
 from neurorobust.report import REPORT_FILE, print_record
-from neurorobust.targets import Settings
+from neurorobust.targets import Settings, open_backend
+
+if TYPE_CHECKING:
+    from neurorobust.networks.block_network import BlockNetwork
 
 # by kind of budget: the control, and what the 2x2 is made with
 ATTACKS = {"eps": ("random", "pgd-linf"), "flips": ("spike-random", "spike-topk")}
 
 
 def compare(
-    run: Annotated[Path, typer.Argument(help="Directory of the training run (the float network).")],
-    model: Annotated[str, typer.Argument(help="The .net file exported from it.")],
+    first: Annotated[str, typer.Argument(metavar="RUN", help="Training run (the float network).")],
+    second: Annotated[
+        str | None,
+        typer.Argument(metavar="MODEL", help="The .net file of it; with --from the only one."),
+    ] = None,
+    source: foreign.From = None,
+    weights: foreign.Weights = None,
+    input_shape: foreign.InputShape = None,
+    samples: foreign.Samples = None,
     eps: options.Eps = "",
     flips: options.Flips = "",
     dataset: options.DatasetName = None,
@@ -44,7 +58,16 @@ def compare(
         if bool(options.names(eps)) == bool(options.names(flips)):
             raise BadInput("--eps or --flips: give budgets of one kind")
         attacks = ATTACKS["eps" if options.names(eps) else "flips"]
+        if (second is None) != (source is not None):
+            raise BadInput("compare: give RUN and MODEL, or --from module:factory and one MODEL")
+        trained: Path | BlockNetwork = Path(first)
+        if source is None:
+            foreign.only_with_from(weights=weights, input_shape=input_shape, samples=samples)
+        else:
+            trained = foreign.load(source, weights, input_shape, samples)
+        model = first if second is None else second
         network = options.network(model)
+        against = float_classifier(trained, network)
         question = Question(
             attacks=attacks,
             compare_with=attacks[-1],
@@ -53,11 +76,18 @@ def compare(
             seed=seed,
             backend=backend,
             settings=Settings(device, memory_limit, timeout),
-            against=float_classifier(run, network),
+            against=against,
             command=command_line(),
         )
         data = options.load(network, dataset, data_dir, download, limit, bin_us)
         with output.progress() as bars:
             record = assess(network, data, question, out, resume, overwrite, bars)
-        output.result(**summary(record, out))
+        cost = None
+        if trained_clock(against.backend) == GLOBAL and backend != "lava":
+            with open_backend(backend, network.model, question.settings) as target:
+                cost = alignment(classifier(network, target), data, seed)
+        told = {} if cost is None else {"alignment": cost.model_dump(mode="json")}
+        output.result(**summary(record, out), **told)
+        if cost is not None:
+            output.console.print(alignment_sentence(cost))
         print_record(record, output.console, None if out is None else out / REPORT_FILE)

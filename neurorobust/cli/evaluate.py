@@ -54,6 +54,9 @@ def evaluate(
     device: options.Device = "cpu",
     memory_limit: options.MemoryLimit = None,
     timeout: options.Timeout = None,
+    workers: options.Workers = None,
+    worker_memory: options.WorkerMemory = None,
+    sparse: options.Sparse = False,
     resume: options.Resume = False,
     overwrite: options.Overwrite = False,
     as_json: options.Json = False,
@@ -82,7 +85,7 @@ def evaluate(
             targeted=targeted,
             validation=beside,
             backend=backend,
-            settings=Settings(device, memory_limit, timeout),
+            settings=Settings(device, memory_limit, timeout, workers, worker_memory, sparse),
             confirm=replay,
             command=command_line(),
         )

@@ -7,6 +7,7 @@ import math
 from rich.table import Table
 
 from neurorobust import netx
+from neurorobust.backends.loihi2_probe import verdict
 from neurorobust.cli import options
 from neurorobust.cli.output import session
 from neurorobust.models import catalogue
@@ -37,10 +38,11 @@ def models(as_json: options.Json = False) -> None:
 
 
 def info(as_json: options.Json = False) -> None:
-    """Versions and machine, as records state them."""
+    """Versions, machine, and whether a Loihi 2 board can be asked for."""
     with session(as_json) as output:
-        output.result(versions=versions(), machine=machine())
+        found = verdict()
+        output.result(versions=versions(), machine=machine(), loihi2=found)
         table = Table(show_header=False)
-        for name, value in {**versions(), **machine()}.items():
+        for name, value in {**versions(), **machine(), "loihi2": found}.items():
             table.add_row(name, value)
         output.console.print(table)

@@ -18,12 +18,23 @@ from neurorobust.records import Card
 
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object and nothing else.")]
 Seed = Annotated[int, typer.Option(help="Seed of everything random.", min=0)]
-Backend = Annotated[str, typer.Option(help="Target: engine, reference or lava.")]
+Backend = Annotated[str, typer.Option(help="Target: engine, reference, lava or loihi2.")]
 Device = Annotated[str, typer.Option(help="Where torch computes: cpu or cuda.")]
 MemoryLimit = Annotated[
     int | None, typer.Option(help="MiB the engine may use beside inputs and answers.", min=1)
 ]
-Timeout = Annotated[float | None, typer.Option(help="Seconds one run in Lava may take.")]
+Timeout = Annotated[
+    float | None, typer.Option(help="Seconds one batch in Lava or on a board may take.")
+]
+Workers = Annotated[
+    int | None, typer.Option(help="Copies of the network that Lava runs side by side.", min=1)
+]
+WorkerMemory = Annotated[
+    int | None, typer.Option(help="MiB each of Lava's processes may allocate.", min=1)
+]
+Sparse = Annotated[
+    bool, typer.Option("--sparse", help="In Lava: dense layers as sparse processes.")
+]
 Out = Annotated[Path | None, typer.Option(help="Directory for record.json, samples.npz, report.")]
 Resume = Annotated[bool, typer.Option("--resume", help="Go on with what an earlier run left.")]
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace an existing result.")]
@@ -31,7 +42,8 @@ Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace an existin
 DatasetName = Annotated[
     str | None,
     typer.Option(
-        "--dataset", help="digits, mnist, fashion-mnist, cifar10, npz:FILE, module:factory."
+        "--dataset",
+        help="digits, mnist, fashion-mnist, cifar10, nmnist-small, npz:FILE, module:factory.",
     ),
 ]
 DataDir = Annotated[Path | None, typer.Option(help="Where the data sets lie (torchvision layout).")]
@@ -97,6 +109,33 @@ def load_both(
     return data, held_out(whole, len(data), train)
 
 
+def load_known(
+    network: Network,
+    name: str | None,
+    data_dir: Path | None,
+    download: bool,
+    scored: Dataset,
+    count: int,
+) -> Dataset:
+    """Samples for an adversary to learn from: the first of the training split.
+
+    Where one split serves as both, those behind the scored ones.
+
+    Raises:
+        DatasetError: it cannot be loaded, or nothing is left.
+    """
+    train = _split(network, name, "train", data_dir, download, None)
+    if train.split != "all":
+        return train.limited(count)
+    some = slice(len(scored), len(scored) + count)
+    if not len(train.y[some]):
+        raise DatasetError(
+            f"{scored.name}: all {len(scored)} samples are scored, none is left for the adversary; "
+            "a smaller --limit leaves some"
+        )
+    return Dataset(train.name, train.split, train.x[some], train.y[some], train.classes)
+
+
 def _split(
     network: Network,
     name: str | None,
@@ -130,10 +169,8 @@ def network(
     """
     top = {"steps": steps, "readout": readout, "logit_scale": logit_scale}
     inner = {"kind": encoder, "mean": mean, "std": std, "gain": gain}
-    changes: dict[str, Any] = {key: value for key, value in top.items() if value is not None}
-    changes_inside = {key: value for key, value in inner.items() if value is not None}
     card = None if card_file is None else read_card(card_file)
-    if not changes and not changes_inside:
+    if all(value is None for value in (*top.values(), *inner.values())):
         return resolve(reference, card)
     if card is None:
         try:
@@ -141,10 +178,21 @@ def network(
         except CardError:
             if None in (encoder, steps, readout):
                 raise
+    return resolve(reference, changed(card, top, inner))
+
+
+def changed(card: Card | None, top: dict[str, Any], inner: dict[str, Any]) -> Card:
+    """A card with fields of its own (`top`) and of its encoder (`inner`) replaced; None: as it is.
+
+    Raises:
+        CardError: what comes out is no card; names the field.
+    """
     fields = {} if card is None else card.model_dump()
-    fields = {**fields, **changes, "encoder": {**fields.get("encoder", {}), **changes_inside}}
+    fields |= {key: value for key, value in top.items() if value is not None}
+    inside = {key: value for key, value in inner.items() if value is not None}
+    fields["encoder"] = {**fields.get("encoder", {}), **inside}
     try:
-        return resolve(reference, Card.model_validate(fields))
+        return Card.model_validate(fields)
     except ValidationError as error:
         first = error.errors()[0]
         field = ".".join(str(part) for part in first["loc"])

@@ -27,6 +27,7 @@ from neurorobust.errors import NeuroRobustError
 
 INTERRUPTED = 130  # 128 + SIGINT, the shell's convention
 LINE_EVERY_S = 20.0  # progress where there is no terminal
+SPEED_OVER_S = 3600.0  # pieces of work differ in length: the time left is from all so far
 
 
 class Output:
@@ -73,10 +74,12 @@ class Bars:
             TimeElapsedColumn(),
             TimeRemainingColumn(),
             console=self._console,
+            speed_estimate_period=SPEED_OVER_S,
         )
         self._task: TaskID | None = None
         self._at = (0, 0)
         self._said = -LINE_EVERY_S
+        self._begun = (0.0, 0)  # when this piece of work began, and what was done by then
 
     def __call__(self, done: int, total: int, what: str) -> None:
         """Move the bar; another total, or less done than before, begins a new piece of work."""
@@ -84,7 +87,8 @@ class Bars:
         if not self._console.is_terminal:
             if new or time.monotonic() - self._said >= LINE_EVERY_S:
                 self._said = time.monotonic()
-                print(f"{what}: {done} of {total}", file=sys.stderr, flush=True)
+                print(f"{what}: {done} of {total}{self._left(done, total, new)}", file=sys.stderr,
+                      flush=True)  # fmt: skip
         elif self._task is None or new:
             self._display.start()
             if self._task is not None:  # it may have stopped early: its clock ends here
@@ -94,6 +98,21 @@ class Bars:
         self._at = (done, total)
         if self._task is not None:
             self._display.update(self._task, completed=done, description=what)
+
+    def _left(self, done: int, total: int, new: bool) -> str:
+        """`, about 3 min left`, from the speed since this piece of work began; empty at first."""
+        now = time.monotonic()
+        if new:
+            self._begun = (now, done)
+        begun, before = self._begun
+        if done <= before or done >= total:
+            return ""
+        seconds = (now - begun) / (done - before) * (total - done)
+        return (
+            f", about {seconds:.0f} s left"
+            if seconds < 90
+            else f", about {seconds / 60:.0f} min left"
+        )
 
     def say(self, line: str) -> None:
         """A line above the bars."""

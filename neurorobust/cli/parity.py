@@ -5,28 +5,40 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import torch
 import typer
 
 from neurorobust import models
-from neurorobust.backends.base import Backend
-from neurorobust.cli import options
+from neurorobust.alignment import alignment
+from neurorobust.backends.base import ALIGNED, GLOBAL, Backend, Clock
+from neurorobust.cli import foreign, options
 from neurorobust.cli.output import session
-from neurorobust.errors import CheckFailed
+from neurorobust.errors import BadInput, CheckFailed
 from neurorobust.models import locate_model
 from neurorobust.netx.model import NetxModel
 from neurorobust.parity import parity as check_parity
+from neurorobust.records import Alignment
 from neurorobust.targets import Settings, open_backend
 from neurorobust.types import Drive, Inputs
 
+if TYPE_CHECKING:
+    from neurorobust.networks.block_network import BlockNetwork
+
 VARIABLES = ("spikes", "u", "v")
+INEXACT = "WgtScaleBatchNorm is folded to the nearest: lava-dl rounds what it divides"
 
 
 def parity(
     first: Annotated[str, typer.Argument(help="A training run (SLAYER) or a .net file.")],
-    second: Annotated[str, typer.Argument(help="A .net file.")],
+    second: Annotated[
+        str | None, typer.Argument(help="A .net file; with --from the only one.")
+    ] = None,
+    source: foreign.From = None,
+    weights: foreign.Weights = None,
+    input_shape: foreign.InputShape = None,
+    samples: foreign.Samples = None,
     backend: options.Backend = "engine",
     dataset: options.DatasetName = None,
     data_dir: options.DataDir = None,
@@ -44,44 +56,88 @@ def parity(
 
     FIRST as a run directory is SLAYER's own quantised forward; as a .net file it is the reference.
     SECOND runs on --backend. Inputs are the first samples of --dataset or of the card's data set;
-    with --random, inputs that nobody chose.
+    with --random, inputs that nobody chose. With --from, your own lava-dl network is the first; one
+    that was trained with delay_shift and has biases is compared on the global clock, and what
+    aligned resets change is told.
     """
     with session(as_json) as output:
-        model = locate_model(second)
+        if (second is None) != (source is not None):
+            raise BadInput("parity: give two networks, or --from module:factory and one .net file")
+        deployed = first if second is None else second
+        if source is None:
+            foreign.only_with_from(weights=weights, input_shape=input_shape, samples=samples)
+            opened = _first(first)
+        else:
+            opened = _foreign(foreign.load(source, weights, input_shape, samples))
+        model = locate_model(deployed)
+        cost: Alignment | None = None
         with (
-            _first(first, model) as left,
+            opened as left,
             open_backend(backend, model, Settings(device, memory_limit, timeout)) as right,
         ):
+            clock = trained_clock(left)
+            if clock == GLOBAL and backend == "lava":
+                output.console.print("trained with delay_shift: Lava's backend resets, so without")
+                clock = ALIGNED
             generator = torch.Generator().manual_seed(seed)
             if random:
-                source, inputs = "random", random_inputs(model, limit, generator)
+                origin, inputs = "random", random_inputs(model, limit, generator)
             else:
-                network = options.network(second)
+                network = options.network(deployed)
                 data = options.load(network, dataset, data_dir, download, limit, bin_us)
                 x, _ = data.batch(0, limit)
-                source, inputs = data.name, models.encoder(network.card, model).encode(x, generator)
-            result = check_parity(left, right, inputs, variables=VARIABLES)
-        output.result(**result.model_dump(mode="json"), inputs=source)
+                origin, inputs = data.name, models.encoder(network.card, model).encode(x, generator)
+                if clock == GLOBAL:
+                    cost = alignment(models.classifier(network, right), data, seed)
+            variables = getattr(left, "variables", VARIABLES)
+            result = check_parity(left, right, inputs, variables=variables, clock=clock)
+        told = {} if cost is None else {"alignment": cost.model_dump(mode="json")}
+        output.result(**result.model_dump(mode="json"), inputs=origin, **told)
+        if not result.identical:
+            exported = getattr(left, "exported", None)
+            why = "" if exported is None or exported.exact else f" ({INEXACT})"
+            raise CheckFailed(f"not identical: {result.first_difference}{why}")
         what = ", ".join(result.variables)
-        if result.identical:
-            output.console.print(
-                f"identical: {result.first} and {result.second}, {result.samples} samples "
-                f"of {source}, layers {', '.join(str(number) for number in result.layers)} ({what})"
-            )
-        else:
-            raise CheckFailed(f"not identical: {result.first_difference}")
+        output.console.print(
+            f"identical: {result.first} and {result.second}, {result.samples} samples of {origin}, "
+            f"{clock} clock, layers {', '.join(str(number) for number in result.layers)} ({what})"
+        )
+        if cost is not None:
+            output.console.print(alignment_sentence(cost))
 
 
 @contextmanager
-def _first(reference: str, model: NetxModel) -> Iterator[Backend]:
+def _first(reference: str) -> Iterator[Backend]:
     if Path(reference).suffix == ".net" or not Path(reference).is_dir():
         with open_backend("reference", locate_model(reference)) as backend:
             yield backend
         return
-    from neurorobust.backends.slayer import SlayerBackend
     from neurorobust.training import load_run
 
-    yield SlayerBackend(load_run(Path(reference))[0], precision="quantised")
+    with _foreign(load_run(Path(reference))[0]) as backend:
+        yield backend
+
+
+@contextmanager
+def _foreign(network: BlockNetwork) -> Iterator[Backend]:
+    from neurorobust.backends.slayer import SlayerBackend
+
+    yield SlayerBackend(network, precision="quantised")
+
+
+def trained_clock(backend: Backend) -> Clock:
+    """`global` for a network that was trained with `delay_shift` and has biases."""
+    exported = getattr(backend, "exported", None)
+    return GLOBAL if exported is not None and exported.global_clock else ALIGNED
+
+
+def alignment_sentence(cost: Alignment) -> str:
+    """What aligned resets change, in words."""
+    late, aligned = cost.as_trained, cost.aligned
+    return (
+        f"aligned resets change {cost.label_changes} of {aligned.total} labels: "
+        f"{late.correct} right as trained (delay_shift, global clock), {aligned.correct} aligned"
+    )
 
 
 def random_inputs(

@@ -4,6 +4,7 @@ digits            8x8 grey digits bundled with scikit-learn; the offline default
 mnist             28x28 grey digits          } through torchvision, in `--data-dir` (images.py)
 fashion-mnist     28x28 grey clothes         }
 cifar10           32x32 colour pictures      }
+nmnist-small      34x34 events of digits, in `--data-dir` (nmnist.py)
 npz:FILE          anyone's own arrays: images, spikes or events (npz.py)
 module:factory    anyone's own Python: `factory(split)` (factory.py)
 """
@@ -13,7 +14,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
-from neurorobust.datasets import digits, factory, images, npz
+from neurorobust.datasets import digits, factory, images, nmnist, npz
 from neurorobust.datasets.base import Dataset, Request
 from neurorobust.errors import DatasetError
 
@@ -24,6 +25,7 @@ NAMED: dict[str, Callable[[Request], Dataset]] = {
     "mnist": images.load,
     "fashion-mnist": images.load,
     "cifar10": images.load,
+    "nmnist-small": nmnist.load,
 }
 SPLITS = ("train", "test")
 
@@ -42,11 +44,12 @@ def load(
     Args:
         name: as in the table above.
         split: `train` or `test`.
-        data_dir: folder of the torchvision sets.
+        data_dir: folder of the torchvision sets and of `events/`.
         download: let torchvision fetch a missing set into `data_dir`.
         limit: keep the first `limit` samples, in the set's own order.
         steps: time steps that events are binned into (event files only).
-        bin_us: width of such a bin in microseconds (event files only).
+        bin_us: width of such a bin in microseconds (event files only; `nmnist-small` has its own
+            default).
 
     Raises:
         DatasetError: unknown, missing or unsound data.

@@ -1,8 +1,9 @@
 """The only place that projects, re-runs, scores and records.
 
 A record directory holds `record.json` (schema: `neurorobust.records.Record`), `settings.json` and
-`samples.npz` (no pickles). In its names `<key>` is `eps=<typed>` or `flips=<typed>`, `<attack>`
-an attack's name; build them, never split them. First axis: samples, in the set's own order (N).
+`samples.npz` (no pickles). In its names `<key>` is `eps=<typed>`, `flips=<typed>`,
+`shifts=<typed>` or `patches=<typed>`, `<attack>` an attack's name, with `@<seed>` for all seeds but
+the first; build them, never split them. First axis: samples, in the set's own order (N).
 
     label                        int64 [N]
     predicted/clean              int64 [N]
@@ -10,7 +11,23 @@ an attack's name; build them, never split them. First axis: samples, in the set'
     adversarial/<key>/<attack>   float32 images [N, C, H, W] or uint8 input spikes [N, C, H, W, T]
     failed/<key>/<attack>        bool [N]; not finite, not binary or of the wrong shape
     projected/<key>/<attack>     bool [N]; the proposal lay outside the budget
+    unconfirmed/<key>/<attack>   bool [N]; the attack claimed a success, the re-run does not show it
     zero_gradient/<attack>       bool [N]; the whole gradient is zero at the clean point
+
+Of a recipe `<attack>` is each member for what is counted, with the samples it was given, and the
+recipe's own name for what is stored: the last proposal for each sample (that which broke it, if
+any).
+
+    asked/<key>/<member>         bool [N]; still standing, so given to it; else `predicted` is clean
+    carried/<key>/<recipe>       bool [N]; broken by what was found at a smaller budget
+    predicted, adversarial, failed, drawn   /<key>/<recipe>, as above
+
+Where it was asked for:
+
+    minimum/<kind>               float64 [N]; smallest budget found that breaks it; 0: wrong when
+                                 clean, infinity: nothing did
+    target/class                 int64 [N]; the class that targeted attacks had to reach
+    targeted/<key>/<attack>      bool [N]; it was reached
 
 for random encoders also the baseline, and the spikes drawn for the scored queries, so that others
 can replay them:
@@ -20,7 +37,8 @@ can replay them:
     drawn/clean                  uint8 [N, bytes]; `np.packbits` of each sample's spikes
     drawn/<key>/<attack>         likewise; for eps keys (of flips keys the adversarial is the input)
 
-and, for `<group>` eps or flips where anything was broken, up to six examples (first axis: E):
+and, for each `<group>` (kind of budget) where anything was broken, up to six examples (first axis:
+E):
 
     example/<group>/index, budget, attack, label
     example/<group>/predicted/clean, predicted/adversarial

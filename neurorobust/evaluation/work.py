@@ -11,6 +11,7 @@ import numpy as np
 
 from neurorobust import records
 from neurorobust.attacks import settings
+from neurorobust.backends.base import measured
 from neurorobust.classifier import Classifier
 from neurorobust.datasets.base import Dataset
 from neurorobust.evaluation import minimum
@@ -93,7 +94,9 @@ class Work:
             targeted=targeted_rates(arrays, question.targeted_jobs),
             probes=probed,
             pending=self.pending,
-            provenance=provenance(self.command, started, time.perf_counter() - clock),
+            provenance=provenance(
+                self.command, started, time.perf_counter() - clock, measured(backend)
+            ),
         )
         store.finish(count, extra, record)
         return record

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import copy
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from neurorobust.errors import BadInput
+from neurorobust.networks.block_network import BlockNetwork
 from neurorobust.networks.blocks import call, cnn, mlp
 from neurorobust.networks.input import InputBlock
 from neurorobust.networks.spec import NetworkSpec
@@ -17,18 +17,16 @@ from neurorobust.types import Drive, Inputs
 KINDS = {"mlp": mlp, "cnn": cnn, "recurrent": mlp}
 
 
-class SlayerNetwork(nn.Module):
+class SlayerNetwork(BlockNetwork):
     """Trains with SLAYER's surrogate gradients and computes the chip's integers before export.
 
     Attributes:
         spec: what it was built from.
-        blocks: one module a layer of the `.net` file; a block's index is its layer's number.
     """
 
     def __init__(self, spec: NetworkSpec) -> None:
-        super().__init__()
+        super().__init__(KINDS[spec.kind](spec), spec.input_shape)
         self.spec = spec
-        self.blocks = nn.ModuleList(KINDS[spec.kind](spec))
 
     def forward(self, inputs: Inputs) -> Tensor:
         """Output spikes float `[batch, classes, time]`.
@@ -78,31 +76,6 @@ class SlayerNetwork(nn.Module):
             )
         spikes: Tensor = first(inputs.bias_mant, inputs.steps)
         return spikes
-
-    def after_input(self) -> list[tuple[int, Any]]:
-        """Every block behind the first, with its layer's number."""
-        return list(enumerate(self.blocks))[1:]
-
-    def settle(self) -> None:
-        """Run one blank frame without a graph: lava-dl's blocks learn their shapes from it."""
-        device = next(self.parameters()).device
-        with torch.no_grad():
-            self(torch.zeros((1, *self.spec.input_shape, 1), device=device))
-
-    def frozen_copy(self) -> SlayerNetwork:
-        """A deep copy on the CPU that shares nothing and takes no gradients.
-
-        This network stays as it was. Weight norm leaves a tensor with a graph in the module, which
-        torch cannot copy: the copy gets its values.
-        """
-        memo: dict[int, Any] = {}
-        for module in self.modules():
-            for value in vars(module).values():
-                if isinstance(value, Tensor) and not value.is_leaf:
-                    memo[id(value)] = value.detach().clone()
-        twin = copy.deepcopy(self, memo).cpu().requires_grad_(False).eval()
-        twin.settle()
-        return twin
 
 
 def build(spec: NetworkSpec) -> SlayerNetwork:

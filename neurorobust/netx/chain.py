@@ -18,6 +18,7 @@ from neurorobust.netx.model import (
     SynapseLayer,
 )
 from neurorobust.netx.numbers import check_numbers
+from neurorobust.netx.rules import LAYERS, SHAPES
 
 
 def check_chain(layers: tuple[Layer, ...], name: str) -> Shape:
@@ -52,7 +53,7 @@ def check_chain(layers: tuple[Layer, ...], name: str) -> Shape:
     if not any(
         isinstance(layer, SynapseLayer) or getattr(layer, "neuron", None) for layer in layers
     ):
-        raise ModelFileError(f"{name}: none of its {len(layers)} layers holds neurons")
+        raise ModelFileError(f"{name}: none of its {len(layers)} layers holds neurons", LAYERS)
     first = layers[0]
     if isinstance(first, DenseLayer | RecurrentLayer):
         return first.weight.shape[1], 1, 1
@@ -115,4 +116,4 @@ def _check_size(name: str, layer: Layer, shape: Shape) -> None:
 
 
 def _fail(name: str, layer: Layer, problem: str) -> NoReturn:
-    raise ModelFileError(f"{name}: layer {layer.number} ({layer.kind}): {problem}")
+    raise ModelFileError(f"{name}: layer {layer.number} ({layer.kind}): {problem}", SHAPES)

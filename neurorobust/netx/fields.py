@@ -10,6 +10,7 @@ import numpy.typing as npt
 from neurorobust.fixedpoint import WEIGHT_MAX, WEIGHT_MIN
 from neurorobust.netx.hdf5 import Group, quoted
 from neurorobust.netx.model import IntArray, Pair, Shape
+from neurorobust.netx.rules import FORMAT, FRACTION, HOSTILE, RANGE, UNKNOWN_FIELD, WEIGHT_RANGE
 
 INT8_MAX = (1 << 7) - 1  # Lava holds stride, padding, dilation, groups and kernel size in int8
 INT32_MIN, INT32_MAX = -(1 << 31), (1 << 31) - 1
@@ -29,21 +30,21 @@ def weights(group: Group, name: str = "weight") -> IntArray:
     """Weights of any shape, in [-256, 254], or to 255 where none is negative."""
     values = _unfractional(group, name)
     high = WEIGHT_MAX if values.min() < 0 else WEIGHT_MAX + 1
-    return _limited(group, name, values, WEIGHT_MIN, high)
+    return _limited(group, name, values, WEIGHT_MIN, high, WEIGHT_RANGE)
 
 
 def finite(group: Group, name: str) -> npt.NDArray[Any]:
     """A numeric field without NaN and infinities, booleans as integers."""
     values = group.array(name)
+    if values.size == 0:
+        group.fail(f"{group.prefix}{name} has shape {values.shape}, holds nothing", FORMAT)
     if values.dtype.kind == "b":
         return values.astype(np.int64)
     if values.dtype.kind == "f":
         values = values.astype(np.float64)
         bad = ~np.isfinite(values)
         if bad.any():
-            group.fail(f"{group.prefix}{name} {_first(values, bad)} is not finite")
-    if values.size == 0:
-        group.fail(f"{group.prefix}{name} has shape {values.shape}, holds nothing")
+            group.fail(f"{group.prefix}{name} {_first(values, bad)} is not finite", FORMAT)
     return values
 
 
@@ -51,22 +52,22 @@ def number(group: Group, name: str) -> float:
     """A single finite number, scalar or array of one."""
     values = finite(group, name)
     if values.size != 1:
-        group.fail(f"{group.prefix}{name} has shape {values.shape}, needs a single number")
+        group.fail(f"{group.prefix}{name} has shape {values.shape}, needs a single number", FORMAT)
     return float(values.reshape(()))
 
 
-def neutral(group: Group, name: str, why: str) -> None:
+def neutral(group: Group, name: str, why: str, rule: str) -> None:
     """A field that Lava drops and that is therefore only harmless where it is zero."""
     values = finite(group, name)
     if values.any():
-        group.fail(f"{group.prefix}{name} {_first(values, values != 0)} is not 0: {why}")
+        group.fail(f"{group.prefix}{name} {_first(values, values != 0)} is not 0: {why}", rule)
 
 
 def whole(group: Group, name: str, low: int, high: int) -> int:
     """A single integer in [low, high]."""
     values = integers(group, name, low, high)
     if values.size != 1:
-        group.fail(f"{group.prefix}{name} has shape {values.shape}, needs a single number")
+        group.fail(f"{group.prefix}{name} has shape {values.shape}, needs a single number", FORMAT)
     return int(values.reshape(()))
 
 
@@ -74,7 +75,7 @@ def pair(group: Group, name: str, low: int) -> Pair:
     """(H, W) in [low, 127], from one number or two."""
     values = integers(group, name, low, INT8_MAX)
     if values.ndim > 1 or values.size > 2:
-        group.fail(f"{group.prefix}{name} has shape {values.shape}, needs 1 or 2 entries")
+        group.fail(f"{group.prefix}{name} has shape {values.shape}, needs 1 or 2 entries", FORMAT)
     entries = values.reshape(-1)
     return int(entries[0]), int(entries[-1])
 
@@ -83,10 +84,10 @@ def extents(group: Group) -> tuple[int, ...]:
     """The field `shape` as stored: one to three positive entries."""
     values = integers(group, "shape", 1, MAX_NEURONS)
     if values.ndim != 1 or values.size > 3:
-        group.fail(f"shape has shape {values.shape} itself, needs 1 to 3 entries")
+        group.fail(f"shape has shape {values.shape} itself, needs 1 to 3 entries", FORMAT)
     entries = tuple(int(value) for value in values)
     if int(np.prod(values.astype(np.float64))) > MAX_NEURONS:
-        group.fail(f"shape {entries} means more than {MAX_NEURONS} neurons")
+        group.fail(f"shape {entries} means more than {MAX_NEURONS} neurons", HOSTILE)
     return entries
 
 
@@ -103,7 +104,7 @@ def known(group: Group, names: frozenset[str]) -> None:
     for name in group.names():
         if name not in names:
             field = quoted(group.prefix + name)
-            group.fail(f"unknown field {field}, known: {', '.join(sorted(names))}")
+            group.fail(f"unknown field {field}, known: {', '.join(sorted(names))}", UNKNOWN_FIELD)
 
 
 def _unfractional(group: Group, name: str) -> npt.NDArray[Any]:
@@ -113,15 +114,18 @@ def _unfractional(group: Group, name: str) -> npt.NDArray[Any]:
         if fractional.any():
             group.fail(
                 f"{group.prefix}{name} {_first(values, fractional)} is not an integer, "
-                "NetX would truncate it"
+                "NetX would truncate it",
+                FRACTION,
             )
     return values
 
 
-def _limited(group: Group, name: str, values: npt.NDArray[Any], low: int, high: int) -> IntArray:
+def _limited(
+    group: Group, name: str, values: npt.NDArray[Any], low: int, high: int, rule: str = RANGE
+) -> IntArray:
     outside = (values < low) | (values > high)
     if outside.any():
-        group.fail(f"{group.prefix}{name} {_first(values, outside)} outside [{low}, {high}]")
+        group.fail(f"{group.prefix}{name} {_first(values, outside)} outside [{low}, {high}]", rule)
     return values.astype(np.int64)
 
 

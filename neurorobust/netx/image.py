@@ -8,6 +8,7 @@ from pathlib import Path
 from stat import S_ISREG
 
 from neurorobust.errors import ModelFileError
+from neurorobust.netx.rules import HOSTILE
 
 MAX_FILE_BYTES = 256 << 20
 
@@ -26,9 +27,11 @@ def load(path: Path) -> bytes:
     except (OSError, ValueError) as error:
         raise ModelFileError(f"{path}: cannot be read ({one_line(error)})") from error
     if not S_ISREG(status.st_mode):
-        raise ModelFileError(f"{path}: not a regular file")
+        raise ModelFileError(f"{path}: not a regular file", HOSTILE)
     if not _fits(status):
-        raise ModelFileError(f"{path}: {status.st_size} bytes, the limit is {MAX_FILE_BYTES}")
+        raise ModelFileError(
+            f"{path}: {status.st_size} bytes, the limit is {MAX_FILE_BYTES}", HOSTILE
+        )
     return data
 
 

@@ -40,6 +40,15 @@ from neurorobust.netx.model import (
     RecurrentLayer,
 )
 from neurorobust.netx.neurons import read_neuron
+from neurorobust.netx.rules import (
+    COMPLEX,
+    CONV_DELAY,
+    FORMAT,
+    LAYER_TYPE,
+    RANGE,
+    RECURRENT_DELAY,
+    SHAPES,
+)
 
 INPUT_FIELDS = frozenset({"type", "shape", "neuron", "weight", "bias"})
 SHAPE_FIELDS = frozenset({"type", "shape"})
@@ -66,11 +75,14 @@ def read_layer(group: Group, number: int) -> Layer:
         ModelFileError: an unknown type, a missing or unknown field, a value out of range.
     """
     if not group.names():
-        group.fail("holds nothing (lava-dl exports KWTA and other blocks it cannot describe so)")
+        group.fail(
+            "holds nothing (lava-dl exports KWTA and other blocks it cannot describe so)",
+            LAYER_TYPE,
+        )
     kind = group.text("type")
     if kind not in READERS:
         hint = f": {INSTEAD[kind]}" if kind in INSTEAD else ""
-        group.fail(f"type {quoted(kind)} unknown, known: {', '.join(READERS)}{hint}")
+        group.fail(f"type {quoted(kind)} unknown, known: {', '.join(READERS)}{hint}", LAYER_TYPE)
     return READERS[kind](group.named(f"{group.where} ({kind})"), number)
 
 
@@ -96,11 +108,11 @@ def _dense(group: Group, index: int) -> DenseLayer:
     if weight.ndim == 1 and weight.size % features == 0:
         weight = weight.reshape(features, -1)
     if weight.ndim != 2 or weight.shape[0] != features:
-        group.fail(f"weight has shape {weight.shape}, needs ({features}, inputs)")
+        group.fail(f"weight has shape {weight.shape}, needs ({features}, inputs)", SHAPES)
     try:
         pack_dense_weights(weight)
     except ModelFileError as error:
-        group.fail(str(error))
+        group.fail(str(error), error.rule)
     return DenseLayer(
         number=index,
         shape=(features, 1, 1),
@@ -116,19 +128,21 @@ def _recurrent(group: Group, index: int) -> RecurrentLayer:
     known(group, RECURRENT_FIELDS)
     _check_ignored(group, DENSE_IGNORED)
     if "delay" in group.names():
-        group.fail("delay: NetX loses the weights' exponent of delayed recurrent layers")
+        group.fail(
+            "delay: NetX loses the weights' exponent of delayed recurrent layers", RECURRENT_DELAY
+        )
     features = math.prod(extents(group))
     weight, recurrent = weights(group), weights(group, "weight_rec")
     if weight.ndim == 1 and weight.size % features == 0 and recurrent.size == features**2:
         weight, recurrent = weight.reshape(features, -1), recurrent.reshape(features, -1)
     if weight.ndim != 2 or weight.shape[0] != features:
-        group.fail(f"weight has shape {weight.shape}, needs ({features}, inputs)")
+        group.fail(f"weight has shape {weight.shape}, needs ({features}, inputs)", SHAPES)
     if recurrent.shape != (features, features):
-        group.fail(f"weight_rec has shape {recurrent.shape}, needs {(features, features)}")
+        group.fail(f"weight_rec has shape {recurrent.shape}, needs {(features, features)}", SHAPES)
     try:
         pack_recurrent_weights(weight, recurrent)
     except ModelFileError as error:
-        group.fail(str(error))
+        group.fail(str(error), error.rule)
     return RecurrentLayer(
         number=index,
         shape=(features, 1, 1),
@@ -145,20 +159,20 @@ def _conv(group: Group, index: int) -> ConvLayer:
     _check_ignored(group, CONV_IGNORED)
     entries = extents(group)
     if len(entries) != 3:
-        group.fail(f"shape {entries} needs 3 entries (C, H, W)")
+        group.fail(f"shape {entries} needs 3 entries (C, H, W)", SHAPES)
     shape = volume(entries)
     weight = weights(group)
     if weight.ndim == 5 and weight.shape[4] == 1:
         weight = weight[..., 0]
     if weight.ndim != 4:
-        group.fail(f"weight has shape {weight.shape}, needs (out, in / groups, kH, kW)")
+        group.fail(f"weight has shape {weight.shape}, needs (out, in / groups, kH, kW)", SHAPES)
     if max(weight.shape[2:]) > INT8_MAX:
-        group.fail(f"weight has a kernel {weight.shape[2:]}, Lava holds at most {INT8_MAX}")
+        group.fail(f"weight has a kernel {weight.shape[2:]}, Lava holds at most {INT8_MAX}", RANGE)
     if "delay" in group.names():
-        neutral(group, "delay", "NetX drops the delays of conv layers in silence")
+        neutral(group, "delay", "NetX drops the delays of conv layers in silence", CONV_DELAY)
     neuron = read_neuron(group, shape[0])
     if neuron is None:
-        group.fail("neuron missing")
+        group.fail("neuron missing", FORMAT)
     return ConvLayer(
         number=index,
         shape=shape,
@@ -194,7 +208,7 @@ READERS: dict[str, Callable[[Group, int], Layer]] = {
 
 def _refuse_complex(group: Group) -> None:
     if "weight" in group.names() and group.is_group("weight"):
-        group.fail("weight/real, weight/imag: complex synapses are not computed here")
+        group.fail("weight/real, weight/imag: complex synapses are not computed here", COMPLEX)
 
 
 def _check_ignored(group: Group, names: frozenset[str]) -> None:
@@ -208,7 +222,7 @@ def _bias(group: Group, outputs: int, shared: bool) -> IntArray | None:
         return None
     bias = integers(group, "bias", INT32_MIN, INT32_MAX)
     if bias.ndim > 1 or not (bias.size == outputs or (shared and bias.size == 1)):
-        group.fail(f"bias has shape {bias.shape}, needs {outputs} entries (one an output)")
+        group.fail(f"bias has shape {bias.shape}, needs {outputs} entries (one an output)", SHAPES)
     return np.broadcast_to(bias.reshape(-1), (outputs,)).copy()
 
 
@@ -218,7 +232,7 @@ def _delay(group: Group, shape: tuple[int, ...]) -> IntArray | None:
         return None
     values = finite(group, "delay")
     if (values < 0).any():
-        group.fail(f"delay {values.min():g} below 0")
+        group.fail(f"delay {values.min():g} below 0", RANGE)
     delay = np.minimum(np.floor(values), DELAY_MAX).astype(np.int64)
     outputs, inputs = shape
     if delay.ndim == 1 and delay.size == outputs:
@@ -226,5 +240,7 @@ def _delay(group: Group, shape: tuple[int, ...]) -> IntArray | None:
     elif delay.ndim == 1 and delay.size == inputs:
         delay = delay[None, :]
     elif delay.ndim != 0 and delay.shape != shape:
-        group.fail(f"delay has shape {delay.shape}, needs ({outputs},), ({inputs},) or {shape}")
+        group.fail(
+            f"delay has shape {delay.shape}, needs ({outputs},), ({inputs},) or {shape}", SHAPES
+        )
     return np.broadcast_to(delay, shape).copy() if delay.any() else None

@@ -13,6 +13,7 @@ import numpy.typing as npt
 from neurorobust.errors import ModelFileError
 from neurorobust.fixedpoint import CONV_PARAMETER_MAX, DECAY_UNITY, DELAY_MAX, STATE_SHIFT
 from neurorobust.netx.model import ConvLayer, Layer
+from neurorobust.netx.rules import RANGE
 
 THRESHOLD_LIMIT = ((1 << 31) - 1) >> STATE_SHIFT  # vThMant << 6 is an int32 in Lava
 
@@ -51,7 +52,7 @@ def check_numbers(layer: Layer, prefix: str = "") -> None:
         if worst is not None:
             reach = f"below {low}" if high is None else f"outside [{low}, {high}]"
             raise ModelFileError(
-                f"{prefix}layer {layer.number} ({layer.kind}): {name} {worst} {reach}"
+                f"{prefix}layer {layer.number} ({layer.kind}): {name} {worst} {reach}", RANGE
             )
 
 

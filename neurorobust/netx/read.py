@@ -10,6 +10,7 @@ from neurorobust.netx.hdf5 import Group, opened
 from neurorobust.netx.image import digest, load
 from neurorobust.netx.layers import read_layer
 from neurorobust.netx.model import Layer, NetxModel
+from neurorobust.netx.rules import LAYERS
 
 ROOT_FIELDS = frozenset({"layer", "simulation"})  # `simulation` is written by lava-dl, read by none
 
@@ -46,11 +47,11 @@ def _layers(root: Group) -> tuple[Layer, ...]:
     group = root.group("layer")
     names = set(group.names())
     if not names:
-        root.fail("layer holds no layers")
+        root.fail("layer holds no layers", LAYERS)
     for number in range(len(names)):
         if str(number) not in names:
             strays = sorted(names - {str(n) for n in range(len(names))})
-            root.fail(f"layer {number} missing, found {strays[0]!a} instead")
+            root.fail(f"layer {number} missing, found {strays[0]!a} instead", LAYERS)
     return tuple(
         read_layer(group.group(str(number)).named(f"{root.where}: layer {number}"), number)
         for number in range(len(names))

@@ -11,7 +11,7 @@ from rich.table import Table
 from rich.text import Text
 
 from neurorobust.checks import looked_for
-from neurorobust.records import Comparison, Record, RobustRate
+from neurorobust.records import Comparison, Confirmation, Record, RobustRate
 from neurorobust.report import sentences, words
 from neurorobust.report.groups import Group, groups
 
@@ -98,6 +98,7 @@ def print_record(record: Record, console: Console, report: Path | None = None) -
             console,
             "confirmed" if good else "NOT confirmed",
             sentences.confirmation(record.confirmed)
+            + _speed(record.confirmed)
             + (where if record.confirmed.first_difference else ""),
             "green" if good else "red",
         )
@@ -109,6 +110,15 @@ def print_record(record: Record, console: Console, report: Path | None = None) -
         _line(console, "red flags", "not attacked: nothing was looked for")
     if report is not None:
         console.print(Text.assemble(("report", "bold"), "  ", str(report)), soft_wrap=True)
+
+
+def _speed(confirmed: Confirmation) -> str:
+    """` (92.7 samples/s; untested on ...)`, as far as the target tells."""
+    told = confirmed.measured
+    rate = told.get("samples_per_second")
+    parts = [f"{rate:.1f} samples/s"] if rate else []
+    parts += [told["note"]] if "note" in told else []
+    return f" ({'; '.join(parts)})" if parts else ""
 
 
 def _line(console: Console, name: str, text: str, style: str | None = None) -> None:
@@ -126,7 +136,7 @@ def _robust(record: Record, group: Group) -> Padding:
     table = Table(box=SIMPLE_HEAD, pad_edge=False)
     table.add_column(group.symbol, justify="right", no_wrap=True)
     table.add_column("worst case", style="bold", no_wrap=True)
-    beside = len(attacks) <= WIDE
+    beside = len(attacks) <= WIDE and not any(rate.carried for _, rate in rows)
     for name in attacks if beside else ("by attack",):
         control = " (control)" if record.is_control(name) else ""
         table.add_column(

@@ -23,6 +23,12 @@ DATASETS: dict[str, Fields] = {  # fields of NetworkSpec that the data decide
     "mnist": {"input_shape": (1, 28, 28), "classes": 10, "steps": 16},
     "fashion-mnist": {"input_shape": (1, 28, 28), "classes": 10, "steps": 16},
     "cifar10": {"input_shape": (3, 32, 32), "classes": 10, "steps": 16},
+    "nmnist-small": {
+        "input_shape": (2, 34, 34),
+        "classes": 10,
+        "steps": 16,
+        "encoder": "direct",
+    },
 }
 OPTIONS: dict[str, Fields] = {  # fields of TrainOptions, where they are not the defaults
     "mnist": {"epochs": 10},

@@ -8,8 +8,11 @@ from __future__ import annotations
 
 import itertools
 import math
+import os
+import tempfile
+import time
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +22,7 @@ import pytest
 import torch
 from hypothesis import strategies as st
 
+import neurorobust
 from neurorobust.netx.model import (
     ConvLayer,
     DenseLayer,
@@ -378,3 +382,62 @@ def _networks(draw: st.DrawFn, recurrent: bool = False) -> tuple[NetxModel, Inpu
     density = draw(st.sampled_from([0.0, 0.3, 0.7, 1.0]))
     spikes = generator.random((batch, *input_shape, steps)) < density
     return model, torch.from_numpy(spikes.astype(np.uint8))
+
+
+class Remains:
+    """What Lava could leave behind: processes, shared memory, temporary files."""
+
+    def __init__(self, temporary: Path) -> None:
+        self.temporary = temporary
+
+    def group(self, leader: int) -> list[Any]:
+        """Running processes of a worker's session."""
+        import psutil
+
+        members = []
+        for process in psutil.process_iter():
+            try:
+                if os.getsid(process.pid) == leader and process.status() != psutil.STATUS_ZOMBIE:
+                    members.append(process)
+            except (psutil.NoSuchProcess, ProcessLookupError):
+                continue
+        return members
+
+    def segments(self, leader: int) -> list[Path]:
+        return list(Path("/dev/shm").glob(f"neurorobust-{leader}-*"))
+
+    def workers_of(self, backend: Any) -> list[int]:
+        """The running workers; each holds Lava, so that a later look sees what there is to see."""
+        leaders = [worker.pid for worker in backend._pool.workers]
+        for leader in leaders:
+            assert len(self.group(leader)) > 3
+            assert self.segments(leader)
+        return leaders
+
+    def worker_of(self, backend: Any) -> int:
+        (leader,) = self.workers_of(backend)
+        return leader
+
+    def assert_none(self, leader: int, patience: float = 0.0) -> None:
+        deadline = time.monotonic() + patience
+        while time.monotonic() < deadline and (
+            self.group(leader) or self.segments(leader) or list(self.temporary.iterdir())
+        ):
+            time.sleep(0.05)
+        assert self.group(leader) == []
+        assert self.segments(leader) == []
+        assert list(self.temporary.iterdir()) == []
+
+
+@pytest.fixture
+def remains(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Remains]:
+    """Temporary files go to a directory of the test's own; its path is short enough for sockets.
+
+    `tmp_path` is asked for to be made elsewhere, before. Logs of failures go to `tmp_path/logs`.
+    """
+    monkeypatch.setenv("PYTHONPATH", str(Path(neurorobust.__file__).parents[1]))
+    monkeypatch.setenv("NEUROROBUST_LOGS", str(tmp_path / "logs"))
+    with tempfile.TemporaryDirectory(dir="/tmp") as directory:
+        monkeypatch.setattr(tempfile, "tempdir", directory)
+        monkeypatch.setenv("TMPDIR", directory)
+        yield Remains(Path(directory))

@@ -417,7 +417,7 @@ def test_bfloat16_points_the_same_way():
     assert torch.nn.functional.cosine_similarity(rough.flatten(), fine.flatten(), dim=0) >= 0.9999
 
 
-@pytest.mark.parametrize("density", [0.0, 0.01, 0.15, 1.0])
+@pytest.mark.parametrize("density", [0.0, 0.01, 0.15, 0.3, 1.0])
 @pytest.mark.parametrize("outputs", [1, 255, 300])
 def test_gathered_gradients_are_the_products(density, outputs):
     generator = torch.Generator().manual_seed(0)
@@ -425,9 +425,10 @@ def test_gathered_gradients_are_the_products(density, outputs):
     spikes = (torch.rand((130, 21), generator=generator) < density).to(torch.uint8)
     found = event_gradient.gathered(sums, spikes)
     assert_close(found, sums.double().t() @ spikes.double())
-    assert event_gradient.gathers(spikes, "float32") == (density < 0.2)
-    assert event_gradient.gathers(spikes, "bfloat16") == (density < 0.1)
-    assert not event_gradient.gathers(spikes.float(), "float32")
+    wide = outputs >= event_gradient.WORTH_OUTPUTS
+    assert event_gradient.gathers(sums, spikes, "float32") == (wide and density < 0.4)
+    assert event_gradient.gathers(sums, spikes, "bfloat16") == (wide and density < 0.2)
+    assert not event_gradient.gathers(sums, spikes.float(), "float32")
 
 
 def test_an_unknown_precision_is_refused():
@@ -687,3 +688,20 @@ def test_drive_into_the_published_mnist_network():
     gradient = compare(model, drive, Surrogate())
     assert math.isfinite(float(gradient.sum()))
     assert (gradient != 0).float().mean() > 0.5
+
+
+def test_a_weight_that_is_not_a_number_is_refused():
+    engine = TrainableEngine(layered())
+    with torch.no_grad():
+        next(iter(engine.weights.values())).view(-1)[3] = float("nan")
+    with pytest.raises(BadInput, match="a weight to be trained is not a number"):
+        engine(some_spikes())
+
+
+def test_no_samples_have_no_gradients():
+    x = torch.zeros(0, 20, 1, 1, 7, requires_grad=True)
+    run = EngineBackend(layered()).forward(x, Surrogate())
+    classes = layered().outputs
+    assert (run.spikes.shape, run.membrane.shape) == ((0, classes, 7), (0, classes))
+    (found,) = torch.autograd.grad(run.spikes.sum() + run.membrane.sum(), x)
+    assert found.shape == x.shape

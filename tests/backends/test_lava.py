@@ -1,27 +1,24 @@
 """The Lava runtime against the definition, and what it leaves behind (nothing)."""
 
-import os
 import shutil
 import signal
 import subprocess
 import sys
-import tempfile
 import textwrap
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
-import psutil
 import pytest
 import torch
 
 from neurorobust import netx
 from neurorobust.backends.base import Backend
 from neurorobust.backends.lava import LavaBackend, require_lava
-from neurorobust.backends.lava_worker import shared_memory_prefix
 from neurorobust.backends.reference import ReferenceBackend
-from neurorobust.errors import BackendError, BadInput, ModelFileError, UnavailableError
+from neurorobust.errors import BadInput, ModelFileError, UnavailableError
 from neurorobust.netx.model import (
     AverageLayer,
     ConvLayer,
@@ -38,8 +35,6 @@ try:
 except UnavailableError as error:
     pytest.skip(str(error), allow_module_level=True)
 pytestmark = pytest.mark.lava
-
-SHARED_MEMORY = Path("/dev/shm")
 
 
 def _neuron(threshold: int, current_decay: int = 1024, voltage_decay: int = 256) -> Neuron:
@@ -137,54 +132,7 @@ def _assert_exact(backend: Backend, inputs: Inputs, record: tuple[int, ...]) -> 
     return run
 
 
-def _group(leader: int) -> list[psutil.Process]:
-    """Running processes of a worker's session."""
-    members = []
-    for process in psutil.process_iter():
-        try:
-            if os.getsid(process.pid) == leader and process.status() != psutil.STATUS_ZOMBIE:
-                members.append(process)
-        except (psutil.NoSuchProcess, ProcessLookupError):
-            continue
-    return members
-
-
-def _segments(leader: int) -> list[Path]:
-    return list(SHARED_MEMORY.glob(f"{shared_memory_prefix(leader)}*"))
-
-
-@pytest.fixture(autouse=True)
-def temporary(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    """A directory for temporary files, so that leftovers show; short enough for sockets.
-
-    `tmp_path` is asked for to be made elsewhere, before.
-    """
-    with tempfile.TemporaryDirectory(dir="/tmp") as directory:
-        monkeypatch.setattr(tempfile, "tempdir", directory)
-        monkeypatch.setenv("TMPDIR", directory)
-        yield Path(directory)
-
-
-def _worker_of(backend: LavaBackend) -> int:
-    worker = backend._worker
-    assert worker is not None
-    assert len(_group(worker.pid)) > 3  # the check below looks at the right place
-    assert _segments(worker.pid)
-    return worker.pid
-
-
-def _assert_nothing_left(leader: int, temporary: Path, patience: float = 0.0) -> None:
-    deadline = time.monotonic() + patience
-    while time.monotonic() < deadline and (
-        _group(leader) or _segments(leader) or list(temporary.iterdir())
-    ):
-        time.sleep(0.05)
-    assert _group(leader) == []
-    assert _segments(leader) == []
-    assert list(temporary.iterdir()) == []
-
-
-def test_conv_network_with_bias_and_delays_is_exact(temporary: Path) -> None:
+def test_conv_network_with_bias_and_delays_is_exact(remains: Any) -> None:
     model = _conv_net()
     told: list[tuple[int, int]] = []
     with LavaBackend(model, timeout=120, on_sample=lambda *n: told.append(n)) as backend:
@@ -205,25 +153,25 @@ def test_conv_network_with_bias_and_delays_is_exact(temporary: Path) -> None:
             backend.run(_spikes(model, 1, 2), record=(0,))
         with pytest.raises(BadInput, match="record: layer 2 holds no neurons"):
             backend.run(_drive(model, 1, 2), record=(2,))
-        leader = _worker_of(backend)
+        leader = remains.worker_of(backend)
         mapped = {
             entry.path
-            for process in _group(leader)
+            for process in remains.group(leader)
             for entry in process.memory_maps()
             if entry.path.startswith("/dev/shm/") and Path(entry.path).exists()
         }
-        assert mapped == {str(segment) for segment in _segments(leader)}
-    _assert_nothing_left(leader, temporary)
+        assert mapped == {str(segment) for segment in remains.segments(leader)}
+    remains.assert_none(leader)
 
 
 @pytest.mark.parametrize("seed", [0, 1])
-def test_random_dense_networks_are_exact(seed: int, temporary: Path) -> None:
+def test_random_dense_networks_are_exact(seed: int, remains: Any) -> None:
     model = _dense_net(seed)
     with LavaBackend(model, timeout=120) as backend:
         _assert_exact(backend, _spikes(model, 5, 14), (2, 3))
 
 
-def test_a_file_with_one_conv_layer_is_exact(tmp_path: Path, temporary: Path) -> None:
+def test_a_file_with_one_conv_layer_is_exact(tmp_path: Path, remains: Any) -> None:
     rng = np.random.default_rng(3)
     layer = ConvLayer(
         0, (4, 2, 3), _neuron(90), _weights(rng, 4, 2, 2, 1), bias=np.array([0, 70, -9, 3])
@@ -273,7 +221,7 @@ network.stop()
 """
 
 
-def test_one_sample_equals_lava_as_it_comes(tmp_path: Path, temporary: Path) -> None:
+def test_one_sample_equals_lava_as_it_comes(tmp_path: Path, remains: Any) -> None:
     """Fresh compile, Lava's own models, source and sink, no reset: without bias that is aligned."""
     rng = np.random.default_rng(5)
     path = tmp_path / "model.net"
@@ -311,7 +259,7 @@ def test_no_samples_need_no_worker() -> None:
     backend = LavaBackend(model)
     run = backend.run(_drive(model, 0, 5), record=(1,))
     _assert_same(run, ReferenceBackend(model).run(_drive(model, 0, 5), record=(1,)))
-    assert backend._worker is None
+    assert backend._pool.workers == []
 
 
 def test_refuses_average_before_other_layers_and_a_bad_limit() -> None:
@@ -322,69 +270,27 @@ def test_refuses_average_before_other_layers_and_a_bad_limit() -> None:
     )
     with pytest.raises(ModelFileError, match=r"^layer 1 \(average\): Lava's NetX cannot load it"):
         LavaBackend(NetxModel((2, 1, 1), layers))
+    model = NetxModel((2, 1, 1), layers[:1])
     with pytest.raises(BadInput, match="lava: time limit 0 s not above 0"):
-        LavaBackend(NetxModel((2, 1, 1), layers[:1]), timeout=0)
+        LavaBackend(model, timeout=0)
+    with pytest.raises(BadInput, match="lava: workers 0 below 1"):
+        LavaBackend(model, workers=0)
+    with pytest.raises(BadInput, match="lava: memory limit 0 below 1"):
+        LavaBackend(model, memory_limit=0)
 
 
-def test_errors_time_outs_and_crashes_leave_nothing_and_a_new_worker_serves(
-    temporary: Path,
-) -> None:
-    model = _dense_net(0)
-    spikes = _spikes(model, 2, 5)
-    backend = LavaBackend(model, timeout=120)
-    first = backend.run(spikes)
-    leader = _worker_of(backend)
-
-    # an error inside the worker: reported with the end of its log
-    assert backend._worker is not None
-    backend._worker.send(("run", False, np.zeros((2, 9, 1, 1, 5), np.uint8), 5, []))
-    with pytest.raises(BackendError, match=r"^lava: ValueError: could not .*; its log ends: .*"):
-        backend._worker.receive(time.monotonic() + 60, 60)
-    backend.close()
-    _assert_nothing_left(leader, temporary)
-
-    # one of Lava's processes is gone, Lava waits for it for ever
-    assert torch.equal(backend.run(spikes).spikes, first.spikes)
-    leader = _worker_of(backend)
-    for process in _group(leader):
-        if process.pid != leader and process.ppid() == leader and len(process.children()) == 0:
-            process.kill()
-    backend.timeout = 1.0
-    started = time.monotonic()
-    with pytest.raises(BackendError, match=r"^lava: no answer within 1 s"):
-        backend.run(spikes)
-    assert time.monotonic() - started < 20
-    assert backend._worker is None
-    _assert_nothing_left(leader, temporary)
-
-    # too little time to start at all
-    backend.timeout = 0.3
-    with pytest.raises(BackendError, match=r"^lava: no answer within 0\.3 s"):
-        backend.run(spikes)
-    assert list(temporary.iterdir()) == []
-
-    # the worker itself is killed
-    backend.timeout = 120.0
-    backend.run(spikes)
-    leader = _worker_of(backend)
-    os.kill(leader, signal.SIGKILL)
-    with pytest.raises(BackendError, match="lava: the worker ended"):
-        backend.run(spikes)
-    _assert_nothing_left(leader, temporary)
-
-
-def test_an_exception_in_the_callback_ends_the_worker(temporary: Path) -> None:
+def test_an_exception_in_the_callback_ends_the_worker(remains: Any) -> None:
     model = _dense_net(0)
     leaders: list[int] = []
 
     def interrupt(done: int, total: int) -> None:
-        leaders.append(_worker_of(backend))
+        leaders.append(remains.worker_of(backend))
         raise KeyboardInterrupt
 
     backend = LavaBackend(model, timeout=120, on_sample=interrupt)
     with pytest.raises(KeyboardInterrupt):
         backend.run(_spikes(model, 50, 10))
-    _assert_nothing_left(leaders[0], temporary)
+    remains.assert_none(leaders[0])
 
 
 SCRIPT = """
@@ -393,9 +299,9 @@ from neurorobust import netx
 from neurorobust.backends.lava import LavaBackend
 
 model = netx.read(sys.argv[1])
-backend = LavaBackend(model, timeout=120)
+backend = LavaBackend(model, timeout=120, workers=1)
 backend.run(torch.ones((2, *model.input_shape, 3), dtype=torch.uint8))
-print(backend._worker.pid, flush=True)
+print(backend._pool.workers[0].pid, flush=True)
 if len(sys.argv) > 2:
     backend.run(torch.ones((2000, *model.input_shape, 100), dtype=torch.uint8))
     print("not reached", flush=True)
@@ -412,18 +318,18 @@ def script(tmp_path: Path) -> Iterator[list[str]]:
 
 
 def test_a_program_that_forgets_to_close_prints_its_own_lines_only(
-    script: list[str], temporary: Path
+    script: list[str], remains: Any
 ) -> None:
     result = subprocess.run(script, capture_output=True, text=True, timeout=120, check=False)
     assert result.returncode == 0, result.stderr
     assert result.stderr == ""
     assert len(result.stdout.split()) == 1
-    _assert_nothing_left(int(result.stdout), temporary)
+    remains.assert_none(int(result.stdout))
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGKILL])
 def test_a_signal_to_the_parent_ends_everything(
-    script: list[str], number: signal.Signals, temporary: Path
+    script: list[str], number: signal.Signals, remains: Any
 ) -> None:
     with subprocess.Popen(
         [*script, "long"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
@@ -431,13 +337,13 @@ def test_a_signal_to_the_parent_ends_everything(
         assert program.stdout is not None
         leader = int(program.stdout.readline())
         time.sleep(0.3)
-        assert len(_group(leader)) > 3
+        assert len(remains.group(leader)) > 3
         program.send_signal(number)
         output, errors = program.communicate(timeout=30)
     assert output == ""
     if number is signal.SIGINT:
         assert errors.strip().endswith("KeyboardInterrupt")
-        _assert_nothing_left(leader, temporary)  # at once: the program waited for it
+        remains.assert_none(leader)  # at once: the program waited for it
     else:
         assert program.returncode == -number
-        _assert_nothing_left(leader, temporary, patience=20)
+        remains.assert_none(leader, patience=20)

@@ -123,7 +123,7 @@ def test_from_64_on_the_epsilon_vanishes_and_the_backend_refuses(threshold):
         assert neuron(torch.full((1, 1, 1), limit)).item() == spike
     made = network()
     made.blocks[-1].neuron._threshold = threshold
-    with pytest.raises(BadInput, match=rf"layer 4: threshold {threshold:g} not below 64"):
+    with pytest.raises(BadInput, match=rf"block 4 \(Dense\): threshold {threshold:g} not below 64"):
         SlayerBackend(made)
 
 
@@ -237,7 +237,7 @@ def test_unfitting_requests_are_refused():
         backend.forward(torch.full((1, 2, 8, 7, 4), 2.0), DEFAULT)
     with pytest.raises(BadInput, match=r"layer 0 \(input\) is skipped when spikes are given"):
         backend.run(inputs_for("poisson"), [0])
-    with pytest.raises(BadInput, match="clock: 'global' is not run by slayer, use reference"):
-        backend.run(inputs_for("poisson"), clock="global")
+    with pytest.raises(BadInput, match="clock: 'utc' unknown, known: aligned, global"):
+        backend.run(inputs_for("poisson"), clock="utc")
     with pytest.raises(BadInput, match="layer 1 holds no neurons"):
         backend.run(inputs_for("poisson"), [1])

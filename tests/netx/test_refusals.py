@@ -283,6 +283,10 @@ REFUSALS = {
         put("layer/3/shape", np.array([], dtype=int)),
         "layer 3 (dense): shape has shape (0,), holds nothing",
     ),
+    "no booleans": (
+        put("layer/3/weight", np.zeros((0, 3), dtype=bool)),
+        "layer 3 (dense): weight has shape (0, 3), holds nothing",
+    ),
     "scalar shape": (
         put("layer/3/shape", 3),
         "layer 3 (dense): shape has shape () itself, needs 1 to 3 entries",

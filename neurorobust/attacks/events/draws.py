@@ -68,11 +68,11 @@ class Exchanged:
         """
         here = listed(mask)
         most = max(1, round(share * here.shape[1]))
-        coins = self.lots.uniform(3, here.shape[1], rows=rows)
+        coins = self.lots.counted((here >= 0).sum(1), rows, parts=3)
         going = (share * mask.sum(1)).round().clamp_min(1).long()
-        order = coins[:, 0].masked_fill(here < 0, -1.0).argsort(1, descending=True)[:, :most]
+        order = coins[0].argsort(1, descending=True)[:, :most]
         go = first(here.gather(1, order), going)
-        come = self._drawn(go, rows, coins[:, 1, :most], coins[:, 2, :most])
+        come = self._drawn(go, rows, coins[1, :, :most], coins[2, :, :most])
         new = (come >= 0) & (go >= 0) & ~mask.gather(1, come.clamp_min(0)) & ~_repeated(come)
         both = torch.cat([go.masked_fill(~new, -1), come.masked_fill(~new, -1)], 1)
         return mask ^ marked(both, mask.shape[1])

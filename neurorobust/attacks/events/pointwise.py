@@ -12,6 +12,7 @@ from neurorobust.attacks.events.restore import restore
 from neurorobust.attacks.feasible import Feasible, flip
 from neurorobust.attacks.judge import Judge
 from neurorobust.attacks.lots import Lots
+from neurorobust.attacks.queries import report
 from neurorobust.classifier import Classifier
 from neurorobust.types import Budget, Labels
 
@@ -68,4 +69,5 @@ class Pointwise:
             active = active[judge(tried, active).broken == 0]
             count = 2 * count if count < entries else 1
         mask = restore(judge, mask, lots, (self.queries - judge.asked).clamp_min(0))
+        report(classifier, judge.asked)
         return flip(x, feasible.choose(balanced(feasible, lots).masked_fill(~mask, -torch.inf)))

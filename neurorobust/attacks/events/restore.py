@@ -41,7 +41,7 @@ def restore(judge: Judge, mask: Tensor, lots: Lots, queries: Tensor) -> Tensor:
         if not len(active):
             return mask
         places = listed(mask[active])
-        keys = lots.uniform(mask.shape[1], rows=active).gather(1, places.clamp_min(0))
+        keys = lots.counted((places >= 0).sum(1), active)[0]
         known = refused[active].gather(1, places.clamp_min(0)) & (group[active] == 1)[:, None]
         order = keys.masked_fill((places < 0) | known, -1.0).argsort(1, descending=True)
         back = marked(first(places.gather(1, order), group[active]), mask.shape[1])

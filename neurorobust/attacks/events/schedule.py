@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import math
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -60,6 +61,19 @@ class Trains:
     def still(self) -> int:
         """The column of shift 0."""
         return len(self.shifts) // 2
+
+    @property
+    def sparse(self) -> bool:
+        """Whether the budget counts moves or their sum, not only how far each may go."""
+        return self.budget.total is not None or self.budget.spikes is not None
+
+    def share(self, part: float) -> Trains:
+        """With that part of the budget's moves and their sum, rounded up; the reach stays."""
+        total, spikes = (
+            None if limit is None else math.ceil(limit * part)
+            for limit in (self.budget.total, self.budget.spikes)
+        )
+        return replace(self, budget=replace(self.budget, total=total, spikes=spikes))
 
     def targets(self) -> Tensor:
         """Place of every (spike, shift) in the flattened `[lines, time]`; 0 where not real."""

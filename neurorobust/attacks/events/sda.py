@@ -44,6 +44,7 @@ class Sda:
         steps: iterations at most.
         growth: see above.
         excess: see above.
+        patience: iterations without a larger margin after which a sample is given up.
         rounds: of every local search; 0: none, as published.
         pool: of every local search.
         mode: the backward mode.
@@ -52,8 +53,9 @@ class Sda:
     steps: int = 500
     growth: int = 10
     excess: int = 4
+    patience: int = 100
     rounds: int = 3
-    pool: int = 12
+    pool: int = 16
     mode: Mode = PLAIN
     name = "sda"
     kind = "flips"
@@ -103,6 +105,7 @@ class Sda:
         mask = torch.zeros_like(feasible.spikes)
         gain = torch.zeros(mask.shape)
         active = torch.arange(len(x))
+        highest, since = torch.full((len(x),), -torch.inf), torch.zeros(len(x), dtype=torch.int64)
         for step in range(self.steps):
             now = flip(x[active], mask[active])
             gradient, standing = source(now, labels[active], generator)
@@ -124,10 +127,16 @@ class Sda:
             mask[active] ^= marked(made, mask.shape[1])
             here = torch.arange(len(active))[:, None].expand_as(places)[made >= 0]
             gain[active[here], places[made >= 0]] = effect[made >= 0]
+            rose = standing.margin[going] > highest[active]
+            highest[active[rose]] = standing.margin[going][rose]
+            since[active] = torch.where(rose, 0, since[active] + 1)
             lost = mask[active].sum(1) > self.excess * feasible.budget.flips + self.growth
+            lost |= since[active] >= self.patience
             if bool(lost.any()):
                 source.keep((~lost).nonzero().flatten())
                 active = active[~lost]
+            if not len(active):
+                break
         return mask, gain
 
 
@@ -153,4 +162,5 @@ class Promise:
         now = flip(self.judge.x[rows], mask)
         source = Gradient(self.mode).start(self.classifier)
         gradient, _ = source(now, self.judge.labels[rows], self.generator)
-        return ((1 - 2 * now.to(torch.float32)) * gradient).flatten(1)
+        promise: Tensor = (1 - 2 * now.to(torch.float32)) * gradient
+        return promise.flatten(1)

@@ -13,6 +13,7 @@ from neurorobust.attacks.feasible import Feasible, flip
 from neurorobust.attacks.judge import Judge
 from neurorobust.attacks.lots import Lots
 from neurorobust.attacks.places import listed, marked
+from neurorobust.attacks.queries import report
 from neurorobust.classifier import Classifier
 from neurorobust.types import Budget, Labels
 
@@ -31,8 +32,11 @@ class SparseSearch:
 
     Square's twin for events. A sample has one set of flips; a query exchanges a share of it (large
     at first, one flip at the end) for others drawn at random, and the new set is kept if the margin
-    is X    Paper: Croce et al., "Sparse-RS", AAAI 2022, for pixels. Our form: the balance of sides, the
-    schedule, `fewest`.
+    is no smaller. Half of what is drawn are deletions, although spikes are rare. A sample that is
+    broken is done, or (`fewest`) spends its other queries on fewer flips: takes back what is not
+    needed (`restore`), drops one more and searches on with what is left, again and again.
+    Paper: Croce et al., "Sparse-RS", AAAI 2022, for pixels. Our form: the balance of
+    sides, the schedule, `fewest`.
     Threat model: score access, `queries` queries a sample, a `SpikeBudget`.
 
     Attributes:
@@ -69,6 +73,7 @@ class SparseSearch:
         if self.fewest:
             mask = restore(judge, mask, lots, (self.queries - judge.asked).clamp_min(0))
             mask = self._fewer(judge, draws, mask)
+        report(classifier, judge.asked)
         return flip(x, mask)
 
     def _search(self, judge: Judge, draws: Exchanged) -> Tensor:
@@ -110,6 +115,6 @@ class SparseSearch:
 def _without_one(mask: Tensor, lots: Lots, rows: Tensor) -> Tensor:
     """The flips (bool `[n, entries]`) less one, drawn at random."""
     places = listed(mask)
-    keys = lots.uniform(places.shape[1], rows=rows).masked_fill(places < 0, -1.0)
+    keys = lots.counted((places >= 0).sum(1), rows)[0]
     gone = places.gather(1, keys.argmax(1, keepdim=True)) if places.shape[1] else places
     return mask & ~marked(gone, mask.shape[1])

@@ -106,6 +106,8 @@ class SpikeFool:
             going = (mask[rows] != before).any(1).nonzero().flatten()
             source.keep(going)
             rows = rows[going]  # the others were cut back to what they were: it would repeat
+            if not len(rows):
+                break
         return flip(x, mask)
 
 

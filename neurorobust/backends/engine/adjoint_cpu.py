@@ -10,14 +10,17 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from neurorobust.backends.engine import bfloat16
 from neurorobust.backends.engine.loops import Array, compiled, over_batch
 from neurorobust.backends.engine.plan import LayerPlan
+from neurorobust.backends.engine.prefetch import prefetch
 from neurorobust.fixedpoint import STATE_SHIFT
 from neurorobust.surrogates import SHAPES, Surrogate
 
 SHAPE_CODES = {name: code for code, name in enumerate(SHAPES)}
 
 _UNIT = np.float32(1 << STATE_SHIFT)
+_AHEAD = 8  # rows: backward in time is an order that no processor guesses
 _PI, _HALF_PI = np.float32(np.pi), np.float32(np.pi / 2)
 
 
@@ -26,8 +29,8 @@ class Gradients:
     """What a layer passes back.
 
     Attributes:
-        sums: float32 `[batch, time, neurons]`, of the weighted sums a (after their shift); `time`
-            is 1 where it is the same at every step. None unless asked for.
+        sums: float32 or bfloat16 `[batch, time, neurons]`, of the weighted sums a (after their
+            shift); `time` is 1 where it is the same at every step. None unless asked for.
         level: float32 `[batch, neurons]`, of bias_mant (or drive), which is held over time.
     """
 
@@ -43,6 +46,7 @@ def adjoint(
     membrane_gradient: Tensor | None,
     scale: Tensor | None = None,
     want_sums: bool = True,
+    dtype: torch.dtype = torch.float32,
     memory: bool = True,
 ) -> Gradients:
     """The gradients of a layer's input from those of its output.
@@ -56,14 +60,15 @@ def adjoint(
         layer: the layer.
         surrogate: shape and width; the width is a fraction of theta, at least of one vThMant.
         voltage: float32 `[batch, time, neurons]`, v before the reset.
-        spike_gradient: float32 `[batch, time, neurons]`.
+        spike_gradient: float32 or bfloat16 `[batch, time, neurons]`.
         membrane_gradient: float32 `[batch, neurons]`, or None for zeros.
         scale: float32, a factor of ds/dv that broadcasts to `[batch, time, neurons]`.
         want_sums: return the gradient of the sums.
+        dtype: of the gradient of the sums, float32 or bfloat16.
         memory: whether a step's u and v reach the next.
     """
     adjoining = Adjoining(layer, surrogate, voltage, membrane_gradient, memory)
-    sums = torch.empty(voltage.shape if want_sums else (0, 0, 0), dtype=torch.float32)
+    sums = torch.empty(voltage.shape if want_sums else (0, 0, 0), dtype=dtype)
     adjoining.back(voltage, spike_gradient, scale, sums)
     return Gradients(sums if want_sums else None, adjoining.level)
 
@@ -94,8 +99,8 @@ class Adjoining:
         shape = voltage.shape
         factors = torch.empty((0, 0, 0)) if scale is None else scale.to(torch.float32).expand(shape)
         given = (spike_gradient.expand(shape), voltage, factors)
-        arrays = [tensor.contiguous().numpy() for tensor in given]
-        arrays += [tensor.numpy() for tensor in (sums, self.level, self._carried)]
+        arrays = [bfloat16.array(tensor.contiguous()) for tensor in given]
+        arrays += [bfloat16.array(tensor) for tensor in (sums, self.level, self._carried)]
         kernel: Callable[..., None] = _adjoint
 
         def work(first: int, last: int) -> None:
@@ -137,6 +142,10 @@ def _adjoint(
     one, zero, half, four = np.float32(1), np.float32(0), np.float32(0.5), np.float32(4)
     for b in range(batch):
         for t in range(steps - 1, -1, -1):
+            sample, step = (b, t - _AHEAD) if t >= _AHEAD else (b + 1, t - _AHEAD + steps)
+            if sample < batch and step >= 0:
+                prefetch(voltage[sample, step])
+                prefetch(spike_gradient[sample, step])
             if code == 0:
                 for n in range(width):
                     x = one + abs((voltage[b, t, n] - constants[2, n]) * constants[3, n])
@@ -169,10 +178,10 @@ def _adjoint(
                 for n in range(width):
                     bell[n] *= scale[b, t, n]
             for n in range(width):
-                to_v = spike_gradient[b, t, n] * bell[n] + carried[b, 1, n]
+                to_v = bfloat16.widened(spike_gradient[b, t, n]) * bell[n] + carried[b, 1, n]
                 to_u = to_v + carried[b, 0, n]
                 level[b, n] += to_v * _UNIT
                 carried[b, 1, n] = constants[1, n] * to_v
                 carried[b, 0, n] = constants[0, n] * to_u
                 if want_sums:
-                    sums[b, t, n] = to_u * _UNIT
+                    sums[b, t, n] = bfloat16.narrowed(to_u * _UNIT, sums)

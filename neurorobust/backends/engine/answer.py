@@ -7,18 +7,10 @@ from collections.abc import Collection
 import torch
 from torch import Tensor
 
-from neurorobust.backends.engine.autograd import public
+from neurorobust.backends.engine.layout import public
 from neurorobust.backends.engine.lif_cpu import Steps
 from neurorobust.backends.engine.plan import LayerPlan
 from neurorobust.types import LayerTrace
-
-
-def signals(values: Tensor) -> Tensor:
-    """Spikes `[batch, C, H, W, time]` -> uint8 `[batch, time, H * W * C]`; drive without time."""
-    if values.dim() == 4:
-        return values.permute(0, 2, 3, 1).flatten(1)
-    rows = values.to(torch.uint8).permute(0, 4, 2, 3, 1)
-    return rows.contiguous().flatten(2)
 
 
 def one_late(spikes: Tensor) -> Tensor:

@@ -19,6 +19,7 @@ from neurorobust.backends.engine import parts
 from neurorobust.backends.engine.adjoint_cpu import Gradients
 from neurorobust.backends.engine.forward import fire
 from neurorobust.backends.engine.hooks import Trace, layer_adjoint
+from neurorobust.backends.engine.layout import internal, public, signals
 from neurorobust.backends.engine.plan import LayerPlan
 from neurorobust.backends.engine.transpose import (
     feedback_gradient,
@@ -128,7 +129,7 @@ class _Network(torch.autograd.Function):
         done = parts.each(work, len(cuts))
         inputs = [reached for reached, _ in done if reached is not None]
         to_values = torch.cat(inputs).to(values.dtype) if inputs else None
-        trained = [_sum([found[i] for _, found in done]) for i in range(len(walk.slots))]
+        trained = parts.each(lambda i: _sum([found[i] for _, found in done]), len(walk.slots))
         return (to_values, None, *trained)
 
 
@@ -136,7 +137,7 @@ def _sum(tensors: list[Tensor]) -> Tensor:
     total = tensors[0]
     for tensor in tensors[1:]:
         total += tensor
-    return total
+    return total.contiguous()
 
 
 class _Back:
@@ -215,31 +216,3 @@ def _retrace(tensors: list[Tensor]) -> list[Trace]:
         traces.append(Trace(source, voltage, spikes))
         source = spikes
     return traces
-
-
-def signals(values: Tensor) -> Tensor:
-    """What the first layer is fed, in H, W, C order.
-
-    Spikes `[batch, C, H, W, time]` become uint8 `[batch, time, neurons]`, drive `[batch, C, H, W]`
-    float32 `[batch, neurons]`.
-    """
-    if values.dim() == 5:
-        rows = values.to(torch.uint8).permute(0, 4, 2, 3, 1)
-        return rows.contiguous().flatten(2)
-    return values.to(torch.float32).permute(0, 2, 3, 1).contiguous().flatten(1)
-
-
-def public(signal: Tensor, shape: Shape) -> Tensor:
-    """`[batch, time, H * W * C]` -> `[batch, C * H * W, time]`."""
-    split = signal.reshape(*signal.shape[:2], *_height_width_channels(shape))
-    return split.permute(0, 4, 2, 3, 1).reshape(len(signal), -1, signal.shape[1])
-
-
-def internal(signal: Tensor, shape: Shape) -> Tensor:
-    """The way back from `public`."""
-    split = signal.reshape(len(signal), *shape, signal.shape[-1])
-    return split.permute(0, 4, 2, 3, 1).reshape(len(signal), signal.shape[-1], -1)
-
-
-def _height_width_channels(shape: Shape) -> Shape:
-    return shape[1], shape[2], shape[0]

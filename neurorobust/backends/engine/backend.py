@@ -8,10 +8,11 @@ import torch
 
 from neurorobust.backends.base import ALIGNED, GLOBAL, check_clock, check_inputs, check_record
 from neurorobust.backends.engine import loops
-from neurorobust.backends.engine.answer import Answer, one_late, signals
+from neurorobust.backends.engine.answer import Answer, one_late
 from neurorobust.backends.engine.autograd import Walk, differentiable_run
 from neurorobust.backends.engine.devices import open_device
 from neurorobust.backends.engine.forward import fire
+from neurorobust.backends.engine.layout import signals
 from neurorobust.backends.engine.memory import MEMORY_LIMIT
 from neurorobust.backends.engine.parts import each
 from neurorobust.backends.engine.paths import AUTO, Paths
@@ -120,6 +121,10 @@ class EngineBackend:
         steps = inputs.steps if isinstance(inputs, Drive) else inputs.shape[4]
         walk = Walk(layers, self.model.input_shape, steps, mode, self.gradient)
         values = inputs.bias_mant if isinstance(inputs, Drive) else inputs
+        if not len(values):
+            nothing = values.flatten(1).sum(1, keepdim=True).to(torch.float32)
+            membrane = nothing.expand(0, layers[-1].neurons)
+            return Run(membrane[..., None].expand(0, layers[-1].neurons, steps), membrane, {})
         return Run(*differentiable_run(walk, values), {})
 
     def stream(self, record: Collection[int] = (), clock: str = GLOBAL) -> Stream:

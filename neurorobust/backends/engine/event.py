@@ -4,9 +4,8 @@ Sums are taken in int16 and never overflow: at most `RUN` rows of int8 weights, 
 int16 weights, are added before int16 gives way to float32; RUN * 127 < 2^15, WIDE_RUN * 256 < 2^15.
 Where no four weights of an output add up to more than 127, four rows are first added in int8.
 
-The two inner operations are written as vector code, which numba cannot be brought to find by
-itself: the accumulators of `COLUMNS` outputs stay in registers, and the list of active inputs is
-read off a bit mask.
+The list of active inputs is read off a bit mask, and rows are added by `row_adder`: vector code,
+which numba cannot be brought to find by itself.
 """
 
 from __future__ import annotations
@@ -29,10 +28,12 @@ from neurorobust.backends.engine.lif_cpu import (
     row_step,
 )
 from neurorobust.backends.engine.loops import Array, compiled
+from neurorobust.backends.engine.prefetch import prefetch
+from neurorobust.backends.engine.row_adder import aligned, row_adder
 from neurorobust.fixedpoint import IntArray
 
 COLUMNS, FEW = 256, 64  # outputs that are summed together; FEW where there are no more
-LANES = 64  # of one vector
+LANES = 64  # of a mask
 TIMES = 64  # steps that are summed together
 RUN, WIDE_RUN = 252, 124  # rows summed in int16; multiples of 4
 QUAD = 4  # rows that may be added in int8 first
@@ -69,17 +70,36 @@ def pack(weights: IntArray) -> EventWeights:
     """Pack `[outputs, inputs]` that fits. Even weights are halved where int8 holds them then."""
     halved = int(np.abs(weights).max()) > NARROW and not np.any(weights % 2)
     stored = weights // 2 if halved else weights
-    largest = np.abs(stored).max()
-    narrow = bool(largest <= NARROW)
+    return pack_as(stored.astype(np.int16), 2.0 if halved else 1.0)
+
+
+def pack_as(stored: Array, factor: float) -> EventWeights:
+    """Pack int8 or int16 `[outputs, inputs]` that are to be multiplied by a factor."""
+    largest = max(int(stored.max()), -int(stored.min()))
+    narrow = largest <= NARROW
     outputs, inputs = stored.shape
     columns = block_columns(outputs)
-    count = -(-outputs // columns)
-    padded = np.zeros((count * columns, inputs), dtype=np.int8 if narrow else np.int16)
-    padded[:outputs] = stored
-    blocks = _aligned((count, inputs, columns), padded.dtype)
-    blocks[:] = padded.reshape(count, columns, inputs).transpose(0, 2, 1)
-    heaviest = np.sort(np.abs(stored), axis=1)[:, -QUAD:].sum(axis=1).max()
-    return EventWeights(blocks, 2.0 if halved else 1.0, bool(narrow and heaviest <= NARROW))
+    blocks = aligned((-(-outputs // columns), inputs, columns), np.int8 if narrow else np.int16)
+    _fill(blocks, stored)
+    quads = QUAD * largest <= NARROW
+    if narrow and not quads:
+        sizes = np.abs(stored.astype(np.int16))
+        heaviest = np.partition(sizes, -min(QUAD, inputs), axis=1)[:, -QUAD:]
+        quads = int(heaviest.sum(axis=1).max()) <= NARROW
+    return EventWeights(blocks, factor, quads)
+
+
+@compiled
+def _fill(blocks: Array, stored: Array) -> None:
+    """Outputs next to each other, tile by tile; zeros behind the last."""
+    count, inputs, columns = blocks.shape
+    tile = 64
+    for block in range(count):
+        for near in range(0, inputs, tile):
+            for n in range(columns):
+                output = block * columns + n
+                for k in range(near, min(near + tile, inputs)):
+                    blocks[block, k, n] = stored[output, k] if output < len(stored) else 0
 
 
 def fire(sheet: Sheet, signal: Array, first: int, last: int) -> None:
@@ -94,95 +114,8 @@ def fire(sheet: Sheet, signal: Array, first: int, last: int) -> None:
     )  # fmt: skip
 
 
-def _aligned(shape: tuple[int, ...], dtype: Any) -> Array:
-    """An empty array that starts on a cache line: vectors do not straddle two."""
-    size = int(np.prod(shape)) * np.dtype(dtype).itemsize
-    room = np.empty(size + 64, dtype=np.uint8)
-    start = -room.ctypes.data % 64
-    aligned: Array = room[start : start + size].view(dtype).reshape(shape)
-    return aligned
-
-
-def _row_adder(rows: int, columns: int) -> Any:
-    """An intrinsic that adds `rows` rows of weights at a time to int16 totals.
-
-    `add(weights [inputs, columns], active, first, last, totals) -> next`, from entry `first` of the
-    list on, as long as `rows` entries are left before `last`.
-    """
-
-    @intrinsic
-    def add(_: Any, weights: Any, active: Any, first: Any, last: Any, totals: Any) -> Any:
-        def generate(context: Any, build: Any, signature: Any, arguments: Any) -> Any:
-            tables, listed, summed = (
-                context.make_array(signature.args[i])(context, build, arguments[i])
-                for i in (0, 1, 4)
-            )
-            bits = weights.dtype.bitwidth
-            narrow = ir.VectorType(ir.IntType(bits), LANES)
-            wide = ir.VectorType(ir.IntType(16), LANES)
-            number, byte = ir.IntType(64), ir.IntType(8).as_pointer()
-            base = build.bitcast(tables.data, byte)
-            spots = [
-                build.bitcast(build.gep(summed.data, [number(start)]), wide.as_pointer())
-                for start in range(0, columns, LANES)
-            ]
-            before = [build.load(spot, align=2) for spot in spots]
-            entry, loop, done = (
-                build.block, build.append_basic_block("rows"), build.append_basic_block("done"),
-            )  # fmt: skip
-
-            def branch(position: Any) -> None:
-                left = build.icmp_signed("<=", build.add(position, number(rows)), arguments[3])
-                build.cbranch(left, loop, done)
-
-            branch(arguments[2])
-            build.position_at_end(loop)
-            position = build.phi(number)
-            running = [build.phi(wide) for _ in spots]
-            starts = []
-            for i in range(rows):
-                spot = build.gep(listed.data, [build.add(position, number(i))])
-                index = build.zext(build.load(spot), number)
-                starts.append(build.gep(base, [build.mul(index, number(columns * bits // 8))]))
-            after = []
-            for i, total in enumerate(running):
-                offset = number(i * LANES * bits // 8)
-                parts = [
-                    build.load(
-                        build.bitcast(build.gep(start, [offset]), narrow.as_pointer()), align=1
-                    )
-                    for start in starts
-                ]
-                while len(parts) > 1:
-                    parts = [build.add(*parts[j : j + 2]) for j in range(0, len(parts), 2)]
-                part = parts[0] if bits == 16 else build.sext(parts[0], wide)
-                after.append(build.add(total, part))
-            following = build.add(position, number(rows))
-            position.add_incoming(arguments[2], entry)
-            position.add_incoming(following, loop)
-            for phi, old, new in zip(running, before, after, strict=True):
-                phi.add_incoming(old, entry)
-                phi.add_incoming(new, loop)
-            branch(following)
-            build.position_at_end(done)
-            reached = build.phi(number)
-            reached.add_incoming(arguments[2], entry)
-            reached.add_incoming(following, loop)
-            results = [build.phi(wide) for _ in spots]
-            for phi, old, new in zip(results, before, after, strict=True):
-                phi.add_incoming(old, entry)
-                phi.add_incoming(new, loop)
-            for phi, spot in zip(results, spots, strict=True):
-                build.store(phi, spot, align=2)
-            return reached
-
-        return types.int64(weights, active, types.int64, types.int64, totals), generate
-
-    return add
-
-
-_add_row, _add_quads = _row_adder(1, COLUMNS), _row_adder(QUAD, COLUMNS)
-_add_few, _add_few_quads = _row_adder(1, FEW), _row_adder(QUAD, FEW)
+_add_row, _add_quads = row_adder(1, COLUMNS), row_adder(QUAD, COLUMNS)
+_add_few, _add_few_quads = row_adder(1, FEW), row_adder(QUAD, FEW)
 
 
 def _mask_bytes(_: Any, row: Any, start: Any) -> Any:
@@ -212,7 +145,7 @@ _lowest: Any = intrinsic(_lowest_bit)
 
 
 @compiled
-def _list(row: Array, active: Array) -> int:
+def list_ones(row: Array, active: Array) -> int:
     """Write down which entries are not zero, and return how many."""
     count, start, one = 0, 0, np.uint64(1)
     while start + LANES <= row.size:
@@ -258,7 +191,7 @@ def gather_row(
 
     `active` uint32 `[inputs + 1]` and `totals` int16 `[columns]` are scribbled on.
     """
-    count, columns = _list(row, active), len(totals)
+    count, columns = list_ones(row, active), len(totals)
     for block in range(len(blocks)):
         here = sums[block * columns : (block + 1) * columns]
         _gather(blocks[block], quads, active, count, totals, here, factor)
@@ -281,7 +214,7 @@ def _fire(
         for start in range(0, steps, TIMES):
             rows = min(TIMES, steps - start)
             for t in range(rows):
-                counts[t] = _list(signal[b, start + t], active[t])
+                counts[t] = list_ones(signal[b, start + t], active[t])
             for block in range(len(blocks)):
                 some = slice(block * columns, min((block + 1) * columns, width))
                 cells = cells_of(state, constants, bias, b, some)
@@ -290,6 +223,8 @@ def _fire(
                 for t in range(start, start + rows):
                     if keep_v:
                         high = voltage[b, t][some]
+                        if b + 1 < last:
+                            prefetch(voltage[b + 1, t][some])
                     if keep_u:
                         now = current[b, t][some]
                     listed = active[t - start]

@@ -10,6 +10,7 @@ from torch import Tensor
 from neurorobust.backends.engine import gemm, recurrent
 from neurorobust.backends.engine.adjoint_cpu import Gradients, adjoint
 from neurorobust.backends.engine.plan import LayerPlan
+from neurorobust.backends.engine.synapses import Dense
 from neurorobust.errors import BadInput
 from neurorobust.fixedpoint import STATE_SHIFT
 from neurorobust.surrogates import BackwardMode, LayerView
@@ -46,17 +47,20 @@ def layer_adjoint(
     Args:
         layer: the layer.
         mode: the backward pass.
-        precision: of a recurrent layer's products.
+        precision: of the products that follow.
         trace: what the layer did.
         first: place of the part's first sample in the batch.
-        to_spikes: gradient of the spikes, `[samples, time, neurons]`; `time` is 1 where it is the
-            same at every step.
+        to_spikes: gradient of the spikes, float32 or bfloat16, `[samples, time, neurons]`; `time`
+            is 1 where it is the same at every step.
         to_membrane: gradient of the membrane, `[samples, neurons]`, or None for zeros.
 
     Raises:
         BadInput: a hook's answer of another shape, or a gradient of means for a recurrent layer.
     """
     surrogate, voltage = mode.surrogate, trace.voltage
+    simple = mode.rate is None and not mode.averaged and layer.feedback is None
+    if not simple:
+        to_spikes = to_spikes.to(torch.float32)
     scale = None
     if mode.scale is not None:
         scale = _checked("scale", layer, mode.scale(_view(layer, trace, first)), voltage)
@@ -67,7 +71,9 @@ def layer_adjoint(
             layer, surrogate, voltage, to_spikes, to_membrane, scale, precision
         )
     wanted = layer.synapse is not None
-    return adjoint(layer, surrogate, voltage, to_spikes, to_membrane, scale, wanted)
+    halved = precision == "bfloat16" and isinstance(layer.synapse, Dense)
+    dtype = torch.bfloat16 if halved else torch.float32  # as its products will round it
+    return adjoint(layer, surrogate, voltage, to_spikes, to_membrane, scale, wanted, dtype)
 
 
 def _mean_adjoint(

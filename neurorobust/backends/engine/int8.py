@@ -60,11 +60,15 @@ def pack(weights: IntArray) -> Int8Weights:
     found = split(weights)
     assert found is not None
     parts, scale = found
-    prepack = _operators().qlinear_prepack
-    outputs = len(weights)
+    return pack_as([torch.tensor(part, dtype=torch.int8) for part in parts], float(scale))
+
+
+def pack_as(parts: list[Tensor], scale: float) -> Int8Weights:
+    """Pack int8 `[outputs, inputs]` whose sum is to be multiplied by a scale."""
+    prepack, outputs = _operators().qlinear_prepack, len(parts[0])
     return Int8Weights(
-        tuple(prepack(torch.tensor(part, dtype=torch.int8), None) for part in parts),
-        torch.full((outputs,), float(scale)),
+        tuple(prepack(part, None) for part in parts),
+        torch.full((outputs,), scale),
         torch.zeros(outputs, dtype=torch.int64),
     )
 

@@ -37,9 +37,12 @@ def vector_step(remembers: bool, recorded: bool) -> Any:
             kinds = dict(zip(arguments, signature.args, strict=True))
             code = _Code(context, build, kinds, v, start)
             summed = code.times(code.load(row), code.spread(scale))
-            total = code.times(code.call("llvm.floor", summed), code.number(1 << STATE_SHIFT))
+            whole, unit = code.call("llvm.floor", summed), code.number(1 << STATE_SHIFT)
             if remembers:
-                total = build.fadd(total, code.leak(code.load(u), code.load(kept_u)))
+                left = code.leak(code.load(u), code.load(kept_u))
+                total = code.times_plus(whole, unit, left)
+            else:
+                total = code.times(whole, unit)
             total = code.wrap(total)
             reached = build.fadd(code.leak(code.load(v), code.load(kept_v)), total)
             reached = code.clip(build.fadd(reached, code.load(bias)))
@@ -83,19 +86,23 @@ class _Code:
     def times(self, left: Any, right: Any) -> Any:
         return self.build.fmul(left, right)
 
-    def call(self, name: str, value: Any) -> Any:
+    def times_plus(self, left: Any, right: Any, added: Any) -> Any:
+        """In one instruction where there is one; both are exact here, so they are equal."""
+        return self.call("llvm.fmuladd", left, right, added)
+
+    def call(self, name: str, *values: Any) -> Any:
         bits = 64 if self.type.element == self.double else 32
-        kind = ir.FunctionType(self.type, [self.type])
+        kind = ir.FunctionType(self.type, [self.type] * len(values))
         function = self.build.module.declare_intrinsic(f"{name}.v{WIDTH}f{bits}", (), kind)
-        return self.build.call(function, [value])
+        return self.build.call(function, values)
 
     def leak(self, x: Any, kept: Any) -> Any:
         """trunc(x * kept / 4096) in two parts (see `lif_cpu`)."""
-        build, part = self.build, self.number(1 / DECAY_UNITY)
+        part = self.number(1 / DECAY_UNITY)
         high = self.call("llvm.trunc", self.times(x, part))
-        low = build.fsub(x, self.times(high, self.number(DECAY_UNITY)))
+        low = self.times_plus(high, self.number(-DECAY_UNITY), x)
         rest = self.call("llvm.trunc", self.times(self.times(low, kept), part))
-        return build.fadd(self.times(high, kept), rest)
+        return self.times_plus(high, kept, rest)
 
     def wrap(self, u: Any) -> Any:
         build, span = self.build, self.number(2 * STATE_LIMIT)

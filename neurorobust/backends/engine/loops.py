@@ -15,7 +15,7 @@ import numba
 import numpy.typing as npt
 import torch
 
-from neurorobust.backends.engine.parts import each
+from neurorobust.backends.engine.parts import available, each
 
 Array: TypeAlias = npt.NDArray[Any]
 Function = TypeVar("Function", bound=Callable[..., Any])
@@ -46,7 +46,7 @@ def over_batch(work: Callable[[int, int], None], batch: int, amount: int) -> Non
     On as many threads as torch uses, where the amount (neuron-steps) is worth it; in each of
     several, torch uses one.
     """
-    count = min(torch.get_num_threads(), batch, amount // WORTH_A_THREAD)
+    count = min(available(), batch, amount // WORTH_A_THREAD)
     if count <= 1:
         work(0, batch)
         return

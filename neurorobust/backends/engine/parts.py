@@ -11,20 +11,20 @@ import os
 import sys
 import threading
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import TypeVar
 
 import torch
 
-PART_ENTRIES = 1 << 19  # of a part's widest tensor; 2 MiB in float32 stay in the cache
+from neurorobust.backends.engine import team
+
+PART_ENTRIES = 1 << 20  # of a part's widest tensor: 4 MiB in float32
 HANDOVER = 5e-5  # seconds
 MULTIPLE = 4  # of the number of parts, where there are several: even work for 2 and 4 threads
 
 Result = TypeVar("Result")
 
-_pool: tuple[ThreadPoolExecutor, int] | None = None
 _lock = threading.Lock()
 _hurried: list[float] = []  # one entry a caller in `_quick_handover`: the interval before the first
 _allowed: ContextVar[int] = ContextVar("threads", default=1)
@@ -55,12 +55,16 @@ def threads(count: int) -> Iterator[None]:
         _allowed.reset(token)
 
 
+def available() -> int:
+    """How many threads `each` would use; one inside a part."""
+    return 1 if team.inside() else max(torch.get_num_threads(), _allowed.get())
+
+
 def each(work: Callable[[int], Result], count: int) -> list[Result]:
     """`work(0), work(1), ...`, without gradients, on as many threads as torch uses."""
-    used = min(max(torch.get_num_threads(), _allowed.get()), count)
-    if used <= 1:
+    threads = available()
+    if threads == 1 or not team.usable():
         return _alone(work, count)
-    pool = _workers(used)
     left, results = iter(range(count)), dict[int, Result]()
 
     def share() -> None:
@@ -69,8 +73,7 @@ def each(work: Callable[[int], Result], count: int) -> list[Result]:
                 results[number] = work(number)
 
     with _quick_handover():
-        for done in [pool.submit(share) for _ in range(used)]:
-            done.result()
+        team.run(share, max(2, min(threads, count)))  # alone, torch would not feel in a team
     return [results[number] for number in range(count)]
 
 
@@ -98,41 +101,19 @@ def _quick_handover() -> Iterator[None]:
 
 def _alone(work: Callable[[int], Result], count: int) -> list[Result]:
     before = torch.get_num_threads()
-    torch.set_num_threads(1)
+    if before > 1 and not team.inside():
+        torch.set_num_threads(1)
     try:
         with torch.no_grad():
             return [work(number) for number in range(count)]
     finally:
-        torch.set_num_threads(before)
-
-
-def _workers(threads: int) -> ThreadPoolExecutor:
-    """At least so many threads, in each of which torch uses one.
-
-    `torch.set_num_threads` sets the calling thread's number, and what threads begin with that have
-    not asked yet: that is put right when all of ours are settled.
-    """
-    global _pool
-    with _lock:
-        if _pool is None or _pool[1] < threads:
-            before, barrier = torch.get_num_threads(), threading.Barrier(threads)
-
-            def settle() -> None:
-                torch.set_num_threads(1)
-                torch.get_num_threads()
-                barrier.wait()
-
-            pool = ThreadPoolExecutor(threads, "neurorobust-parts")
-            for future in [pool.submit(settle) for _ in range(threads)]:
-                future.result()
+        if before > 1 and not team.inside():
             torch.set_num_threads(before)
-            _pool = pool, threads
-        return _pool[0]
 
 
 def _after_fork_in_child() -> None:
-    global _pool, _lock
-    _pool, _lock = None, threading.Lock()  # its threads are the parent's
+    global _lock
+    _lock = threading.Lock()
     if _hurried:
         sys.setswitchinterval(_hurried[0])
         _hurried.clear()

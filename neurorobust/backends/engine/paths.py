@@ -12,6 +12,7 @@ from typing import TypeAlias
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from neurorobust.backends.engine import event, int8
 from neurorobust.backends.engine.event import EventWeights
@@ -43,21 +44,27 @@ class Arithmetic:
         gathered: the gather may be used.
         synapse: weights for the floating types.
         reason: in words.
+        halves: int8 `[outputs, inputs]`, half the weights, where somebody has them already.
     """
 
     product: str
     gathered: bool
     synapse: Synapse
     reason: str
+    halves: Tensor | None = None
 
     @cached_property
     def int8(self) -> Int8Weights:
         """Weights for `int8`, packed when first needed."""
+        if self.halves is not None:
+            return int8.pack_as([self.halves], 2.0)
         return int8.pack(_matrix(self.synapse))
 
     @cached_property
     def event(self) -> EventWeights:
         """Weights for the gather, packed when first needed."""
+        if self.halves is not None:
+            return event.pack_as(self.halves.numpy(), 2.0)
         return event.pack(_matrix(self.synapse))
 
     def gathers(self, signal: Array) -> bool:
@@ -142,11 +149,16 @@ def _no_event(synapse: Synapse) -> str:
     """Why the gather is not used; empty where it may be."""
     if not isinstance(synapse, Dense):
         return "only dense layers without delays are gathered"
-    if synapse.proof.activation > STATE_LIMIT >> STATE_SHIFT:
+    if not small_sums(synapse):
         return "64 |a| > 2^23"
     if not event.fits(_matrix(synapse)):
         return "a weight beyond int16 sums"
     return ""
+
+
+def small_sums(synapse: Synapse) -> bool:
+    """Whether 64 |a| <= 2^23, as the gather's neurons have it."""
+    return synapse.proof.activation <= STATE_LIMIT >> STATE_SHIFT
 
 
 def _matrix(synapse: Synapse) -> IntArray:

@@ -30,8 +30,13 @@ def check_precision(precision: str) -> None:
 
 def product(left: Tensor, right: Tensor, precision: str) -> Tensor:
     """`[m, k] @ [k, n]` -> float32 `[m, n]`; either may be a transposed view, of any real type."""
+    return rounded_product(left, right, precision).to(torch.float32)
+
+
+def rounded_product(left: Tensor, right: Tensor, precision: str) -> Tensor:
+    """As `product`, but bfloat16 stays what it is."""
     if precision == "bfloat16":
-        return torch.mm(left.to(torch.bfloat16), right.to(torch.bfloat16)).to(torch.float32)
+        return torch.mm(left.to(torch.bfloat16), right.to(torch.bfloat16))
     left, right = left.to(torch.float32), right.to(torch.float32)
     size = left.shape[0] * left.shape[1] * right.shape[1]
     if left.device.type == "cpu" and size >= _WORTH_ONEDNN and has_onednn():

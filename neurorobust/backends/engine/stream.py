@@ -13,8 +13,9 @@ import torch
 from torch import Tensor
 
 from neurorobust.backends.base import GLOBAL, check_clock, check_inputs, check_record
-from neurorobust.backends.engine.answer import Answer, signals
+from neurorobust.backends.engine.answer import Answer
 from neurorobust.backends.engine.forward import Carried, fire
+from neurorobust.backends.engine.layout import signals
 from neurorobust.backends.engine.plan import EnginePlan, LayerPlan
 from neurorobust.backends.engine.synapses import DelayedDense
 from neurorobust.errors import BadInput
@@ -98,6 +99,16 @@ class Stream:
                 cell.remember(signal)
             answer.end(layers[-1], whole, done)
         return Run(answer.spikes, answer.membrane, answer.layers)
+
+    def reset(self) -> None:
+        """Put u and v of every layer to 0, and nothing else, as Lava's resets do.
+
+        What is under way stays: buffers of synapses (on the global clock), delayed events, spikes
+        of recurrent layers. On the aligned clock this is a reset of every layer when its first
+        input of a sample arrives; on the global clock one of all layers in the same step.
+        """
+        for cell in self._cells or ():
+            cell.carried.state[:] = 0
 
     def _open(self, driven: bool, batch: int) -> list[_Cell]:
         layers = self._plan.fed(driven, self.record)

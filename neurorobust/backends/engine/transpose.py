@@ -1,7 +1,8 @@
 """From the gradient of weighted sums to those of a synapse's input spikes and of its weights.
 
-Gradients of sums are float32 `[batch, time, outputs]`, of the sums after their shift; `time` is 1
-where the gradient is the same at every step. A shift counts as the factor 2^-shift, a wrap as none.
+Gradients of sums are `[batch, time, outputs]`, of the sums after their shift: float32, or bfloat16
+where every product would round them to it; `time` is 1 where the gradient is the same at every
+step. A shift counts as the factor 2^-shift, a wrap as none.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from torch import Tensor
 
 from neurorobust.backends.engine import event_gradient
 from neurorobust.backends.engine.conv import transposed_conv_sums
-from neurorobust.backends.engine.products import product
+from neurorobust.backends.engine.products import product, rounded_product
 from neurorobust.backends.engine.synapses import Conv, DelayedDense, Dense, Synapse
 from neurorobust.netx.model import Shape
 
@@ -19,10 +20,13 @@ BLOCK_ENTRIES = 1 << 20  # of a convolution's patches
 
 
 def input_gradient(synapse: Synapse, sums: Tensor, steps: int, precision: str) -> Tensor:
-    """Float32 `[batch, time, inputs]`; `time` is 1 where it is the same at every step."""
+    """`[batch, time, inputs]`, float32, or bfloat16 where the product rounded it.
+
+    `time` is 1 where it is the same at every step.
+    """
     batch, held, _ = sums.shape
     if isinstance(synapse, Dense):
-        rows = product(sums.flatten(0, 1), synapse.weight, precision)
+        rows = rounded_product(sums.flatten(0, 1), synapse.weight, precision)
         return _shifted(rows, synapse.shift).view(batch, held, -1)
     if isinstance(synapse, DelayedDense):
         return _delayed_input_gradient(synapse, sums.expand(-1, steps, -1), precision)
@@ -88,7 +92,7 @@ def feedback_gradient(sums: Tensor, spikes: Tensor, precision: str) -> Tensor:
 
 def _outer(sums: Tensor, spikes: Tensor, precision: str) -> Tensor:
     """`sums.T @ spikes`, by the faster way for so many spikes."""
-    if event_gradient.gathers(spikes, precision):
+    if event_gradient.gathers(sums, spikes, precision):
         return event_gradient.gathered(sums, spikes)
     return product(sums.t(), spikes, precision)
 

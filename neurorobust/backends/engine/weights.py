@@ -13,10 +13,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from neurorobust.backends.engine.int8 import Int8Weights
+from neurorobust.backends.engine import paths
+from neurorobust.backends.engine.loops import Array, compiled
 from neurorobust.backends.engine.plan import LayerPlan
 from neurorobust.backends.engine.synapses import FLOAT32_EXACT, Conv, Dense
 from neurorobust.backends.engine.transpose import packed_order
+from neurorobust.errors import BadInput
 from neurorobust.fixedpoint import (
     BIAS_BITS,
     STATE_LIMIT,
@@ -25,8 +27,6 @@ from neurorobust.fixedpoint import (
     WEIGHT_MIN,
 )
 from neurorobust.netx.model import ConvLayer, DenseLayer, Shape, SynapseLayer
-
-_OPERATORS: Any = torch._ops.ops
 
 BIAS_MIN, BIAS_MAX = -(1 << (BIAS_BITS - 1)), (1 << (BIAS_BITS - 1)) - 1
 
@@ -61,29 +61,34 @@ def repacked(
         source: shape of what it is fed, C, H, W.
         weight: as the file holds it, float32, from `even_weights`.
         bias: as the file holds it, from `whole_biases`; None where the layer has none.
+
+    Raises:
+        BadInput: a weight that is not a number.
     """
     old, arithmetic = plan.synapse, plan.arithmetic
     if arithmetic is None or arithmetic.product not in ("int8", "float32"):
         return None
-    bound = int(weight.flatten(1).abs().sum(1, dtype=torch.float64).max())
+    halves = torch.empty(weight.shape, dtype=torch.int8)
+    bound, largest, lost = _halve(weight.flatten(1).numpy(), halves.flatten(1).numpy())
+    if lost:
+        raise BadInput(f"layer {plan.number} ({plan.kind}): a weight to be trained is not a number")
     if bound >= FLOAT32_EXACT or old is None or old.proof.dtype != torch.float32:
         return None
     proof = replace(old.proof, bound=bound, activation=bound + 1)
     synapse: Dense | Conv
     if isinstance(layer, ConvLayer) and isinstance(old, Conv):
-        outputs, inner, height, width = weight.shape
-        split = weight.view(layer.groups, outputs // layer.groups, inner, height, width)
-        columns = split.permute(0, 3, 4, 2, 1).reshape(old.weight.shape)
+        columns = _columns(weight, layer.groups)
         synapse = replace(old, proof=proof, weight=columns, wraps=bound >= STATE_LIMIT)
-        rows = columns[0].t()
-    elif isinstance(layer, DenseLayer) and isinstance(old, Dense) and float(weight.max()) > 0:
-        rows = packed_order(weight, source)
-        synapse = Dense(proof, rows, 0)
+        halves = _columns(halves, layer.groups)[0].t().contiguous()
+    elif isinstance(layer, DenseLayer) and isinstance(old, Dense) and largest > 0:
+        synapse = Dense(proof, packed_order(weight, source), 0)
+        halves = packed_order(halves, source).contiguous()
     else:
         return None
-    sums = replace(arithmetic, synapse=synapse, gathered=False)
-    if arithmetic.product == "int8":
-        vars(sums)["int8"] = _halves(rows)  # what the cached property would pack from integers
+    gathered = isinstance(synapse, Dense) and paths.small_sums(synapse)
+    sums = replace(arithmetic, synapse=synapse, gathered=gathered)
+    if gathered or arithmetic.product == "int8":
+        sums = replace(sums, halves=halves)
     biases = plan.bias
     if bias is not None:
         mantissas = bias.numpy().astype(np.float64) * (1 << STATE_SHIFT)
@@ -91,10 +96,30 @@ def repacked(
     return replace(plan, synapse=synapse, arithmetic=sums, bias=biases, _constants={})
 
 
-def _halves(rows: Tensor) -> Int8Weights:
-    """`[outputs, inputs]` even weights as one int8 matrix times 2."""
-    packed = _OPERATORS.onednn.qlinear_prepack((rows * 0.5).to(torch.int8), None)
-    outputs = len(rows)
-    return Int8Weights(
-        (packed,), torch.full((outputs,), 2.0), torch.zeros(outputs, dtype=torch.int64)
-    )
+def _columns(stored: Tensor, groups: int) -> Tensor:
+    """A convolution's weights as the engine holds them (see `Conv`)."""
+    outputs, inner, height, width = stored.shape
+    split = stored.view(groups, outputs // groups, inner, height, width)
+    return split.permute(0, 3, 4, 2, 1).reshape(groups, height * width * inner, -1)
+
+
+@compiled
+def _halve(weights: Array, halves: Array) -> tuple[int, int, int]:
+    """Half of even `[outputs, inputs]` weights, and in one pass what is to be known of them.
+
+    Returns:
+        The largest sum |w| of an output, the largest w, and how many w are not twice their half.
+    """
+    heaviest: Any = np.int32(0)
+    largest: Any = np.int32(WEIGHT_MIN)
+    lost = 0
+    for o in range(len(weights)):
+        total = np.int32(0)
+        for i in range(weights.shape[1]):
+            half = np.int32(weights[o, i] * np.float32(0.5))
+            halves[o, i] = half
+            total += abs(half)
+            largest = max(largest, half)
+            lost += np.float32(half) * np.float32(2) != weights[o, i]
+        heaviest = max(heaviest, total)
+    return 2 * heaviest, 2 * largest, lost

@@ -142,6 +142,12 @@ def add_norm(block, _):
     block.neuron.norm = import_slayer().neuron.norm.MeanOnlyBatchNorm(16)
 
 
+def one_step():
+    axon = import_slayer().axon.Delay()
+    axon.delay.data, axon.init = torch.ones(16), True
+    return axon
+
+
 def add_pool(_, made):
     made.blocks.append(import_slayer().block.cuba.Pool({**DYNAMICS}, 2))
     made.blocks[-1].forward = lambda signal: signal  # as a user might have patched it
@@ -153,36 +159,31 @@ DYNAMICS = {"threshold": 1, "current_decay": 1, "voltage_decay": 1}
 @pytest.mark.parametrize(
     ("change", "error", "message"),
     [
-        (set_weight(float("nan")), ModelFileError, r"layer 2 \(dense\): weight nan is not finite"),
-        (set_weight(float("inf")), ModelFileError, r"layer 2 \(dense\): weight inf is not finite"),
-        (add_norm, BadInput, r"layer 2 \(dense\): norm MeanOnlyBatchNorm cannot be exported"),
-        (add_pool, BadInput, r"layer 5: block Pool cannot be exported, known: InputBlock"),
-        (
-            lambda block, _: setattr(block, "delay_shift", True),
-            BadInput,
-            r"layer 2 \(dense\): delay_shift cannot be exported",
-        ),
+        (set_weight(float("nan")), ModelFileError, r"block 2 \(Dense\): weight nan is not finite"),
+        (set_weight(float("inf")), ModelFileError, r"block 2 \(Dense\): weight inf is not finite"),
+        (add_norm, BadInput, r"block 2 \(Dense\): norm MeanOnlyBatchNorm is not quantised"),
+        (add_pool, BadInput, r"block 5 \(Pool\): cannot be given shape \(4, 1, 1\)"),
         (
             lambda block, _: setattr(block.synapse, "pre_hook_fx", None),
             BadInput,
-            r"layer 2 \(dense\): weights are not quantised",
+            r"block 2 \(Dense\): weights are not quantised",
         ),
         (
             lambda block, _: setattr(
                 block.synapse, "pre_hook_fx", lambda w, descale=False: w * 64 if descale else w
             ),
             ModelFileError,
-            r"layer 2 \(dense\): weight \S+ is no integer in \[-256, 254\]",
+            r"block 2 \(Dense\): weight \S+ is no integer in \[-256, 254\]",
         ),
         (
             lambda block, _: block.synapse.weight.data.zero_(),
             ModelFileError,
-            r"layer 2 \(dense\): dense weights are all zero",
+            r"block 2 \(Dense\): dense weights are all zero",
         ),
         (
             lambda block, _: setattr(block.neuron, "_threshold", 3000.0),
             ModelFileError,
-            r"layer 2 \(dense\): vThMant 192000 outside \[0, 131071\]",
+            r"block 2 \(Dense\): vThMant 192000 outside \[0, 131071\]",
         ),
     ],
 )
@@ -199,31 +200,31 @@ def test_what_cannot_be_exported_is_named(change, error, message):
             DELAYED,
             lambda block: block.delay.delay.data.__setitem__(2, 63.5),
             ModelFileError,
-            r"layer 2 \(dense\): delay 63.5 outside \[0, 62\]",
+            r"block 2 \(Dense\): delay 63.5 outside \[0, 62\]",
         ),
         (
             DELAYED,
             lambda block: block.delay.delay.data.__setitem__(2, float("nan")),
             ModelFileError,
-            r"layer 2 \(dense\): delay nan is not finite",
+            r"block 2 \(Dense\): delay nan is not finite",
         ),
         (
             RECURRENT,
             lambda block: block.recurrent_synapse.weight.data.__setitem__(3, float("nan")),
             ModelFileError,
-            r"layer 2 \(dense_rec\): weight_rec nan is not finite",
+            r"block 2 \(Recurrent\): weight_rec nan is not finite",
         ),
         (
             RECURRENT,
-            lambda block: setattr(block, "delay", import_slayer().axon.Delay()),
+            lambda block: setattr(block, "delay", one_step()),
             BadInput,
-            r"layer 2 \(dense_rec\): delay cannot be exported",
+            r"block 2 \(Recurrent\): delay cannot be exported",
         ),
         (
             RECURRENT,
             lambda block: setattr(block, "bias", 1.0),
             BadInput,
-            r"layer 2 \(dense_rec\): bias cannot be exported",
+            r"block 2 \(Recurrent\): bias cannot be exported",
         ),
         (
             RECURRENT,
@@ -232,7 +233,7 @@ def test_what_cannot_be_exported_is_named(change, error, message):
                 for synapse in (block.input_synapse, block.recurrent_synapse)
             ],
             ModelFileError,
-            r"layer 2 \(dense_rec\): dense weights are all zero",
+            r"block 2 \(Recurrent\): dense weights are all zero",
         ),
     ],
 )

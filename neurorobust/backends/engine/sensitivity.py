@@ -1,0 +1,65 @@
+"""The gradient of a loss with respect to a deployed network's integer weights."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+from neurorobust.backends.engine.autograd import Slot, Walk, differentiable_run
+from neurorobust.backends.engine.backend import EngineBackend
+from neurorobust.netx.model import DenseLayer, RecurrentLayer, SynapseLayer
+from neurorobust.surrogates import Backward, BackwardMode, Surrogate
+from neurorobust.types import Drive, Inputs, Run
+
+Place = tuple[int, str]  # a layer's number, and `weight` or `weight_rec`
+
+
+def weight_gradients(
+    engine: EngineBackend, inputs: Inputs, mode: Backward, loss: Callable[[Run], Tensor]
+) -> dict[Place, npt.NDArray[np.float32]]:
+    """What the loss would gain for 1 more of each weight, to first order, by a backward mode.
+
+    Args:
+        engine: on the CPU.
+        inputs: spikes or drive, exact integers.
+        mode: the backward pass.
+        loss: of a run, a scalar.
+
+    Returns:
+        for every matrix of the file float32 of its shape, by layer number and name.
+    """
+    layers = engine.plan.fed(isinstance(inputs, Drive))
+    stored = {layer.number: layer for layer in engine.model.spiking_layers}
+    slots: list[Slot] = []
+    leaves: list[Tensor] = []
+    for place, planned in enumerate(layers):
+        layer = stored[planned.number]
+        if not isinstance(layer, SynapseLayer):
+            continue
+        delay = layer.delay if isinstance(layer, DenseLayer) else None
+        delays = None if delay is None else torch.from_numpy(np.asarray(delay, dtype=np.int64))
+        slots.append(Slot(place, "weight", delays))
+        leaves.append(torch.zeros(layer.weight.shape).requires_grad_())
+        if isinstance(layer, RecurrentLayer):
+            slots.append(Slot(place, "weight_rec"))
+            leaves.append(torch.zeros(layer.weight_rec.shape).requires_grad_())
+    values = inputs.bias_mant if isinstance(inputs, Drive) else inputs
+    walk = Walk(
+        layers=layers,
+        source=engine.model.input_shape,
+        steps=inputs.steps if isinstance(inputs, Drive) else int(inputs.shape[4]),
+        mode=BackwardMode(mode) if isinstance(mode, Surrogate) else mode,
+        precision=engine.gradient,
+        slots=tuple(slots),
+    )
+    with torch.set_grad_enabled(True):
+        run = Run(*differentiable_run(walk, values, *leaves), {})
+        found = torch.autograd.grad(loss(run), leaves)
+    return {
+        (layers[slot.place].number, slot.name): gradient.numpy()
+        for slot, gradient in zip(slots, found, strict=True)
+    }

@@ -1,0 +1,33 @@
+"""The process that talks to the board: `python -m neurorobust.backends.loihi2_worker`.
+
+`lava_worker` with another network; a SIGTERM, or the end of the parent, gives the board back first.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from neurorobust.backends.lava_frames import Frames
+from neurorobust.backends.lava_worker import Served, work
+from neurorobust.backends.loihi2_network import Loihi2Network
+from neurorobust.backends.loihi2_probe import probe, select
+
+PATIENCE = 20.0  # seconds for giving a board back
+
+
+def make_network(arguments: dict[str, Any], driven: bool, frames: Frames) -> Served:
+    """A network on the board that the environment asks for."""
+    select(probe())
+    return Loihi2Network(
+        arguments["file"],
+        arguments["layers"],
+        arguments["input_shape"],
+        driven,
+        0 if driven else arguments["skip"],
+        bool(arguments["options"][0]),
+        lambda words: frames.send(("error", words)),
+    )
+
+
+if __name__ == "__main__":
+    work(make_network, PATIENCE)

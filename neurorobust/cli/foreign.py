@@ -1,0 +1,67 @@
+"""`--from module:factory`: options of the commands that take a user's own lava-dl network."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import numpy as np
+import torch
+import typer
+
+from neurorobust.errors import BadInput
+
+if TYPE_CHECKING:
+    from neurorobust.networks.block_network import BlockNetwork
+
+From = Annotated[
+    str | None,
+    typer.Option("--from", help="module:factory of your own lava-dl network, not a run."),
+]
+Weights = Annotated[
+    Path | None, typer.Option(help="With --from: its state dict (.pt or .safetensors).")
+]
+InputShape = Annotated[str | None, typer.Option(help="With --from: C,H,W, or features.")]
+Samples = Annotated[
+    Path | None,
+    typer.Option(help="With --from and a stock Input block: .npz with x, what it is fed."),
+]
+
+
+def load(
+    name: str, weights: Path | None, input_shape: str | None, samples: Path | None
+) -> BlockNetwork:
+    """The network that the options describe.
+
+    Raises:
+        BadInput: see `networks.foreign.load_foreign`; or an option that cannot be read.
+    """
+    from neurorobust.networks.foreign import load_foreign
+
+    return load_foreign(name, weights, _shape(input_shape), _samples(samples))
+
+
+def only_with_from(**given: object) -> None:
+    """Refuse options that say nothing without `--from`."""
+    for name, value in given.items():
+        if value is not None:
+            raise BadInput(f"--{name.replace('_', '-')}: needs --from module:factory")
+
+
+def _shape(text: str | None) -> tuple[int, ...] | None:
+    if text is None:
+        return None
+    try:
+        return tuple(int(part) for part in text.split(","))
+    except ValueError as error:
+        raise BadInput(f"--input-shape {text!r}: needs whole numbers, C,H,W") from error
+
+
+def _samples(path: Path | None) -> torch.Tensor | None:
+    if path is None:
+        return None
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            return torch.from_numpy(np.asarray(file["x"], dtype=np.float64))
+    except (OSError, ValueError, KeyError) as error:
+        raise BadInput(f"--samples {path}: cannot be read: {error}") from error

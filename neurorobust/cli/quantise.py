@@ -1,0 +1,149 @@
+"""`neurorobust quantise`: one network at several precisions, and what each costs."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.table import Table
+
+from neurorobust.assessment import float_classifier
+from neurorobust.cli import options
+from neurorobust.cli.export import export_run
+from neurorobust.cli.output import session
+from neurorobust.errors import BadInput
+from neurorobust.fixedpoint import DECAY_BITS
+from neurorobust.precision import Question, Row, sweep
+from neurorobust.quantise import MOST_BITS, Precision
+from neurorobust.rates import Rate
+from neurorobust.targets import Settings
+
+TRAINING_FILE = "training.json"
+
+
+def quantise(
+    model: Annotated[
+        str,
+        typer.Argument(help="A .net file, a network's name or a training run.", metavar="MODEL"),
+    ],
+    out: Annotated[Path, typer.Option(help="Directory of the family: <out>/w6/model.net, ...")],
+    weight_bits: Annotated[str, typer.Option(help="8 to 1: 8,6,5,4.")] = str(MOST_BITS),
+    decay_bits: Annotated[str, typer.Option(help="12 to 1.")] = str(DECAY_BITS),
+    threshold_scale: Annotated[str, typer.Option(help="Factors on every threshold.")] = "1",
+    scale: Annotated[
+        str, typer.Option(help="search: the best scale a layer; fixed: strike off bits.")
+    ] = "search",
+    against: Annotated[
+        Path | None, typer.Option(help="Training run: label changes count against its floats.")
+    ] = None,
+    dataset: options.DatasetName = None,
+    data_dir: options.DataDir = None,
+    download: options.Download = False,
+    limit: options.Limit = None,
+    bin_us: options.BinUs = None,
+    attacks: Annotated[str, typer.Option(help="Names with commas between, or none.")] = "none",
+    eps: options.Eps = "",
+    flips: options.Flips = "",
+    card: options.CardFile = None,
+    seed: options.Seed = 0,
+    device: options.Device = "cpu",
+    resume: options.Resume = False,
+    overwrite: options.Overwrite = False,
+    as_json: options.Json = False,
+) -> None:
+    """Make a family of precisions; table clean and robust accuracy, label changes and spikes.
+
+    Of a training run the exported network is the first of the family, in <out>/exported.
+    """
+    with session(as_json, resumable=True) as output:
+        precisions = [
+            Precision(bits, decay, factor, scale)
+            for bits in _numbers("--weight-bits", weight_bits, int)
+            for decay in _numbers("--decay-bits", decay_bits, int)
+            for factor in _numbers("--threshold-scale", threshold_scale, float)
+        ]
+        if (Path(model) / TRAINING_FILE).is_file():
+            exported = out / "exported" / "model.net"
+            if not (resume and exported.is_file()):
+                export_run(Path(model), exported, overwrite)
+            against, model = against or Path(model), str(exported)
+        network = options.network(model, card)
+        data = options.load(network, dataset, data_dir, download, limit, bin_us)
+        question = Question(
+            options.names("" if attacks == "none" else attacks),
+            options.names(eps),
+            options.names(flips),
+            seed,
+            Settings(device),
+        )
+        reference = None if against is None else float_classifier(against, network)
+        with output.progress() as bars:
+            rows = sweep(
+                network, data, precisions, question, out, reference, resume, overwrite, bars
+            )
+        output.result(rows=[as_data(row) for row in rows])
+        output.console.print(_table(rows, "float" if against is not None else network.name))
+        output.console.print(_spikes(rows))
+        for row in rows:
+            if row.refused:
+                output.console.print(f"{row.precision.name}: {row.refused}")
+
+
+def as_data(row: Row) -> dict[str, Any]:
+    """What `--json` prints of a precision."""
+    return {
+        "name": row.precision.name,
+        **asdict(row.precision),
+        "model": row.path or None,
+        "sha256": row.sha256 or None,
+        "refused": row.refused or None,
+        "clean": None if row.clean is None else row.clean.model_dump(mode="json"),
+        "robust": {
+            typed: rate.model_dump(mode="json") for typed, rate in (row.robust or {}).items()
+        },
+        "label_changes": row.label_changes,
+        "layers": [asdict(layer) for layer in row.layers],
+    }
+
+
+def _table(rows: tuple[Row, ...], reference: str) -> Table:
+    budgets = list(dict.fromkeys(typed for row in rows for typed in row.robust or ()))
+    table = Table("precision", "clean", *(f"robust at {typed}" for typed in budgets),
+                  f"labels not {reference}'s")  # fmt: skip
+    for row in rows:
+        if row.clean is None or row.robust is None:
+            table.add_row(row.precision.name, "refused")
+            continue
+        rates = (row.clean, *(row.robust.get(typed) for typed in budgets))
+        table.add_row(row.precision.name, *map(_rate, rates), str(row.label_changes))
+    return table
+
+
+def _spikes(rows: tuple[Row, ...]) -> Table:
+    numbers = list(dict.fromkeys(layer.number for row in rows for layer in row.layers))
+    table = Table("precision", *(f"layer {number}" for number in numbers),
+                  title="spikes that differ (change of the rate)")  # fmt: skip
+    for row in rows:
+        if row.layers:
+            cells = (f"{layer.differing:.2%} ({layer.change:+.2%})" for layer in row.layers)
+            table.add_row(row.precision.name, *cells)
+    return table
+
+
+def _rate(rate: Rate | None) -> str:
+    if rate is None:
+        return ""
+    low, high = rate.interval
+    return f"{rate.correct / rate.total:.1%} [{low:.1%}, {high:.1%}]"
+
+
+def _numbers(option: str, text: str, read: Any) -> list[Any]:
+    try:
+        found = [read(part) for part in options.names(text)]
+    except ValueError:
+        raise BadInput(f"{option} {text!r}: not numbers with commas between") from None
+    if not found:
+        raise BadInput(f"{option}: none given")
+    return found

@@ -1,0 +1,1 @@
+"""Adversaries that perturb no single input: bits of the weights, state that one sample leaves."""

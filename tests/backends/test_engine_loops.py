@@ -1,0 +1,58 @@
+"""Layouts, bfloat16 and packed weights in compiled loops, each against torch."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+from neurorobust.backends.engine import bfloat16, event, int8
+from neurorobust.backends.engine.layout import internal, public, signals
+from neurorobust.backends.engine.loops import compiled
+
+
+@pytest.mark.parametrize("steps", [1, 15, 16, 17, 40])
+@pytest.mark.parametrize("shape", [(3, 1, 1), (16, 1, 1), (35, 1, 1), (1, 5, 7), (2, 4, 4)])
+def test_signals_are_turned(shape, steps):
+    generator = torch.Generator().manual_seed(0)
+    values = torch.randint(0, 256, (3, *shape, steps), generator=generator, dtype=torch.uint8)
+    wanted = values.permute(0, 4, 2, 3, 1).flatten(2)
+    assert torch.equal(signals(values), wanted)
+    backwards = values.flip(1).transpose(0, 1).contiguous().transpose(0, 1)  # not contiguous
+    assert torch.equal(signals(backwards), values.flip(1).permute(0, 4, 2, 3, 1).flatten(2))
+    assert torch.equal(signals(values.float()), wanted)
+    assert torch.equal(internal(public(wanted, shape), shape), wanted)
+    assert signals(values[:0]).shape == (0, steps, wanted.shape[2])
+
+
+@compiled
+def _through(values, found):
+    for i in range(len(values)):
+        found[i] = bfloat16.narrowed(bfloat16.widened(values[i]), found)
+
+
+def test_bfloat16_is_rounded_as_torch_does():
+    drawn = torch.randn(10_000, generator=torch.Generator().manual_seed(0))
+    ties = torch.tensor([1 + 2**-8, 1 + 3 * 2**-8, -1 - 2**-8, 0.0, -0.0, 3e38, float("inf")])
+    values = torch.cat([drawn, drawn * 1e-30, ties])
+    halved = torch.empty(len(values), dtype=torch.bfloat16)
+    _through(values.numpy(), bfloat16.array(halved))
+    assert torch.equal(halved, values.to(torch.bfloat16))
+    again = torch.empty(len(values))
+    _through(bfloat16.array(halved), again.numpy())
+    assert torch.equal(again, halved.to(torch.float32))
+
+
+@pytest.mark.parametrize("largest", [20, 127, 128])
+@pytest.mark.parametrize("shape", [(10, 30), (64, 3), (300, 70)])
+def test_halves_are_packed_like_the_weights(shape, largest):
+    drawn = np.random.default_rng(0).integers(-largest, min(largest, 127) + 1, shape)
+    drawn[0, 0] = -largest
+    halves = torch.tensor(drawn, dtype=torch.int8)
+    found, wanted = event.pack_as(halves.numpy(), 2.0), event.pack(drawn * 2)
+    heaviest = np.sort(np.abs(drawn), axis=1)[:, -event.QUAD :].sum(axis=1).max()
+    assert found.quads == (heaviest <= event.NARROW)
+    assert np.array_equal(found.blocks * found.factor, wanted.blocks * wanted.factor)
+    rows = (torch.rand((9, shape[1]), generator=torch.Generator().manual_seed(0)) < 0.5).byte()
+    wanted_sums = rows.float() @ torch.tensor(drawn * 2, dtype=torch.float32).t()
+    assert torch.equal(int8.int8_sums(int8.pack_as([halves], 2.0), rows), wanted_sums)

@@ -1,0 +1,71 @@
+from __future__ import annotations
+
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from neurorobust.datasets import load
+
+nir = pytest.importorskip("nir")
+DT = 1e-3
+
+
+def rate_coded(folder: Path) -> Path:
+    """Class means of the digits, matched by leaky neurons that count in spikes."""
+    data = load("digits", "train", None, False, None)
+    x = data.x.flatten(1).double().numpy()
+    means = np.stack([x[data.y.numpy() == label].mean(0) for label in range(10)])
+    weight = means - means.mean(0)
+    count = np.full(10, 1.0)
+    nodes = {
+        "input": nir.Input({"input": np.array([1, 8, 8])}),
+        "flat": nir.Flatten({"input": np.array([1, 8, 8])}, 0),
+        "fc": nir.Affine(weight, -0.5 * (means**2).sum(1) + 7.0),
+        "lif": nir.LIF(20 * DT * count, 20 * count, 0 * count, 3 * count),
+        "output": nir.Output({"output": np.array([10])}),
+    }
+    path = folder / "graph.nir"
+    nir.write(path, nir.NIRGraph(nodes, list(pairwise(nodes))))
+    return path
+
+
+def test_a_graph_becomes_a_file_and_says_what_it_costs(
+    command: Any, answer: Any, tmp_path: Path
+) -> None:
+    graph, out = rate_coded(tmp_path), tmp_path / "model.net"
+    card = ("--encoder", "poisson", "--steps", "32", "--readout", "count")
+    said = answer("import", graph, "--out", out, *card, "--dataset", "digits", "--limit", "200")
+    float_rate, deployed = said["accuracy"]["float"], said["accuracy"]["deployed"]
+    assert float_rate["total"] == deployed["total"] == 200
+    assert float_rate["correct"] > 120  # it is a classifier at all
+    assert abs(float_rate["correct"] - deployed["correct"]) <= 20
+    assert said["accuracy"]["agree"]["correct"] > 170
+    assert said["layers"][0]["name"] == "fc -> lif"
+    assert 0 < said["layers"][0]["weight_error"] < 0.01
+    assert answer("check", out)["runs"]
+    scored = answer("evaluate", out, "--dataset", "digits", "--limit", "200")
+    assert scored["clean"]["total"] == 200
+    again = command("import", graph, "--out", out)
+    assert again.exit_code == 2
+    assert "exists already" in again.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--dataset", "digits"], "--dataset: needs --card, or --encoder, --steps and --readout"),
+        (["--encoder", "poisson"], "card on the command line: steps: Field required"),
+        (["--dt", "1"], "node 'lif': tau 0.02 below dt 1"),
+    ],
+)
+def test_bad_input_leaves_nothing(
+    command: Any, tmp_path: Path, arguments: list[str], message: str
+) -> None:
+    graph, out = rate_coded(tmp_path), tmp_path / "new" / "model.net"
+    done = command("import", graph, "--out", out, *arguments)
+    assert done.exit_code == 2
+    assert message in done.stderr
+    assert not out.exists()

@@ -1,0 +1,94 @@
+"""Killed at any moment, resumed, the same record: with a real process and a real kill."""
+
+from __future__ import annotations
+
+import json
+import random
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from neurorobust.cli.app import app
+
+ATTACKS = ["--attacks", "random,pgd-linf,spike-topk", "--eps", "0.1,0.05", "--flips", "5"]
+RECIPE = ["--attacks", "standard", "--eps", "0.1", "--seeds", "2", "--minimum", "--targeted"]
+
+
+def start(out: Path, *options: str) -> subprocess.Popen[bytes]:
+    return subprocess.Popen(
+        [sys.executable, "-m", "neurorobust", "evaluate", "digits-mlp", "--out", str(out),
+         *options], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+    )  # fmt: skip
+
+
+def finish(out: Path, *options: str) -> None:
+    assert start(out, *options).wait(timeout=1200) == 0
+
+
+def here(out: Path, *options: str) -> None:
+    """The same command in this process."""
+    with pytest.raises(SystemExit) as ended:
+        app(["evaluate", "digits-mlp", "--out", str(out), *options])
+    assert ended.value.code == 0
+
+
+def kill(process: subprocess.Popen[bytes]) -> None:
+    process.send_signal(signal.SIGKILL)
+    assert process.wait(timeout=60) == -signal.SIGKILL
+
+
+def timeless(value: Any) -> Any:
+    """Everything of a record but times, and where and how it was computed."""
+    if isinstance(value, dict):
+        return {k: timeless(v) for k, v in value.items() if k not in ("seconds", "provenance")}
+    return [timeless(part) for part in value] if isinstance(value, list) else value
+
+
+def results(out: Path) -> tuple[Any, bytes]:
+    record = json.loads((out / "record.json").read_text())
+    assert record["provenance"]["seconds"] > 0
+    return timeless(record), (out / "samples.npz").read_bytes()
+
+
+def test_killed_in_the_second_shard_and_resumed(tmp_path: Path):
+    options = [*ATTACKS, "--limit", "128"]
+    process = start(tmp_path / "killed", *options)
+    first = tmp_path / "killed/shards/00000.npz"
+    deadline = time.monotonic() + 120
+    while not first.is_file():  # the second of two is then begun
+        assert process.poll() is None
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+    kill(process)
+    assert not (tmp_path / "killed/record.json").exists()
+    here(tmp_path / "killed", *options, "--resume")
+    here(tmp_path / "whole", *options)
+    assert results(tmp_path / "killed") == results(tmp_path / "whole")
+    left = sorted(path.name for path in (tmp_path / "killed").iterdir())
+    assert left == ["record.json", "report.html", "samples.npz", "settings.json"]
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(3000)
+@pytest.mark.parametrize("seed", range(3))
+def test_killed_again_and_again_at_random_moments(tmp_path: Path, seed: int):
+    options = [*RECIPE, "--limit", "150"]
+    begun = time.monotonic()
+    finish(tmp_path / "whole", *options)
+    span = time.monotonic() - begun
+    lots = random.Random(seed)
+    kills = 0
+    for _ in range(4):
+        process = start(tmp_path / "killed", *options, *(["--resume"] if kills else []))
+        time.sleep(lots.uniform(0.05, 0.6) * span)
+        if process.poll() is None:
+            kill(process)
+            kills += 1
+    assert kills > 1
+    finish(tmp_path / "killed", *options, "--resume")
+    assert results(tmp_path / "killed") == results(tmp_path / "whole")

@@ -1,0 +1,385 @@
+"""Recipes: survivors go on, successes carry over, the strongest mode is found elsewhere."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+import pytest
+import torch
+
+from neurorobust.attacks import ATTACKS
+from neurorobust.attacks.base import Proposal
+from neurorobust.attacks.modes import surrogate
+from neurorobust.attacks.pgd import Pgd
+from neurorobust.attacks.recipes import (
+    EVERY,
+    RECIPES,
+    STANDARD_1,
+    STRONGEST,
+    Member,
+    Recipe,
+    find_recipe,
+)
+from neurorobust.attacks.spike_flips import SpikeRandom, SpikeTopK
+from neurorobust.checks import flags
+from neurorobust.datasets.base import Dataset
+from neurorobust.errors import BadInput
+from neurorobust.evaluation import evaluate, held_out, load_samples
+from neurorobust.evaluation.minimum import curve, median
+from neurorobust.evaluation.probes import probes
+from neurorobust.evaluation.targeted import aim, targets
+from neurorobust.projection import inside
+from neurorobust.records import Card, EncoderCard
+from neurorobust.types import ImageBudget
+
+WIDTHS = (surrogate("fast-sigmoid", 0.25), surrogate("fast-sigmoid", 1.0))
+TOY = Recipe(
+    name="toy-1",
+    members=(
+        Member(ATTACKS["random"]),
+        Member(Pgd("weak", steps=1, reach=0.5), "fast-sigmoid-0.25"),
+        Member(Pgd("pgd", steps=6), EVERY),
+        Member(Pgd("long", steps=8), STRONGEST),
+        Member(Pgd("many", steps=2), "bptr", classes=9),
+        Member(SpikeRandom()),
+        Member(SpikeTopK(rounds=3), "bptr"),
+    ),
+    modes=("fast-sigmoid-0.25", "straight-through-1"),
+    chooser=Pgd(steps=4),
+    probe=Pgd(steps=4),
+    widths=WIDTHS,
+    targeted=(Pgd(steps=10),),
+)
+SAMPLES = 70
+
+
+def card(kind: str = "drive") -> Card:
+    return Card(encoder=EncoderCard(kind=kind, mean=0.0, std=1.0), steps=12, readout="count")
+
+
+def dataset(classifier, samples: int = SAMPLES, wrong: int = 5, seed: int = 0) -> Dataset:
+    x = torch.rand(samples, 1, 4, 4, generator=torch.Generator().manual_seed(seed))
+    y = classifier.predict(x, torch.Generator().manual_seed(0))
+    y[:wrong] = (y[:wrong] + 1) % 4
+    return Dataset("toy", "test", x, y, 4)
+
+
+@pytest.fixture(scope="module")
+def drive(spiking):
+    return spiking("drive")
+
+
+@pytest.fixture(scope="module")
+def finished(drive, tmp_path_factory):
+    out = tmp_path_factory.mktemp("recipe") / "run"
+    record = evaluate(
+        drive,
+        dataset(drive),
+        card=card(),
+        epsilons=["0.1", "0.04"],
+        flips=["6"],
+        attacks=[TOY],
+        seeds=2,
+        minimum=True,
+        targeted=True,
+        validation=dataset(drive, 30, 0, seed=1),
+        out=out,
+    )
+    return record, load_samples(out)
+
+
+def broken(samples, name: str) -> np.ndarray:
+    right = samples["predicted/clean"] == samples["label"]
+    return right & (samples[f"predicted/{name}"] != samples["label"])
+
+
+def test_survivors_only_go_on(finished):
+    record, samples = finished
+    right = samples["predicted/clean"] == samples["label"]
+    for key in ("eps=0.04", "eps=0.1", "flips=6"):
+        for suffix in ("", "@1"):
+            standing = right & ~samples.get(f"carried/{key}/toy-1{suffix}", False)
+            members = [
+                name
+                for name in record.recipe.members
+                if name.startswith("spike") == (key == "flips=6")
+            ]
+            assert members
+            for member in members:
+                name = f"{key}/{member}{suffix}"
+                assert np.array_equal(samples[f"asked/{name}"], standing)
+                standing &= ~broken(samples, name)
+            outcome = broken(samples, f"{key}/toy-1{suffix}")
+            assert np.array_equal(right & ~standing, outcome)
+    rates = record.robust["0.04"].by_attack
+    assert rates["weak+fast-sigmoid-0.25"].asked == record.clean.correct == SAMPLES - 5
+    asked = [rate.asked for rate in rates.values() if rate.asked is not None]
+    assert asked[-1] < asked[0]
+    assert rates["random"].asked is None
+    assert "many+bptr" not in record.attacks  # needs nine classes
+
+
+def test_the_stored_adversarial_is_the_one_that_broke_it(finished, drive):
+    record, samples = finished
+    data = dataset(drive)
+    for typed in ("0.04", "0.1"):
+        name = f"eps={typed}/toy-1"
+        adversarial = torch.from_numpy(samples[f"adversarial/{name}"])
+        assert inside(adversarial, data.x, ImageBudget(float(typed))).all()
+        assert drive.predict(adversarial).tolist() == samples[f"predicted/{name}"].tolist()
+    assert broken(samples, "eps=0.1/toy-1").sum() > 0
+    assert f"adversarial/eps=0.1/{record.recipe.members[0]}" not in samples
+
+
+def test_successes_carry_over_to_larger_budgets(finished):
+    record, samples = finished
+    small, large = broken(samples, "eps=0.04/toy-1"), broken(samples, "eps=0.1/toy-1")
+    assert small.sum() > 0
+    assert np.array_equal(samples["carried/eps=0.1/toy-1"], small)
+    assert (large >= small).all()
+    both = samples["carried/eps=0.1/toy-1"] | samples["carried/eps=0.1/toy-1@1"]
+    assert record.robust["0.1"].carried == both.sum()
+    assert record.robust["0.04"].carried == 0
+    same = samples["adversarial/eps=0.1/toy-1"] == samples["adversarial/eps=0.04/toy-1"]
+    assert same[small].all()
+
+
+def test_the_worst_case_is_over_seeds_and_each_seed_has_its_own(finished):
+    record, samples = finished
+    assert record.seeds == (0, 1)
+    right = samples["predicted/clean"] == samples["label"]
+    for typed, robust in record.robust.items():
+        noise = [broken(samples, f"eps={typed}/random{s}") for s in ("", "@1")]
+        chain = [broken(samples, f"eps={typed}/toy-1{s}") for s in ("", "@1")]
+        left = [right & ~a & ~b for a, b in zip(noise, chain, strict=True)]
+        assert [rate.correct for rate in robust.by_seed.values()] == [m.sum() for m in left]
+        assert robust.correct == (left[0] & left[1]).sum()
+        low, mean, high = robust.spread
+        assert low * SAMPLES == min(m.sum() for m in left)
+        assert low <= mean <= high
+        assert robust.correct <= low * SAMPLES
+    first = samples["adversarial/eps=0.1/random"]
+    assert not np.array_equal(first, samples["adversarial/eps=0.1/random@1"])
+
+
+def test_one_seed_has_no_spread_and_the_same_answers(finished, drive):
+    record, _ = finished
+    alone = evaluate(
+        drive, dataset(drive), card=card(), epsilons=["0.1", "0.04"], attacks=[TOY],
+        validation=dataset(drive, 30, 0, seed=1),
+    )  # fmt: skip
+    assert alone.robust["0.1"].spread is None
+    assert alone.seeds == ()
+    for typed, robust in record.robust.items():
+        assert robust.by_seed["0"].correct == alone.robust[typed].correct
+
+
+def test_the_strongest_mode_is_chosen_on_other_samples(finished, drive):
+    record, _ = finished
+    chosen = record.recipe
+    assert chosen.strongest in TOY.modes
+    assert chosen.chosen_on == "the last 30 samples of toy (test)"
+    counts = {mode: rate.correct for mode, rate in chosen.chosen_by.items()}
+    assert counts[chosen.strongest] == max(counts.values())
+    assert f"long+{chosen.strongest}" in chosen.members
+    without = evaluate(
+        drive, dataset(drive, 20), card=card(), epsilons=["0.1"], attacks=[TOY]
+    ).recipe  # fmt: skip
+    assert (without.strongest, without.chosen_on) == (TOY.modes[0], None)
+
+
+def test_held_out_samples_are_never_evaluated():
+    x = torch.arange(200.0).view(200, 1, 1, 1) / 200
+    whole = Dataset("toy", "test", x, torch.arange(200), 200)
+    train = replace(whole, split="train", y=torch.arange(200) + 1000)
+    assert held_out(whole, 136).y.tolist() == list(range(136, 200))
+    assert held_out(whole, 137) is None
+    assert held_out(whole, 137, lambda: train).y.tolist() == list(range(1136, 1200))
+    assert held_out(replace(whole, split="all"), 137, lambda: train) is None
+
+
+def test_minimum_budgets_break_and_smaller_ones_were_withstood(finished):
+    record, samples = finished
+    values = samples["minimum/eps"]
+    right = samples["predicted/clean"] == samples["label"]
+    assert (values[~right] == 0).all()
+    fell = np.isfinite(values)
+    any_seed = np.any([broken(samples, f"eps=0.1/toy-1{s}") for s in ("", "@1")], axis=0)
+    assert np.array_equal(fell[right], any_seed[right])
+    early = np.any([broken(samples, f"eps=0.04/toy-1{s}") for s in ("", "@1")], axis=0)
+    assert (values[early] <= 0.04).all()
+    assert (values[any_seed & ~early] > 0.04).all()
+    found = record.minimum["eps"]
+    assert (found.total, found.broken) == (right.sum(), fell[right].sum())
+    assert found.median == median(values[right])
+    assert found.steps[-1][1] == found.total - found.broken
+    budgets = [budget for budget, _ in found.steps]
+    assert budgets == sorted(budgets)
+    flips = samples["minimum/flips"]
+    assert (flips[np.isfinite(flips)] % 1 == 0).all()
+    assert record.minimum["flips"].largest == 6
+
+
+def test_medians_count_failures():
+    assert median(np.array([0.1, 0.3, np.inf])) == 0.3
+    assert median(np.array([0.1, np.inf, np.inf])) is None
+    assert median(np.array([0.1, 0.3])) == 0.3
+    assert median(np.zeros(0)) is None
+    assert curve(np.array([0.2, 0.1, np.inf, 0.2])) == [(0.1, 3), (0.2, 1)]
+
+
+def test_minimum_needs_one_number(drive):
+    with pytest.raises(BadInput, match="minimum: the budgets of eps differ in more than their"):
+        evaluate(
+            drive, dataset(drive, 5), card=card(), epsilons=["0.1", "l2:1"],
+            attacks=["random"], minimum=True,
+        )  # fmt: skip
+
+
+def test_targets_are_wrong_classes_and_reaching_them_is_scored(finished, drive):
+    record, samples = finished
+    goal, label = samples["target/class"], samples["label"]
+    assert (goal != label).all()
+    assert set(goal.tolist()) == {0, 1, 2, 3}
+    right = samples["predicted/clean"] == label
+    for row in record.targeted:
+        for attack, rate in row.by_attack.items():
+            reached = samples[f"targeted/{row.kind}={row.budget}/{attack}"]
+            assert (rate.correct, rate.total) == ((right & reached).sum(), right.sum())
+    rates = {row.budget: row.by_attack["pgd-linf"].correct for row in record.targeted}
+    assert 0 < rates["0.1"] < record.clean.correct - record.robust["0.1"].correct
+    labels = torch.arange(1000) % 4
+    assert (targets(labels, 4, torch.Generator().manual_seed(0)) != labels).all()
+    x = dataset(drive).x[:9]
+    two = aim(drive, 2).logits(x)
+    whole = drive.logits(x)
+    assert two[:, 1].tolist() == whole[:, 2].tolist()
+    assert two[:, 0].tolist() == whole[:, [0, 1, 3]].amax(1).tolist()
+
+
+def test_random_encoders_keep_the_drawn_spikes_of_the_last_proposal(spiking, tmp_path):
+    from neurorobust.evaluation.query import unpack
+
+    classifier = spiking("poisson")
+    evaluate(
+        classifier, dataset(classifier), card=card("poisson"), epsilons=["0.05", "0.1"],
+        attacks=[replace(TOY, members=TOY.members[:3])], out=tmp_path,
+    )  # fmt: skip
+    samples = load_samples(tmp_path)
+    shape = tuple(samples["drawn_shape"].tolist())
+    for typed in ("0.05", "0.1"):
+        drawn = unpack(samples[f"drawn/eps={typed}/toy-1"], shape)
+        labels = classifier.readout.labels(classifier.backend.run(drawn))
+        assert labels.tolist() == samples[f"predicted/eps={typed}/toy-1"].tolist()
+    assert not np.array_equal(samples["drawn/eps=0.1/toy-1"], samples["drawn/eps=0.05/toy-1"])
+
+
+# --- the released one
+
+
+def test_standard_is_the_latest_version():
+    assert find_recipe("standard") is find_recipe("standard-1") is STANDARD_1
+    assert find_recipe("pgd-linf") is None
+    assert list(RECIPES) == ["standard-1"]
+
+
+def test_standard_has_what_its_version_says():
+    ready = STANDARD_1.ready("rga")
+    labels = {kind: [m.label for m in ready.of(kind)] for kind in ("eps", "flips", "shifts")}
+    images = ["random", "sa-pgd+assg-0.425", "sa-pgd+assg-0.35", "sa-pgd+assg-0.465"]
+    images += [f"apgd-ce+{mode}" for mode in STANDARD_1.modes]
+    assert labels["eps"] == [*images, "apgd-t+rga", "fab-t+rga", "square"]
+    assert len(STANDARD_1.modes) == 12
+    attacks = {member.label: member.attack for member in ready.members}
+    assert attacks["sa-pgd+assg-0.425"].steps == attacks["apgd-ce+pdsg"].steps == 100
+    assert attacks["apgd-t+rga"].mode.name == "rga"
+    assert attacks["square"].queries == 5000
+    for attack in attacks.values():
+        assert getattr(attack, "draws", 10) == 10
+    assert {"sda+fast-sigmoid-0.25", "g2s+fast-sigmoid-0.25", "sparse-search", "spike-random"} <= (
+        set(labels["flips"])
+    )
+    assert labels["shifts"][0] == "random-jitter"
+    assert "retiming+fast-sigmoid-0.25" in labels["shifts"]
+
+
+def test_recipes_are_refused_with_words(drive):
+    settings = {"card": card()}
+    with pytest.raises(BadInput, match="attack 'toy-1': needs a budget, give eps or flips"):
+        evaluate(drive, dataset(drive, 5), **settings, attacks=[TOY])
+    with pytest.raises(BadInput, match="one recipe at a time, not toy-1 too"):
+        evaluate(drive, dataset(drive, 5), **settings, attacks=[TOY, "standard"], epsilons=["0.1"])
+    short = replace(TOY, name="toy-2", members=TOY.members[:3])
+    with pytest.raises(BadInput, match="eps 'l2:1': no attack of toy-2 takes that budget"):
+        evaluate(drive, dataset(drive, 5), **settings, attacks=[short], epsilons=["l2:1"])
+    with pytest.raises(BadInput, match="seeds 0: below 1"):
+        evaluate(drive, dataset(drive, 5), **settings, seeds=0)
+
+
+# --- claims
+
+
+@dataclass(frozen=True)
+class Boaster:
+    """Does nothing and claims that everything is broken."""
+
+    name = "boaster"
+    kind, access, control = "eps", "white-box", False
+
+    def propose(self, classifier, x, labels, budget, generator) -> Proposal:
+        return Proposal(x, torch.ones(len(x), dtype=torch.bool))
+
+    def __call__(self, classifier, x, labels, budget, generator) -> torch.Tensor:
+        return x
+
+
+def test_claims_that_the_rerun_does_not_show_are_flagged(drive):
+    record = evaluate(
+        drive, dataset(drive), card=card(), epsilons=["0.1"], attacks=[Boaster(), "pgd-linf"]
+    )
+    rates = record.robust["0.1"].by_attack
+    assert rates["boaster"].unconfirmed == SAMPLES - 5
+    assert rates["pgd-linf"].unconfirmed == 0
+    said = f"eps 0.1: boaster claims {SAMPLES - 5} successes that the re-run does not show"
+    assert [flag.startswith(said) for flag in flags(record)] == [True]
+
+
+# --- probes
+
+
+def test_probes_find_no_fault_with_a_sound_attack(drive):
+    found = probes(drive, TOY, dataset(drive), "0.1", ImageBudget(0.1), 0)
+    by_what = {probe.what: probe for probe in found}
+    assert set(by_what) == {"width", "scale", "steps"}
+    assert by_what["scale"].settings == ("1", "0.0001")
+    assert (by_what["scale"].differ, by_what["scale"].total) == (0, 27)
+    assert by_what["scale"].broken[0] > 0
+    assert by_what["steps"].settings == ("1", "4")
+    assert by_what["width"].settings == ("fast-sigmoid-0.25", "fast-sigmoid-1")
+
+
+@dataclass(frozen=True)
+class Naive:
+    """One step on the cross-entropy of the logits as they come: it saturates."""
+
+    steps: int = 4
+    mode: object = WIDTHS[0]
+    name = "naive"
+    kind, access, control = "eps", "white-box", False
+
+    def __call__(self, classifier, x, labels, budget, generator) -> torch.Tensor:
+        point = x.clone().requires_grad_()
+        with torch.enable_grad():
+            logits = classifier.with_backward(self.mode.backward).logits(point, generator)
+            loss = torch.nn.functional.cross_entropy(logits, labels, reduction="sum")
+            (gradient,) = torch.autograd.grad(loss, point)
+        step = budget.epsilon * torch.where(gradient.abs() > 1e-3, gradient.sign(), 0)
+        return (x + step).clamp(0, 1)
+
+
+def test_probes_find_an_attack_that_depends_on_the_scale(drive):
+    recipe = replace(TOY, probe=Naive())
+    found = probes(drive, recipe, dataset(drive), "0.1", ImageBudget(0.1), 0)
+    scale = next(probe for probe in found if probe.what == "scale")
+    assert scale.differ > 0
