@@ -213,5 +213,5 @@ def test_a_scale_of_ones_changes_nothing_and_the_rate_hook_is_refused():
     assert torch.allclose(seen[1].double(), added / 6)
     mode = BackwardMode(Surrogate(), rate=lambda view: torch.ones(view.voltage[:, 0].shape))
     run = EngineBackend(model).forward(events.float().requires_grad_(), mode)
-    with pytest.raises(BadInput, match=r"backward mode: a rate has no adjoint through layer 2 "):
+    with pytest.raises(BadInput, match=r"a gradient of means has no adjoint through layer 2 "):
         run.spikes.sum().backward()
