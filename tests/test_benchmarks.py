@@ -73,3 +73,14 @@ def test_engine_vs_lava(tmp_path: Path) -> None:
     assert document["lava"]["mnist_T16"]["nonzero_membranes_compared"] > 0
     assert document["lava"]["tiny_T16"]["output_spikes_compared"] > 0
     assert document["lava"]["tiny_T16"]["same_as_backend"]["long"] is True
+
+
+def test_attack_strength(tmp_path: Path) -> None:
+    out = tmp_path / "out.json"
+    command = [sys.executable, str(FOLDER / "attack_strength.py"), "--quick", "--json", str(out)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=250)
+    assert done.returncode == 0, done.stderr[-2000:]
+    document = json.loads(out.read_text(encoding="utf-8"))
+    for rate in document["record"]["robust"].values():
+        assert set(rate["by_attack"]) == {"random", "pgd-10", "sa-pgd"}
+        assert rate["total"] == 16
