@@ -13,7 +13,7 @@ from neurorobust.backends.base import Backend
 from neurorobust.classifier import Classifier
 from neurorobust.datasets.base import Dataset
 from neurorobust.errors import BadInput, ModelFileError
-from neurorobust.evaluation import Progress, evaluate
+from neurorobust.evaluation import Progress, evaluate, load_samples
 from neurorobust.evaluation.seeds import fork
 from neurorobust.models import CARD_FILE, Network, classifier, write_card
 from neurorobust.netx.model import NetxModel
@@ -134,8 +134,8 @@ def sweep(
                     overwrite=overwrite,
                     progress=progress,
                 )
-                found = labels(classifier(coarse, backend), data, question.seed)
                 layers = mismatches(plain, backend, data, question.seed)
+            found = torch.from_numpy(load_samples(folder / "record")["predicted/clean"])
             robust = {
                 typed: Rate(correct=rate.correct, total=rate.total, interval=rate.interval)
                 for typed, rate in {**record.robust, **record.robust_flips}.items()

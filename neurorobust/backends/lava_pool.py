@@ -32,6 +32,9 @@ class _Seat:
     """A place for one worker at a time, and the batch it works on."""
 
     def __init__(self) -> None:
+        self._clear()
+
+    def _clear(self) -> None:
         self.worker: WorkerProcess | None = None
         self.batch: int | None = None
         self.deadline = 0.0
@@ -42,7 +45,7 @@ class _Seat:
     def end(self) -> None:
         if self.worker is not None:
             self.worker.end()
-        self.__init__()  # type: ignore[misc]
+        self._clear()
 
 
 class Pool:

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from neurorobust.attacks.objectives import normalised_margin, unscaled
-from neurorobust.backends.base import ALIGNED, GLOBAL
+from neurorobust.backends.base import ALIGNED, GLOBAL, DifferentiableBackend
 from neurorobust.classifier import Classifier
 from neurorobust.errors import BadInput
 from neurorobust.netx.model import SynapseLayer
@@ -51,15 +51,14 @@ class Truncation:
         """See the class.
 
         Raises:
-            BadInput: no more steps than synapses.
+            BadInput: no more steps than synapses, or a backend without gradients.
         """
         inputs = classifier.encoder.forward(x, generator)
-        readout = unscaled(classifier).readout
+        readout, backend = unscaled(classifier).readout, classifier.backend
+        if not isinstance(backend, DifferentiableBackend):
+            raise BadInput(f"truncation: backend {backend.name} has no gradients, use engine")
         late, aligned = (
-            normalised_margin(
-                readout.logits(classifier.backend.forward(given, classifier.backward)),  # type: ignore[attr-defined]
-                labels,
-            )
+            normalised_margin(readout.logits(backend.forward(given, classifier.backward)), labels)
             for given in (_shorter(classifier, inputs), inputs)
         )
         return late - (aligned + SLIGHT).clamp_min(0)
