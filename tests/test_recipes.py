@@ -22,6 +22,7 @@ from neurorobust.attacks.recipes import (
     find_recipe,
 )
 from neurorobust.attacks.spike_flips import SpikeRandom, SpikeTopK
+from neurorobust.backends.engine import EngineBackend
 from neurorobust.checks import flags
 from neurorobust.datasets.base import Dataset
 from neurorobust.errors import BadInput
@@ -31,6 +32,7 @@ from neurorobust.evaluation.probes import probes
 from neurorobust.evaluation.targeted import aim, targets
 from neurorobust.projection import inside
 from neurorobust.records import Card, EncoderCard
+from neurorobust.surrogates import DEFAULT
 from neurorobust.types import ImageBudget
 
 WIDTHS = (surrogate("fast-sigmoid", 0.25), surrogate("fast-sigmoid", 1.0))
@@ -343,6 +345,26 @@ def test_claims_that_the_rerun_does_not_show_are_flagged(drive):
     assert rates["pgd-linf"].unconfirmed == 0
     said = f"eps 0.1: boaster claims {SAMPLES - 5} successes that the re-run does not show"
     assert [flag.startswith(said) for flag in flags(record)] == [True]
+
+
+class TwoFaced(EngineBackend):
+    """Its gradients are of a network that names other classes than the one that answers."""
+
+    def forward(self, spikes, backward=DEFAULT):
+        made = super().forward(spikes, backward)
+        return replace(made, spikes=made.spikes.roll(1, dims=1))
+
+
+def test_an_attack_that_sees_another_network_than_the_one_that_answers_is_flagged(drive):
+    liar = replace(drive, backend=TwoFaced(drive.backend.model))
+    record = evaluate(
+        liar, dataset(drive), card=card(), epsilons=["0.001"], attacks=["pgd-linf", "sa-pgd"]
+    )
+    for name, rate in record.robust["0.001"].by_attack.items():
+        if name != "random":
+            assert rate.unconfirmed > 0
+            said = f"eps 0.001: {name} claims {rate.unconfirmed} successes that the re-run does not"
+            assert any(flag.startswith(said) for flag in flags(record))
 
 
 # --- probes

@@ -16,6 +16,7 @@ import torch
 from torch import Tensor
 
 from neurorobust.attacks import norms
+from neurorobust.attacks.base import Claims, Proposal
 from neurorobust.attacks.gradients import Gradient
 from neurorobust.attacks.isolation import seeded
 from neurorobust.attacks.modes import PLAIN, Mode
@@ -32,7 +33,7 @@ LOSSES = {"ce": 2, "dlr": 3, "dlr-targeted": 4}  # and the classes that each nee
 
 
 @dataclass(frozen=True)
-class Apgd:
+class Apgd(Claims):
     """PGD that chooses its own step sizes, on a loss without a scale.
 
     Paper: Croce & Hein, "Reliable evaluation of adversarial robustness with an ensemble of diverse
@@ -72,15 +73,15 @@ class Apgd:
             raise BadInput(f"{self.name}: loss {self.loss!r} unknown, known: {', '.join(LOSSES)}")
         positive(self, "steps", "restarts", "targets", "draws")
 
-    def __call__(
+    def propose(
         self,
         classifier: Classifier,
         x: Tensor,
         labels: Labels,
         budget: Budget,
         generator: torch.Generator,
-    ) -> Tensor:
-        """Propose images `[batch, C, H, W]`, float32 in [0, 1].
+    ) -> Proposal:
+        """Images `[batch, C, H, W]`, float32 in [0, 1], and which it found misclassified.
 
         Raises:
             BadInput: not such a budget, too few classes, or a backend without gradients.
@@ -89,7 +90,7 @@ class Apgd:
 
         budget = norms.image_budget(self.name, budget, NORMS)
         if budget.epsilon == 0 or not len(x):
-            return x.clone()
+            return Proposal.untouched(x)
         oracle = Oracle(
             classifier, x, labels, budget, generator, self.mode, self.draws, stop=self.stop
         )
@@ -107,7 +108,7 @@ class Apgd:
                     oracle.restart()
                     run.attack_single_run(x, labels)
         report(classifier, oracle.used)
-        return oracle.best.x
+        return oracle.best.proposal()
 
     def gradient(
         self, classifier: Classifier, x: Tensor, labels: Labels, generator: torch.Generator
@@ -118,7 +119,7 @@ class Apgd:
 
 
 @dataclass(frozen=True)
-class FabT:
+class FabT(Claims):
     """The fast adaptive boundary attack: the nearest point of the boundary to other classes.
 
     Paper: Croce & Hein, "Minimally distorted adversarial examples with a fast adaptive boundary
@@ -153,22 +154,22 @@ class FabT:
     def __post_init__(self) -> None:
         positive(self, "steps", "restarts", "targets", "draws")
 
-    def __call__(
+    def propose(
         self,
         classifier: Classifier,
         x: Tensor,
         labels: Labels,
         budget: Budget,
         generator: torch.Generator,
-    ) -> Tensor:
-        """Propose images `[batch, C, H, W]`, float32 in [0, 1].
+    ) -> Proposal:
+        """Images `[batch, C, H, W]`, float32 in [0, 1], and which it found misclassified.
 
         Raises:
             BadInput: not such a budget, or a backend without gradients.
         """
         budget = norms.image_budget(self.name, budget, NORMS)
         if budget.epsilon == 0 or not len(x):
-            return x.clone()
+            return Proposal.untouched(x)
         oracle = Oracle(classifier, x, labels, budget, generator, self.mode, self.draws, stop=False)
         stop = self.stop and not classifier.encoder.random
         with seeded(generator):
@@ -181,7 +182,7 @@ class FabT:
                     if len(rows):
                         self._run(oracle, rows, rank, restart > 0)
         report(classifier, oracle.used)
-        return oracle.best.x
+        return oracle.best.proposal()
 
     def _run(self, oracle: Oracle, rows: Tensor, rank: int, random: bool) -> None:
         """One target class, the `rank`-th most likely, from x or from a random start."""

@@ -78,6 +78,11 @@ class Proposal:
     x: Tensor
     claimed: Tensor
 
+    @staticmethod
+    def untouched(x: Tensor) -> Proposal:
+        """A copy of x, and nothing claimed."""
+        return Proposal(x.clone(), torch.zeros(len(x), dtype=torch.bool, device=x.device))
+
 
 @runtime_checkable
 class ClaimingAttack(Attack, Protocol):
@@ -93,6 +98,21 @@ class ClaimingAttack(Attack, Protocol):
     ) -> Proposal:
         """What `__call__` returns, with its claims."""
         ...
+
+
+class Claims:
+    """The call of an attack that keeps account: what it proposes, without its claims."""
+
+    def __call__(
+        self: ClaimingAttack,
+        classifier: Classifier,
+        x: Tensor,
+        labels: Labels,
+        budget: Budget,
+        generator: torch.Generator,
+    ) -> Tensor:
+        """See `Attack.__call__`; raises what `propose` raises."""
+        return self.propose(classifier, x, labels, budget, generator).x
 
 
 @runtime_checkable

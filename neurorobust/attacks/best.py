@@ -7,6 +7,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from neurorobust.attacks.base import Proposal
+
 
 @dataclass(frozen=True)
 class Standing:
@@ -64,3 +66,7 @@ class Best:
         self.x[rows[better]] = x[better]
         self.standing.broken[rows[better]] = standing.broken[better]
         self.standing.margin[rows[better]] = standing.margin[better]
+
+    def proposal(self) -> Proposal:
+        """Claims what was misclassified in more than half of its own queries."""
+        return Proposal(self.x, self.standing.broken > 0.5)

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from neurorobust.attacks import norms
+from neurorobust.attacks.base import Claims, Proposal
 from neurorobust.attacks.isolation import seeded
 from neurorobust.attacks.modes import PLAIN, Mode
 from neurorobust.attacks.oracle import Done, Oracle, Unknown
@@ -77,7 +78,7 @@ def _needed(parameter: inspect.Parameter) -> bool:
 
 
 @dataclass(frozen=True)
-class FoolboxAttack:
+class FoolboxAttack(Claims):
     """An attack of Foolbox with its authors' parameters.
 
     Runs on an `Oracle`: what is misclassified inside the budget at any query is kept, so attacks
@@ -129,15 +130,15 @@ class FoolboxAttack:
         made = _make(self.attack)
         return NORMS if _open(made) else (POWERS[float(made.distance.p)],)
 
-    def __call__(
+    def propose(
         self,
         classifier: Classifier,
         x: Tensor,
         labels: Labels,
         budget: Budget,
         generator: torch.Generator,
-    ) -> Tensor:
-        """Propose images `[batch, C, H, W]`, float32 in [0, 1].
+    ) -> Proposal:
+        """Images `[batch, C, H, W]`, float32 in [0, 1], and which it found misclassified.
 
         Raises:
             BadInput: not a budget of its norm, or a white-box attack on a backend without
@@ -145,7 +146,7 @@ class FoolboxAttack:
         """
         budget = norms.image_budget(self.name, budget, self.norms)
         if budget.epsilon == 0 or not len(x):
-            return x.clone()
+            return Proposal.untouched(x)
         from foolbox.distances import LpDistance
 
         if self.access == "white-box" and not classifier.differentiable:
@@ -177,7 +178,7 @@ class FoolboxAttack:
                         _try(attack, one)
                     oracle.learn(row, one)
         report(classifier, oracle.used)
-        return oracle.best.x
+        return oracle.best.proposal()
 
 
 def _make(name: str) -> Any:

@@ -9,6 +9,7 @@ from torch import Tensor
 
 from neurorobust.attacks import norms
 from neurorobust.attacks.ascent import Ascent, Steady
+from neurorobust.attacks.base import Claims, Proposal
 from neurorobust.attacks.gradients import Gradient
 from neurorobust.attacks.modes import PLAIN, Mode
 from neurorobust.classifier import Classifier
@@ -17,7 +18,7 @@ from neurorobust.types import NORMS, Budget, Labels
 
 
 @dataclass(frozen=True)
-class Pgd:
+class Pgd(Claims):
     """`steps` steps of `reach * eps / steps` on the loss, projected, from a random start.
 
     The iterate that is misclassified (of several the one with the largest margin) is returned, each
@@ -75,22 +76,22 @@ class Pgd:
             raise BadInput(f"{self.name}: norms {self.norms}, known: {', '.join(NORMS)}")
         Gradient(self.mode, self.draws, self.loss)  # refuses what is not known
 
-    def __call__(
+    def propose(
         self,
         classifier: Classifier,
         x: Tensor,
         labels: Labels,
         budget: Budget,
         generator: torch.Generator,
-    ) -> Tensor:
-        """Propose images `[batch, C, H, W]`, float32 in [0, 1].
+    ) -> Proposal:
+        """Images `[batch, C, H, W]`, float32 in [0, 1], and which it found misclassified.
 
         Raises:
             BadInput: not an image budget of one of its norms, or a backend without gradients.
         """
         budget = norms.image_budget(self.name, budget, self.norms)
         if budget.epsilon == 0:
-            return x.clone()
+            return Proposal.untouched(x)
         size = self.reach * budget.epsilon / self.steps
         search = Ascent(
             Gradient(self.mode, self.draws, self.loss),
@@ -100,7 +101,7 @@ class Pgd:
             self.random_start,
             stop=self.stop,
         )
-        return search.run(classifier, x, labels, budget, generator).x
+        return search.run(classifier, x, labels, budget, generator).proposal()
 
     def gradient(
         self, classifier: Classifier, x: Tensor, labels: Labels, generator: torch.Generator

@@ -9,6 +9,7 @@ from torch import Tensor
 
 from neurorobust.attacks import norms
 from neurorobust.attacks.ascent import Ascent
+from neurorobust.attacks.base import Claims, Proposal
 from neurorobust.attacks.gradients import Gradient
 from neurorobust.attacks.modes import PLAIN, Mode
 from neurorobust.classifier import Classifier
@@ -76,7 +77,7 @@ def _mean(values: Tensor) -> Tensor:
 
 
 @dataclass(frozen=True)
-class SaPgd:
+class SaPgd(Claims):
     """Adaptive steps on the loss, from a random start stretched to the border of the ball.
 
     Paper: "Stable Adaptive PGD", arXiv:2512.22522 (L-infinity, with its adaptive sharpness
@@ -116,22 +117,22 @@ class SaPgd:
                 raise BadInput(f"{self.name}: {name} {getattr(self, name)} below 1")
         Gradient(self.mode, self.draws, self.loss)  # refuses what is not known
 
-    def __call__(
+    def propose(
         self,
         classifier: Classifier,
         x: Tensor,
         labels: Labels,
         budget: Budget,
         generator: torch.Generator,
-    ) -> Tensor:
-        """Propose images `[batch, C, H, W]`, float32 in [0, 1].
+    ) -> Proposal:
+        """Images `[batch, C, H, W]`, float32 in [0, 1], and which it found misclassified.
 
         Raises:
             BadInput: not an image budget, or a backend without gradients.
         """
         budget = norms.image_budget(self.name, budget, self.norms)
         if budget.epsilon == 0:
-            return x.clone()
+            return Proposal.untouched(x)
         search = Ascent(
             Gradient(self.mode, self.draws, self.loss),
             self.steps,
@@ -140,7 +141,7 @@ class SaPgd:
             stretch=True,
             stop=self.stop,
         )
-        return search.run(classifier, x, labels, budget, generator).x
+        return search.run(classifier, x, labels, budget, generator).proposal()
 
     def gradient(
         self, classifier: Classifier, x: Tensor, labels: Labels, generator: torch.Generator

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from neurorobust.attacks import norms
 from neurorobust.attacks.autoattack import NAMES, NORMS, positive
+from neurorobust.attacks.base import Claims, Proposal
 from neurorobust.attacks.isolation import seeded
 from neurorobust.attacks.oracle import Done, Oracle
 from neurorobust.attacks.queries import report
@@ -20,7 +21,7 @@ from neurorobust.types import Budget, Labels
 
 
 @dataclass(frozen=True)
-class Square:
+class Square(Claims):
     """Keeps a random square of changed pixels when the margin shrinks.
 
     Paper: Andriushchenko et al., "Square attack: a query-efficient black-box adversarial attack via
@@ -52,15 +53,15 @@ class Square:
         if not 0 < self.share <= 1:
             raise BadInput(f"{self.name}: share {self.share} outside (0, 1]")
 
-    def __call__(
+    def propose(
         self,
         classifier: Classifier,
         x: Tensor,
         labels: Labels,
         budget: Budget,
         generator: torch.Generator,
-    ) -> Tensor:
-        """Propose images `[batch, C, H, W]`, float32 in [0, 1].
+    ) -> Proposal:
+        """Images `[batch, C, H, W]`, float32 in [0, 1], and which it found misclassified.
 
         Raises:
             BadInput: not such a budget, or (l2, l1) images below 5 x 5.
@@ -73,7 +74,7 @@ class Square:
                 f"{self.name}: images of {x.shape[2]} x {x.shape[3]}, {budget.norm} needs 5 x 5"
             )
         if budget.epsilon == 0 or not len(x):
-            return x.clone()
+            return Proposal.untouched(x)
         oracle = Oracle(classifier, x, labels, budget, generator, limit=self.queries)
 
         class Search(SquareAttack):  # type: ignore[misc]
@@ -95,4 +96,4 @@ class Square:
         with seeded(generator), suppress(Done), torch.no_grad():
             search.attack_single_run(x, torch.arange(len(x), device=x.device))
         report(classifier, oracle.used)
-        return oracle.best.x
+        return oracle.best.proposal()

@@ -10,6 +10,7 @@ import pytest
 import torch
 
 from neurorobust.attacks import ATTACKS
+from neurorobust.attacks.base import ClaimingAttack
 from neurorobust.backends.engine import EngineBackend
 from neurorobust.budgets import parse
 from neurorobust.classifier import Classifier
@@ -145,6 +146,24 @@ def test_inside_deterministic_and_without_side_effects(networks, name: str, type
     assert np.array_equal(np.random.get_state()[1], numpy)  # noqa: NPY002
     again = attack(networks[domain], x, labels, budget, seeded())
     assert torch.equal(again, first)
+
+
+CLAIMING = [name for name, attack in ATTACKS.items() if isinstance(attack, ClaimingAttack)]
+
+
+def test_attacks_that_grade_themselves_say_what_they_believe():
+    assert {"pgd-linf", "sa-pgd", "apgd-ce", "fab-t", "square"} <= set(CLAIMING)
+
+
+@pytest.mark.parametrize(
+    ("name", "typed"), [case for case in cases(BUDGETS) if case.values[0] in CLAIMING]
+)
+def test_claims_are_what_a_deterministic_network_says_again(networks, name: str, typed: str):
+    attack, budget = quick(name), parse(ATTACKS[name].kind, typed)
+    x, labels = samples(networks["images"], "images")
+    made = attack.propose(networks["images"], x, labels, budget, seeded())
+    assert torch.equal(made.x, attack(networks["images"], x, labels, budget, seeded()))
+    assert torch.equal(made.claimed, networks["images"].predict(made.x) != labels)
 
 
 @pytest.mark.parametrize(("name", "typed"), cases(ZERO))
