@@ -36,14 +36,14 @@ demo: install
 
 # Two workers on two cores: a thread each (OpenMP's threads of two processes wait for each other).
 test: install
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadgroup -m "not slow"
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n 2 --dist loadgroup -m "not slow"
 
 test-slow: install
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadgroup -m slow
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n 2 --dist loadgroup -m slow
 
 # The core must work where Lava cannot be installed (GPU machines run newer Pythons).
 test-nolava: $(NOLAVA)/.installed
-	OMP_NUM_THREADS=1 $(NOLAVA)/bin/python -m pytest -n 2 --dist loadgroup -m "not slow and not lava"
+	OMP_NUM_THREADS=1 $(NOLAVA)/bin/python -m pytest -q -n 2 --dist loadgroup -m "not slow and not lava"
 
 check: install
 	$(BIN)/ruff format --check .

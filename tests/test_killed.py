@@ -77,7 +77,7 @@ def test_killed_in_the_second_shard_and_resumed(tmp_path: Path):
 @pytest.mark.timeout(3000)
 @pytest.mark.parametrize("seed", range(3))
 def test_killed_again_and_again_at_random_moments(tmp_path: Path, seed: int):
-    options = [*RECIPE, "--limit", "150"]
+    options = [*RECIPE, "--limit", "80"]
     begun = time.monotonic()
     finish(tmp_path / "whole", *options)
     span = time.monotonic() - begun
@@ -85,7 +85,7 @@ def test_killed_again_and_again_at_random_moments(tmp_path: Path, seed: int):
     kills = 0
     for _ in range(4):
         process = start(tmp_path / "killed", *options, *(["--resume"] if kills else []))
-        time.sleep(lots.uniform(0.05, 0.6) * span)
+        time.sleep(lots.uniform(0.05, 0.3) * span)
         if process.poll() is None:
             kill(process)
             kills += 1

@@ -170,17 +170,28 @@ def failure(limit: int, error: BaseException | None = None) -> str | None:
     return text
 
 
-def end_with_parent(frames: Frames, parent: int, directory: Path, patience: float) -> None:
-    """Wait until the parent hangs up or dies, then end the whole group and leave nothing behind."""
+def leave_nothing(directory: Path) -> None:
+    """Remove this worker's files and shared memory."""
+    remove_shared_memory(os.getpid())
+    shutil.rmtree(directory, ignore_errors=True)
+
+
+def end_with_parent(
+    frames: Frames, parent: int, directory: Path, patience: float, alone: threading.Event
+) -> None:
+    """Wait until the parent hangs up or dies, then end the whole group and leave nothing behind.
+
+    With patience the main thread gets that long to do both in order; `alone` tells it to.
+    """
     poll = select.poll()
     poll.register(frames.fileno(), 0)  # hang-up is always reported
     while not poll.poll(1000) and os.getppid() == parent:
         pass
     if patience:
+        alone.set()
         os.kill(os.getpid(), signal.SIGTERM)
         time.sleep(patience)
-    remove_shared_memory(os.getpid())
-    shutil.rmtree(directory, ignore_errors=True)
+    leave_nothing(directory)
     os.killpg(0, signal.SIGTERM)
     time.sleep(2 * _GRACE)
     os.killpg(0, signal.SIGKILL)
@@ -230,8 +241,9 @@ def work(make: Make, patience: float = 0.0) -> None:
     frames = Frames(socket.socket(fileno=fd))
     os.register_at_fork(after_in_child=frames.close)  # else the parent misses this one's end
     directory = Path.cwd()
+    alone = threading.Event()
     threading.Thread(
-        target=end_with_parent, args=(frames, parent, directory, patience), daemon=True
+        target=end_with_parent, args=(frames, parent, directory, patience, alone), daemon=True
     ).start()
     end = end_in_order(os.getpid(), patience)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
@@ -250,6 +262,8 @@ def work(make: Make, patience: float = 0.0) -> None:
     try:
         serve(frames, arguments, make)
     except Terminated:
+        if alone.is_set():
+            leave_nothing(directory)
         end(signal.SIGTERM, None)
     except HardwareUnavailable as error:
         frames.send(("unavailable", str(error)))
