@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from weakref import WeakKeyDictionary
 
 import numpy as np
 import torch
@@ -110,18 +109,16 @@ class Adjoining:
         over_batch(work, len(voltage), voltage.numel())
 
 
-_known: WeakKeyDictionary[LayerPlan, tuple[float, bool, Array]] = WeakKeyDictionary()
-
-
 def _constants(layer: LayerPlan, width: float, memory: bool) -> Array:
-    """Rows of the kernel's `constants`; kept as long as the layer, for the next part of a batch."""
-    found = _known.get(layer)
-    if found is None or found[:2] != (width, memory):
+    """Rows of the kernel's `constants`."""
+
+    def make() -> Array:
         slope = 1.0 / (width * np.maximum(layer.theta, float(_UNIT)))
         kept = layer.kept * memory
-        rows = np.stack([kept[0], kept[1], layer.theta, slope])
-        found = _known[layer] = width, memory, rows.astype(np.float32)
-    return found[2]
+        rows: Array = np.stack([kept[0], kept[1], layer.theta, slope]).astype(np.float32)
+        return rows
+
+    return layer.noted("adjoint", (width, memory), make)
 
 
 @compiled

@@ -126,7 +126,8 @@ class _Network(torch.autograd.Function):
             back = _Back(walk, part.start, ctx.needs_input_grad[0])
             return back(traces, to_spikes[part], to_membrane[part])
 
-        done = parts.each(work, len(cuts))
+        # the last part first: its traces are still in a cache
+        done = parts.each(lambda number: work(len(cuts) - 1 - number), len(cuts))[::-1]
         inputs = [reached for reached, _ in done if reached is not None]
         to_values = torch.cat(inputs).to(values.dtype) if inputs else None
         trained = parts.each(lambda i: _sum([found[i] for _, found in done]), len(walk.slots))

@@ -42,7 +42,7 @@ def gathered(sums: Tensor, spikes: Tensor) -> Tensor:
     outputs, inputs = sums.shape[1], spikes.shape[1]
     total = aligned((inputs, -(-outputs // _COLUMNS) * _COLUMNS), np.float32)
     near = aligned((_ROWS + 1, _COLUMNS), np.float32)
-    total[:], near[:] = 0, 0
+    near[:] = 0
     _gather(bfloat16.array(sums.contiguous()), spikes.contiguous().numpy(), near, total)
     return torch.from_numpy(total)[:, :outputs].t()
 
@@ -76,4 +76,6 @@ def _gather(sums: Array, spikes: Array, near: Array, total: Array) -> None:
                     near[m - start, n - first] = bfloat16.widened(sums[m, n])
             for k in range(inputs):
                 into = total[k, first : first + _COLUMNS]
+                if start == 0:
+                    into[:] = 0
                 _add_quads(near, listed[k], 0, counts[k] + _QUAD - 1, into)

@@ -7,7 +7,7 @@ convolution's channels-last output needs no copy.
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Hashable
 from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
@@ -36,6 +36,7 @@ from neurorobust.netx.model import (
 )
 
 FloatArray: TypeAlias = npt.NDArray[np.float64]
+AnyArray: TypeAlias = npt.NDArray[Any]
 SHOWN_STEPS = 16  # for which the table states the working memory
 INT32_SAFE = (1 << 31) - 2 * STATE_LIMIT  # below it neither u nor decayed v + u + bias leaves int32
 
@@ -67,7 +68,7 @@ class LayerPlan:
     arithmetic: Arithmetic | None
     memory: Memory
     feedback: Feedback | None = None
-    _constants: dict[npt.DTypeLike, npt.NDArray[Any]] = field(default_factory=dict)
+    _constants: dict[str, tuple[Hashable, AnyArray]] = field(default_factory=dict)
 
     @property
     def scale(self) -> np.float32:
@@ -80,18 +81,28 @@ class LayerPlan:
         """No |a| that reaches a neuron exceeds it."""
         return sum(part.proof.activation for part in (self.synapse, self.feedback) if part)
 
-    def constants(self, dtype: npt.DTypeLike) -> npt.NDArray[Any]:
+    def constants(self, dtype: npt.DTypeLike) -> AnyArray:
         """`[4, neurons]`: what a step keeps of u and v, times 4096; theta within ±2^24; bias.
 
         All repeat with the channels: of a large convolution one block is enough.
         """
-        if dtype not in self._constants:
+
+        def make() -> AnyArray:
             theta = np.clip(self.theta, -2.0 * STATE_LIMIT, 2.0 * STATE_LIMIT)
             rows = (*(self.kept * DECAY_UNITY), theta, self.bias[0])
             repeats = self.shape[1] * self.shape[2] > 1
             end = block_neurons(self.shape[0]) if repeats else self.neurons
-            self._constants[dtype] = np.stack(rows)[:, :end].astype(dtype)
-        return self._constants[dtype]
+            made: AnyArray = np.stack(rows)[:, :end].astype(dtype)
+            return made
+
+        return self.noted("forward", np.dtype(dtype), make)
+
+    def noted(self, what: str, settings: Hashable, make: Callable[[], AnyArray]) -> AnyArray:
+        """What `make` made when it was last asked with these settings; never of the weights."""
+        found = self._constants.get(what)
+        if found is None or found[0] != settings:
+            found = self._constants[what] = settings, make()
+        return found[1]
 
     def state_dtype(self, steps: int) -> npt.DTypeLike:
         """The type in which the neurons' arithmetic is exact (see `lif_cpu`)."""

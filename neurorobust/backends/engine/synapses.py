@@ -10,6 +10,7 @@ Columns of dense weights are put in H, W, C order, the order of neurons inside t
 
 from __future__ import annotations
 
+import functools
 import math
 from dataclasses import dataclass
 from typing import TypeAlias
@@ -58,6 +59,11 @@ class Dense:
     proof: Proof
     weight: Tensor
     shift: int
+
+    @functools.cached_property
+    def rounded(self) -> Tensor:
+        """The weights in bfloat16, for the adjoint's products."""
+        return self.weight.to(torch.bfloat16)
 
     def __str__(self) -> str:
         return f"{self.weight.shape[1]} inputs"

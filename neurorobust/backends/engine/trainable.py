@@ -145,7 +145,8 @@ class TrainableEngine(nn.Module):
         changed = [layer for layer in parts.each(change, len(layers)) if layer is not None]
         if len(changed) < len(layers):
             return make_plan(self.trained())
-        return dataclasses.replace(self._plan, layers=tuple(changed))
+        self._plan = dataclasses.replace(self._plan, layers=tuple(changed))
+        return self._plan
 
     def _slots(self, layers: tuple[LayerPlan, ...]) -> tuple[tuple[Slot, ...], list[Tensor]]:
         slots, masters = [], []

@@ -26,7 +26,8 @@ def input_gradient(synapse: Synapse, sums: Tensor, steps: int, precision: str) -
     """
     batch, held, _ = sums.shape
     if isinstance(synapse, Dense):
-        rows = rounded_product(sums.flatten(0, 1), synapse.weight, precision)
+        weight = synapse.rounded if precision == "bfloat16" else synapse.weight
+        rows = rounded_product(sums.flatten(0, 1), weight, precision)
         return _shifted(rows, synapse.shift).view(batch, held, -1)
     if isinstance(synapse, DelayedDense):
         return _delayed_input_gradient(synapse, sums.expand(-1, steps, -1), precision)

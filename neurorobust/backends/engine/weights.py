@@ -89,11 +89,16 @@ def repacked(
     sums = replace(arithmetic, synapse=synapse, gathered=gathered)
     if gathered or arithmetic.product == "int8":
         sums = replace(sums, halves=halves)
+    if gathered and "event" in vars(arithmetic):
+        _ = sums.event  # packed here, as the last run needed it: the parts of the next do not wait
+    if arithmetic.product == "int8" and "int8" in vars(arithmetic):
+        _ = sums.int8
     biases = plan.bias
     if bias is not None:
         mantissas = bias.numpy().astype(np.float64) * (1 << STATE_SHIFT)
         biases = np.tile(mantissas, plan.neurons // len(mantissas))[None]
-    return replace(plan, synapse=synapse, arithmetic=sums, bias=biases, _constants={})
+    noted = plan._constants if bias is None else {}
+    return replace(plan, synapse=synapse, arithmetic=sums, bias=biases, _constants=noted)
 
 
 def _columns(stored: Tensor, groups: int) -> Tensor:
