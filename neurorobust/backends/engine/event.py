@@ -18,6 +18,7 @@ from llvmlite import ir
 from numba import types
 from numba.extending import intrinsic
 
+from neurorobust.backends.engine.layout import TILE, turn
 from neurorobust.backends.engine.lif_cpu import (
     FORGETS,
     KEEP_CURRENT,
@@ -83,18 +84,40 @@ def pack_as(stored: Array, factor: float) -> EventWeights:
     _fill(blocks, stored)
     quads = QUAD * largest <= NARROW
     if narrow and not quads:
-        sizes = np.abs(stored.astype(np.int16))
-        heaviest = np.partition(sizes, -min(QUAD, inputs), axis=1)[:, -QUAD:]
-        quads = int(heaviest.sum(axis=1).max()) <= NARROW
+        quads = _heaviest_quad(stored) <= NARROW
     return EventWeights(blocks, factor, quads)
+
+
+@compiled
+def _heaviest_quad(stored: Array) -> int:
+    """The largest sum of an output's `QUAD` heaviest |w|."""
+    largest: Any = 0
+    for n in range(len(stored)):
+        top = np.zeros(QUAD, dtype=np.int16)  # the lightest first
+        for k in range(stored.shape[1]):
+            size = abs(np.int16(stored[n, k]))
+            if size > top[0]:
+                place = 0
+                while place + 1 < QUAD and size > top[place + 1]:
+                    top[place] = top[place + 1]
+                    place += 1
+                top[place] = size
+        largest = max(largest, np.int64(top.sum()))
+    return int(largest)
 
 
 @compiled
 def _fill(blocks: Array, stored: Array) -> None:
     """Outputs next to each other, tile by tile; zeros behind the last."""
     count, inputs, columns = blocks.shape
-    tile = 64
+    tile, bytes_ = 64, stored.itemsize == 1 and blocks.itemsize == 1
     for block in range(count):
+        if bytes_ and inputs >= TILE and (block + 1) * columns <= len(stored):
+            rows = stored[block * columns : (block + 1) * columns]
+            for n in range(0, columns, TILE):
+                for k in range(0, inputs, TILE):
+                    turn(rows, blocks[block], n, min(k, inputs - TILE))
+            continue
         for near in range(0, inputs, tile):
             for n in range(columns):
                 output = block * columns + n

@@ -87,7 +87,7 @@ def _turn_tile(_: Any, given: Any, taken: Any, row: Any, column: Any) -> Any:
     return types.void(given, taken, types.int64, types.int64), generate
 
 
-_turn: Any = intrinsic(_turn_tile)
+turn: Any = intrinsic(_turn_tile)
 
 
 @compiled
@@ -100,4 +100,4 @@ def _transpose(given: Array, taken: Array) -> None:
     for b in range(batch):
         for column in range(0, steps, TILE):
             for row in range(0, neurons, TILE):
-                _turn(given[b], taken[b], min(row, neurons - TILE), min(column, steps - TILE))
+                turn(given[b], taken[b], min(row, neurons - TILE), min(column, steps - TILE))

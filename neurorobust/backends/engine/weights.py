@@ -32,8 +32,11 @@ BIAS_MIN, BIAS_MAX = -(1 << (BIAS_BITS - 1)), (1 << (BIAS_BITS - 1)) - 1
 
 
 def even_weights(master: Tensor) -> Tensor:
-    """`2 * round(w / 2)`, ties to the even multiple, clipped to [-256, 254]; same type."""
-    return master.detach().mul(0.5).round_().mul_(2).clamp_(WEIGHT_MIN, WEIGHT_MAX)
+    """`2 * round(w / 2)`, ties to the even multiple, clipped to [-256, 254]; NaN stays; float32."""
+    given = master.detach().cpu().to(torch.float32).contiguous()
+    made = torch.empty_like(given)
+    _round_evenly(given.view(-1).numpy(), made.view(-1).numpy())
+    return made
 
 
 def whole_biases(master: Tensor) -> Tensor:
@@ -106,6 +109,16 @@ def _columns(stored: Tensor, groups: int) -> Tensor:
     outputs, inner, height, width = stored.shape
     split = stored.view(groups, outputs // groups, inner, height, width)
     return split.permute(0, 3, 4, 2, 1).reshape(groups, height * width * inner, -1)
+
+
+@compiled
+def _round_evenly(given: Array, made: Array) -> None:
+    half, two = np.float32(0.5), np.float32(2)
+    low, high = np.float32(WEIGHT_MIN), np.float32(WEIGHT_MAX)
+    for i in range(len(given)):
+        even = np.rint(given[i] * half) * two
+        even = low if even < low else even  # false of NaN
+        made[i] = high if even > high else even
 
 
 @compiled
