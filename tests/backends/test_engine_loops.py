@@ -7,8 +7,11 @@ import pytest
 import torch
 
 from neurorobust.backends.engine import bfloat16, event, int8
+from neurorobust.backends.engine.forward import fire
 from neurorobust.backends.engine.layout import internal, public, signals
 from neurorobust.backends.engine.loops import compiled
+from neurorobust.backends.engine.plan import LayerPlan, make_plan
+from neurorobust.netx.model import DenseLayer, NetxModel, Neuron
 
 
 @pytest.mark.parametrize("steps", [1, 15, 16, 17, 40])
@@ -56,3 +59,34 @@ def test_halves_are_packed_like_the_weights(shape, largest):
     rows = (torch.rand((9, shape[1]), generator=torch.Generator().manual_seed(0)) < 0.5).byte()
     wanted_sums = rows.float() @ torch.tensor(drawn * 2, dtype=torch.float32).t()
     assert torch.equal(int8.int8_sums(int8.pack_as([halves], 2.0), rows), wanted_sums)
+
+
+def _network(path: str, weight: int, inputs: int) -> LayerPlan:
+    cell = Neuron(np.array(300), np.array(200), np.array(100))
+    drawn = np.random.default_rng(0).integers(-weight // 2, weight // 2, (37, inputs)) * 2
+    layer = DenseLayer(0, (37, 1, 1), cell, drawn)
+    return make_plan(NetxModel((inputs, 1, 1), (layer,)), path).layers[0]
+
+
+@pytest.mark.parametrize(
+    ("path", "weight", "inputs", "kind"),
+    [
+        ("event", 60, 40, np.float32),
+        ("int8", 60, 40, np.float32),
+        ("float32", 254, 4000, np.float64),
+        ("float32", 254, 120_000, np.int64),
+    ],
+)
+def test_distances_from_theta_are_those_of_v_rounded(path, weight, inputs, kind):
+    steps, layer = 6, _network(path, weight, inputs)
+    assert layer.state_dtype(steps) == kind
+    generator = torch.Generator().manual_seed(0)
+    spikes = (torch.rand((3, steps, inputs), generator=generator) < 0.5).to(torch.uint8)
+    whole = fire(layer, spikes, steps, keep_voltage=True)
+    near = fire(layer, spikes, steps, keep_distance=True)
+    assert torch.equal(near.spikes, whole.spikes)
+    assert 0 < int(near.spikes.sum()) < near.spikes.numel()
+    assert near.voltage.dtype == torch.bfloat16
+    theta = torch.from_numpy(layer.theta).to(torch.float32)
+    assert torch.equal(near.voltage, (whole.voltage - theta).to(torch.bfloat16))
+    assert torch.equal(near.voltage > 0, whole.spikes > 0)

@@ -19,6 +19,7 @@ from neurorobust.surrogates import SHAPES, Surrogate
 SHAPE_CODES = {name: code for code, name in enumerate(SHAPES)}
 
 _UNIT = np.float32(1 << STATE_SHIFT)
+_apart = bfloat16.apart
 _AHEAD = 8  # rows: backward in time is an order that no processor guesses
 _PI, _HALF_PI = np.float32(np.pi), np.float32(np.pi / 2)
 
@@ -58,7 +59,7 @@ def adjoint(
     Args:
         layer: the layer.
         surrogate: shape and width; the width is a fraction of theta, at least of one vThMant.
-        voltage: float32 `[batch, time, neurons]`, v before the reset.
+        voltage: float32 `[batch, time, neurons]`, v before the reset; or v - theta in bfloat16.
         spike_gradient: float32 or bfloat16 `[batch, time, neurons]`.
         membrane_gradient: float32 `[batch, neurons]`, or None for zeros.
         scale: float32, a factor of ds/dv that broadcasts to `[batch, time, neurons]`.
@@ -87,7 +88,8 @@ class Adjoining:
         self._code = SHAPE_CODES[surrogate.shape]
         self._carried = torch.zeros((len(voltage), 2, layer.neurons), dtype=torch.float32)
         if membrane_gradient is not None:
-            silent = voltage[:, -1] <= torch.from_numpy(self._constants[2])
+            apart = voltage.dtype == torch.bfloat16
+            silent = voltage[:, -1] <= (0 if apart else torch.from_numpy(self._constants[2]))
             self._carried[:, 1] = membrane_gradient * silent
         self.level = torch.zeros((len(voltage), layer.neurons), dtype=torch.float32)
 
@@ -145,31 +147,31 @@ def _adjoint(
                 prefetch(spike_gradient[sample, step])
             if code == 0:
                 for n in range(width):
-                    x = one + abs((voltage[b, t, n] - constants[2, n]) * constants[3, n])
+                    x = one + abs(_apart(voltage[b, t, n], constants[2, n]) * constants[3, n])
                     bell[n] = constants[3, n] / (x * x)
             elif code == 1:
                 for n in range(width):
-                    x = abs((voltage[b, t, n] - constants[2, n]) * constants[3, n])
+                    x = abs(_apart(voltage[b, t, n], constants[2, n]) * constants[3, n])
                     bell[n] = max(one - x, zero) * constants[3, n]
             elif code == 2:
                 for n in range(width):
-                    x = _HALF_PI * ((voltage[b, t, n] - constants[2, n]) * constants[3, n])
+                    x = _HALF_PI * (_apart(voltage[b, t, n], constants[2, n]) * constants[3, n])
                     bell[n] = constants[3, n] / (one + x * x)
             elif code == 3:
                 for n in range(width):
                     bell[n] = constants[3, n]
             elif code == 4:
                 for n in range(width):
-                    x = abs((voltage[b, t, n] - constants[2, n]) * constants[3, n])
+                    x = abs(_apart(voltage[b, t, n], constants[2, n]) * constants[3, n])
                     tail = np.exp(-four * x)
                     bell[n] = constants[3, n] * four * tail / ((one + tail) * (one + tail))
             elif code == 5:
                 for n in range(width):
-                    x = (voltage[b, t, n] - constants[2, n]) * constants[3, n]
+                    x = _apart(voltage[b, t, n], constants[2, n]) * constants[3, n]
                     bell[n] = constants[3, n] * np.exp(-_PI * x * x)
             else:
                 for n in range(width):
-                    x = abs((voltage[b, t, n] - constants[2, n]) * constants[3, n])
+                    x = abs(_apart(voltage[b, t, n], constants[2, n]) * constants[3, n])
                     bell[n] = constants[3, n] if x < half else zero
             if scaled:
                 for n in range(width):

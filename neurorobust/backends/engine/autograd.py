@@ -76,6 +76,13 @@ class Walk:
         ends = [part.stop * bytes_ for part in self.parts(batch)]
         return sum(end <= KEPT_BYTES for end in ends)
 
+    @property
+    def rounds(self) -> bool:
+        """Whether traces hold v - theta in bfloat16 for v: no hook of the mode asks for v."""
+        mode = self.mode
+        hooked = mode.scale is not None or mode.rate is not None or mode.averaged
+        return self.precision == "bfloat16" and not hooked
+
     def _widths(self) -> list[int]:
         return [neurons(self.source), *(layer.neurons for layer in self.layers)]
 
@@ -204,7 +211,13 @@ def _forward(walk: Walk, values: Tensor, keep: bool) -> tuple[list[Trace], Tenso
     signal = signals(values)
     traces = []
     for layer in walk.layers:
-        done = fire(layer, signal, walk.steps, keep_voltage=keep)
+        done = fire(
+            layer,
+            signal,
+            walk.steps,
+            keep_voltage=keep and not walk.rounds,
+            keep_distance=keep and walk.rounds,
+        )
         voltage = torch.empty(0) if done.voltage is None else done.voltage
         traces.append(Trace(signal, voltage, done.spikes))
         signal = done.spikes

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from neurorobust.backends.engine.loops import Array
 
-_WORD = ir.IntType(32)
+_WORD, _HALF = ir.IntType(32), ir.IntType(16)
 
 
 def array(values: Tensor) -> Array:
@@ -41,13 +41,56 @@ def _narrow(_: Any, value: Any, like: Any) -> Any:
     def generate(context: Any, build: Any, signature: Any, arguments: Any) -> Any:
         if element == types.float32:
             return arguments[0]
-        bits = build.bitcast(arguments[0], _WORD)
-        odd = build.and_(build.lshr(bits, _WORD(16)), _WORD(1))
-        rounded = build.add(build.add(bits, _WORD((1 << 15) - 1)), odd)
-        return build.trunc(build.lshr(rounded, _WORD(16)), ir.IntType(16))
+        return rounded(build, arguments[0])
 
     return element(types.float32, like), generate
 
 
+def rounded(build: Any, value: Any) -> Any:
+    """LLVM code: the upper halves of a float32, or of a vector of them."""
+    count = getattr(value.type, "count", 0)
+    word = ir.VectorType(_WORD, count) if count else _WORD
+    half = ir.VectorType(_HALF, count) if count else _HALF
+
+    def number(value: int) -> Any:
+        return word([value] * count) if count else word(value)
+
+    bits = build.bitcast(value, word)
+    odd = build.and_(build.lshr(bits, number(16)), number(1))
+    whole = build.add(build.add(bits, number((1 << 15) - 1)), odd)
+    return build.trunc(build.lshr(whole, number(16)), half)
+
+
+def _note(_: Any, value: Any, theta: Any, like: Any) -> Any:
+    """What a trace holds of v: v in float32, or v - theta in bfloat16."""
+    element = like.dtype
+
+    def generate(context: Any, build: Any, signature: Any, arguments: Any) -> Any:
+        wide, narrow = context.get_data_type(value), ir.FloatType()
+        if element == types.float32:
+            noted, kind = arguments[0], wide
+        else:
+            noted = build.fsub(arguments[0], context.cast(build, arguments[1], theta, value))
+            kind = wide
+        noted = noted if kind == narrow else build.fptrunc(noted, narrow)
+        return noted if element == types.float32 else rounded(build, noted)
+
+    return element(value, theta, like), generate
+
+
+def _lie_apart(_: Any, noted: Any, theta: Any) -> Any:
+    """The v - theta of what `noted` returned, float32."""
+
+    def generate(context: Any, build: Any, signature: Any, arguments: Any) -> Any:
+        if noted == types.float32:
+            return build.fsub(arguments[0], arguments[1])
+        high = build.shl(build.zext(arguments[0], _WORD), _WORD(16))
+        return build.bitcast(high, ir.FloatType())
+
+    return types.float32(noted, theta), generate
+
+
 widened: Any = intrinsic(_widen)
 narrowed: Any = intrinsic(_narrow)
+noted: Any = intrinsic(_note)
+apart: Any = intrinsic(_lie_apart)

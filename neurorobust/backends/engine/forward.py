@@ -11,7 +11,13 @@ import numpy as np
 from torch import Tensor
 
 from neurorobust.backends.engine import event, gemm, recurrent
-from neurorobust.backends.engine.lif_cpu import KEEP_CURRENT, KEEP_VOLTAGE, Sheet, Steps
+from neurorobust.backends.engine.lif_cpu import (
+    KEEP_CURRENT,
+    KEEP_DISTANCE,
+    KEEP_VOLTAGE,
+    Sheet,
+    Steps,
+)
 from neurorobust.backends.engine.loops import Array, over_batch
 from neurorobust.backends.engine.plan import LayerPlan
 from neurorobust.fixedpoint import STATE_SHIFT
@@ -37,6 +43,7 @@ def fire(
     keep_voltage: bool = False,
     keep_current: bool = False,
     carried: Carried | None = None,
+    keep_distance: bool = False,
 ) -> Steps:
     """A layer's answer, from zero state or from what is carried.
 
@@ -48,8 +55,10 @@ def fire(
         keep_voltage: return v before the reset.
         keep_current: return u.
         carried: what to go on from, and to leave.
+        keep_distance: return v - theta in bfloat16 in the place of v before the reset.
     """
-    keep = (KEEP_VOLTAGE if keep_voltage else 0) + (KEEP_CURRENT if keep_current else 0)
+    keep = (KEEP_VOLTAGE if keep_voltage else 0) | (KEEP_CURRENT if keep_current else 0)
+    keep |= KEEP_DISTANCE if keep_distance else 0
     samples = source.shape[0]  # len() of a tensor costs a microsecond
     sheet = Sheet(layer, samples, steps, keep)
     if carried is not None:

@@ -24,7 +24,8 @@ class Trace:
 
     Attributes:
         source: what it was fed: spikes `[samples, time, inputs]`, or drive `[samples, neurons]`.
-        voltage: float32 `[samples, time, neurons]`, v before the reset.
+        voltage: float32 `[samples, time, neurons]`, v before the reset; or v - theta in bfloat16,
+            where no hook asks for v.
         spikes: uint8 `[samples, time, neurons]`.
     """
 

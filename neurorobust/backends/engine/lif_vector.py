@@ -12,6 +12,7 @@ from llvmlite import ir
 from numba import types
 from numba.extending import intrinsic
 
+from neurorobust.backends.engine import bfloat16
 from neurorobust.fixedpoint import DECAY_UNITY, STATE_LIMIT, STATE_SHIFT
 
 WIDTH = 16
@@ -22,7 +23,7 @@ def vector_step(remembers: bool, recorded: bool) -> Any:
 
     Args:
         remembers: something may be kept of u.
-        recorded: v before the reset and u are written down.
+        recorded: v before the reset and u are written down; v as `bfloat16.noted` does.
     """
 
     @intrinsic
@@ -50,7 +51,7 @@ def vector_step(remembers: bool, recorded: bool) -> Any:
             if remembers or recorded:
                 code.store(total, u)
             if recorded:
-                code.store(reached, high)
+                code.note(reached, theta, high)
                 code.store(total, now)
             code.store(build.zext(spike, ir.VectorType(ir.IntType(8), WIDTH)), fired)
             code.store(build.select(spike, code.number(0), reached), v)
@@ -130,6 +131,17 @@ class _Code:
         else:
             value = self._cast(value, value.type, target)
         self.build.store(value, self._spot(array, target), align=1)
+
+    def note(self, reached: Any, theta: Any, high: Any) -> None:
+        """V as it is, or v - theta in bfloat16 (see `bfloat16.noted`)."""
+        if self.kinds[high].dtype == types.float32:
+            self.store(reached, high)
+            return
+        distance = self.build.fsub(reached, self.load(theta))
+        if self.type.element == self.double:
+            distance = self.build.fptrunc(distance, ir.VectorType(ir.FloatType(), WIDTH))
+        halves = bfloat16.rounded(self.build, distance)
+        self.build.store(halves, self._spot(high, halves.type), align=1)
 
     def _spot(self, array: Any, kind: Any) -> Any:
         data = self.context.make_array(self.kinds[array])(self.context, self.build, array).data

@@ -4,7 +4,8 @@ The forward pass takes float32 products of 0/1 spikes and integer weights here t
 below 2^24 (see `synapses`), so that every order of summation gives the same integers.
 
 float32: oneDNN's kernels where torch has them: 2 to 3 times as fast as MKL's on an AVX-512 AMD CPU,
-as precise. bfloat16: both factors and the result are rounded to 8 bits, sums are taken in float32.
+as precise. bfloat16: both factors and the result are rounded to 8 bits, sums are taken in float32;
+so is v - theta, where the backward mode asks for no v.
 """
 
 from __future__ import annotations
