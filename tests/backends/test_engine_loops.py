@@ -6,12 +6,13 @@ import numpy as np
 import pytest
 import torch
 
-from neurorobust.backends.engine import bfloat16, event, int8
+from neurorobust.backends.engine import EngineBackend, bfloat16, event, int8
 from neurorobust.backends.engine.forward import fire
 from neurorobust.backends.engine.layout import internal, public, signals
 from neurorobust.backends.engine.loops import compiled
 from neurorobust.backends.engine.plan import LayerPlan, make_plan
-from neurorobust.netx.model import DenseLayer, NetxModel, Neuron
+from neurorobust.backends.reference import ReferenceBackend
+from neurorobust.netx.model import DenseLayer, InputLayer, NetxModel, Neuron
 
 
 @pytest.mark.parametrize("steps", [1, 15, 16, 17, 40])
@@ -90,3 +91,34 @@ def test_distances_from_theta_are_those_of_v_rounded(path, weight, inputs, kind)
     theta = torch.from_numpy(layer.theta).to(torch.float32)
     assert torch.equal(near.voltage, (whole.voltage - theta).to(torch.bfloat16))
     assert torch.equal(near.voltage > 0, whole.spikes > 0)
+
+
+@pytest.mark.parametrize(("inputs", "tame"), [(5, True), (6, False)])
+@pytest.mark.parametrize("path", ["event", "int8", "float32"])
+def test_a_wrap_is_left_out_only_where_u_cannot_reach_it(inputs, tame, path):
+    cell = Neuron(np.array(41), np.array(4096), np.array(1 << 17))  # u goes to 100 times its input
+    weights = np.vstack([np.full((16, inputs), 254), np.full((3, inputs), -254)])
+    model = NetxModel((inputs, 1, 1), (DenseLayer(0, (19, 1, 1), cell, weights),))
+    spikes = torch.ones((1, inputs, 1, 1, 900), dtype=torch.uint8)
+    engine = EngineBackend(model, path=path)
+    assert engine.plan.layers[0].tame == tame
+    found, wanted = engine.run(spikes, (0,)), ReferenceBackend(model).run(spikes, (0,))
+    assert torch.equal(found.layers[0].u, wanted.layers[0].u)
+    assert torch.equal(found.layers[0].v, wanted.layers[0].v)
+    highest = int(wanted.layers[0].u.abs().max())
+    assert highest > 0.9 * (1 << 23)
+    assert torch.equal(engine.run(spikes).membrane, wanted.membrane)
+    wrapped = bool((wanted.layers[0].u[0, 0, 1:] < wanted.layers[0].u[0, 0, :-1]).any())
+    assert wrapped != tame
+
+
+def test_what_never_decays_and_what_is_driven_is_not_tame():
+    def first(layer):
+        return make_plan(NetxModel((3, 1, 1), (layer,))).layers[0]
+
+    weights = np.array([[-2, 4, 6], [8, 10, 12]])
+    for decay, tame in ((0, False), (1, True)):
+        cell = Neuron(np.array(decay), np.array(0), np.array(64))
+        assert first(DenseLayer(0, (2, 1, 1), cell, weights)).tame == tame
+    own = Neuron(np.array(4096), np.array(0), np.array(64))
+    assert not first(InputLayer(0, (3, 1, 1), own, weight=60.0, bias=4.0)).tame

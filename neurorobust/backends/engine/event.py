@@ -20,13 +20,12 @@ from numba.extending import intrinsic
 
 from neurorobust.backends.engine.layout import TILE, turn
 from neurorobust.backends.engine.lif_cpu import (
-    FORGETS,
     KEEP_CURRENT,
     KEEP_VOLTAGE,
-    RECORDED,
     Sheet,
     cells_of,
     row_step,
+    what_to_do,
 )
 from neurorobust.backends.engine.loops import Array, compiled
 from neurorobust.backends.engine.prefetch import prefetch
@@ -133,7 +132,7 @@ def fire(sheet: Sheet, signal: Array, first: int, last: int) -> None:
     _fire(
         signal, weights.blocks, weights.quads, weights.factor, layer.scale, sheet.spikes,
         sheet.state, sheet.voltage, sheet.current, sheet.constants[3:], sheet.constants,
-        sheet.keep, first, last,
+        sheet.marks, first, last,
     )  # fmt: skip
 
 
@@ -228,7 +227,7 @@ def _fire(
 ) -> None:  # fmt: skip
     _, steps, inputs = signal.shape
     width, columns = spikes.shape[2], blocks.shape[2]
-    how = RECORDED if keep else (0 if np.any(constants[0]) else FORGETS)
+    how = what_to_do(keep, constants)
     keep_v, keep_u = keep & KEEP_VOLTAGE > 0, keep & KEEP_CURRENT > 0
     rows = min(steps, TIMES)
     active, counts = np.empty((rows, inputs + 1), dtype=np.uint32), np.empty(rows, dtype=np.int64)

@@ -39,7 +39,8 @@ def block_neurons(channels: int) -> int:
 
 KEEP_VOLTAGE, KEEP_CURRENT = 1, 2
 KEEP_DISTANCE = 5  # v - theta in bfloat16 in the place of v: half the memory
-RECORDED, FORGETS = 1, 2  # what is to be done; forgets: nothing is kept of u
+KEPT, IS_TAME = 7, 8  # all of these; a mark beside them, see `vector_step`
+RECORDED, FORGETS, TAME = 1, 2, 4  # what is to be done; forgets: nothing is kept of u
 
 Cells: TypeAlias = tuple[Array, Array, Array, Array, Array, Array]
 
@@ -50,9 +51,12 @@ _ZERO, _SPIKE, _SILENCE = np.float32(0), np.uint8(1), np.uint8(0)
 _INT32 = 1 << 31
 
 
-_plain = vector_step(remembers=True, recorded=False)
-_forgetting = vector_step(remembers=False, recorded=False)
-_recorded = vector_step(remembers=True, recorded=True)
+_plain = vector_step(remembers=True, recorded=False, tame=False)
+_forgetting = vector_step(remembers=False, recorded=False, tame=False)
+_recorded = vector_step(remembers=True, recorded=True, tame=False)
+_tame = vector_step(remembers=True, recorded=False, tame=True)
+_tame_forgetting = vector_step(remembers=False, recorded=False, tame=True)
+_tame_recorded = vector_step(remembers=True, recorded=True, tame=True)
 
 
 @dataclass(frozen=True, eq=False)
@@ -130,8 +134,13 @@ class Sheet:
         kernel(
             sums, self.layer.scale, self.spikes, self.state, self.voltage, self.current,
             self.constants[3:] if bias is None else bias, self.constants, sample, step, count,
-            self.keep, left,
+            self.marks, left,
         )  # fmt: skip
+
+    @property
+    def marks(self) -> int:
+        """What the kernels are told of what to keep, and of the layer."""
+        return self.keep + (IS_TAME if self.layer.tame else 0)
 
     def steps(self) -> Steps:
         """What was written."""
@@ -194,11 +203,23 @@ def row_step(
         cells: their state and constants, from `cells_of`.
         high: where v before the reset goes.
         now: where u goes.
-        how: `RECORDED`, `FORGETS` or 0.
+        how: `RECORDED` or `FORGETS` or none of them, + `TAME` where the layer is.
     """
     u, v, kept_u, kept_v, theta, bias = cells
     start = 0
-    if how == RECORDED:
+    if how == RECORDED + TAME:
+        while start + WIDTH <= row.size:
+            _tame_recorded(row, scale, fired, u, v, kept_u, kept_v, theta, bias, high, now, start)
+            start += WIDTH
+    elif how == FORGETS + TAME:
+        while start + WIDTH <= row.size:
+            _tame_forgetting(row, scale, fired, u, v, kept_u, kept_v, theta, bias, high, now, start)
+            start += WIDTH
+    elif how == TAME:
+        while start + WIDTH <= row.size:
+            _tame(row, scale, fired, u, v, kept_u, kept_v, theta, bias, high, now, start)
+            start += WIDTH
+    elif how == RECORDED:
         while start + WIDTH <= row.size:
             _recorded(row, scale, fired, u, v, kept_u, kept_v, theta, bias, high, now, start)
             start += WIDTH
@@ -211,6 +232,13 @@ def row_step(
             _plain(row, scale, fired, u, v, kept_u, kept_v, theta, bias, high, now, start)
             start += WIDTH
     _few(row, scale, fired, u, v, kept_u, kept_v, theta, bias, high, now, start)
+
+
+@compiled
+def what_to_do(marks: int, constants: Array) -> int:
+    """The `how` of `row_step`, from a sheet's marks."""
+    how = RECORDED if marks & KEPT else (0 if np.any(constants[0]) else FORGETS)
+    return how + (TAME if marks & IS_TAME else 0)
 
 
 @compiled
@@ -235,7 +263,7 @@ def _integrate(
     single, (_, steps, width) = len(sums) == 1, sums.shape
     shared = constants.shape[1] < state.shape[2]  # one block's constants are every block's
     block = constants.shape[1] if shared else BLOCK
-    how = RECORDED if keep else (0 if np.any(constants[0]) else FORGETS)
+    how = what_to_do(keep, constants)
     keep_v, keep_u = keep & KEEP_VOLTAGE > 0, keep & KEEP_CURRENT > 0
     for b in range(sample, sample + count):
         mine = sums[0 if single else b - sample]

@@ -18,12 +18,13 @@ from neurorobust.fixedpoint import DECAY_UNITY, STATE_LIMIT, STATE_SHIFT
 WIDTH = 16
 
 
-def vector_step(remembers: bool, recorded: bool) -> Any:
+def vector_step(remembers: bool, recorded: bool, tame: bool) -> Any:
     """An intrinsic that takes neurons `start` to `start` + WIDTH through one step.
 
     Args:
         remembers: something may be kept of u.
         recorded: v before the reset and u are written down; v as `bfloat16.noted` does.
+        tame: sums need no shift, and u is proven never to wrap.
     """
 
     @intrinsic
@@ -37,14 +38,15 @@ def vector_step(remembers: bool, recorded: bool) -> Any:
             row, scale, fired, u, v, kept_u, kept_v, theta, bias, high, now, start = arguments
             kinds = dict(zip(arguments, signature.args, strict=True))
             code = _Code(context, build, kinds, v, start)
-            summed = code.times(code.load(row), code.spread(scale))
-            whole, unit = code.call("llvm.floor", summed), code.number(1 << STATE_SHIFT)
+            whole, unit = code.load(row), code.number(1 << STATE_SHIFT)
+            if not tame:
+                whole = code.call("llvm.floor", code.times(whole, code.spread(scale)))
             if remembers:
                 left = code.leak(code.load(u), code.load(kept_u))
                 total = code.times_plus(whole, unit, left)
             else:
                 total = code.times(whole, unit)
-            total = code.wrap(total)
+            total = total if tame else code.wrap(total)
             reached = build.fadd(code.leak(code.load(v), code.load(kept_v)), total)
             reached = code.clip(build.fadd(reached, code.load(bias)))
             spike = build.fcmp_ordered(">", reached, code.load(theta))

@@ -121,6 +121,15 @@ class LayerPlan:
         """Neurons of the layer."""
         return neurons(self.shape)
 
+    @functools.cached_property
+    def tame(self) -> bool:
+        """Whether its neurons take a shorter step: no shift of sums, and u cannot wrap.
+
+        u <- trunc(u k) + 64 a keeps |u| < 64 max|a| / (1 - k) for ever, from zero on.
+        """
+        lifted, kept = self.activation << STATE_SHIFT, float(self.kept[0].max())
+        return self.scale == 1 and self.synapse is not None and lifted < STATE_LIMIT * (1 - kept)
+
     def leaves_int32(self, steps: int) -> bool:
         """Whether u may come near ±2^31 within so many steps, where Lava's int32 variables wrap.
 
