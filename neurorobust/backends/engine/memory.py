@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from neurorobust.errors import BadInput
 
 MEMORY_LIMIT = 2 << 30  # bytes
-CHUNK_BYTES = 1 << 22  # of a chunk's spikes: in the last cache, and few enough calls of Python
-BLOCK_BYTES = 1 << 21  # of the operands and sums of one product
+CHUNK_BYTES = 1 << 23  # of a chunk's spikes: in the last cache, and few enough calls of Python
+BLOCK_BYTES = 1 << 22  # of the operands and sums of one product
 STATE_BYTES = 16  # u and v of a neuron, at most
 RECORD_BYTES = 24  # a step of a neuron that is recorded: u, v, and v before the reset; twice
 
