@@ -100,7 +100,7 @@ class Sheet:
         self.constants = layer.constants(dtype)
         self.spikes = np.empty(shape, dtype=np.uint8)
         self.state = np.zeros((2, batch, layer.neurons), dtype=dtype)
-        self.before = np.zeros((batch, layer.neurons), dtype=np.uint8)
+        self.before = None if layer.feedback is None else self.state[0].astype(np.uint8)
         kind = np.int16 if keep & KEEP_DISTANCE == KEEP_DISTANCE else np.float32
         self.voltage = np.empty(shape if keep & KEEP_VOLTAGE else scribble, dtype=kind)
         self.current = np.empty(shape if keep & KEEP_CURRENT else scribble, dtype=np.int32)
@@ -144,13 +144,13 @@ class Sheet:
 
     def steps(self) -> Steps:
         """What was written."""
-        voltage = torch.from_numpy(self.voltage)
-        if voltage.dtype == torch.int16:
+        voltage = torch.from_numpy(self.voltage) if self.keep & KEEP_VOLTAGE else None
+        if voltage is not None and voltage.dtype == torch.int16:
             voltage = voltage.view(torch.bfloat16)
         return Steps(
             torch.from_numpy(self.spikes),
             torch.from_numpy(self.state),
-            voltage if self.keep & KEEP_VOLTAGE else None,
+            voltage,
             torch.from_numpy(self.current) if self.keep & KEEP_CURRENT else None,
         )
 

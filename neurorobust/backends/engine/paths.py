@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import TypeAlias
 
@@ -52,6 +52,7 @@ class Arithmetic:
     synapse: Synapse
     reason: str
     halves: Tensor | None = None
+    _limits: dict[int, float] = field(default_factory=dict)
 
     @cached_property
     def int8(self) -> Int8Weights:
@@ -71,7 +72,10 @@ class Arithmetic:
         """Whether the gather is faster for uint8 `[batch, time, inputs]`, by its density."""
         if not self.gathered or not self.product:
             return self.gathered
-        limit = self.break_even(signal.shape[0] * signal.shape[1])
+        rows = signal.shape[0] * signal.shape[1]
+        limit = self._limits.get(rows)
+        if limit is None:
+            limit = self._limits[rows] = self.break_even(rows)
         return limit >= 1 or density(signal) < limit
 
     def break_even(self, rows: int) -> float:

@@ -70,7 +70,7 @@ class LayerPlan:
     feedback: Feedback | None = None
     _constants: dict[str, tuple[Hashable, AnyArray]] = field(default_factory=dict)
 
-    @property
+    @functools.cached_property
     def scale(self) -> np.float32:
         """2^-shift of the sums; a recurrent layer's are shifted where they meet."""
         shift = self.synapse.shift if self.synapse and not self.feedback else 0
@@ -86,6 +86,9 @@ class LayerPlan:
 
         All repeat with the channels: of a large convolution one block is enough.
         """
+        found = self._constants.get("forward")
+        if found is not None and found[0] == dtype:
+            return found[1]
 
         def make() -> AnyArray:
             theta = np.clip(self.theta, -2.0 * STATE_LIMIT, 2.0 * STATE_LIMIT)

@@ -33,6 +33,7 @@ def integrate(sheet: Sheet, sums: Array, sample: int, step: int) -> None:
     """
     feedback = sheet.layer.feedback
     assert feedback is not None
+    assert sheet.before is not None
     samples, steps, width = sums.shape
     some = slice(sample, sample + samples)
     exact = sheet.layer.activation < FLOAT32_EXACT
