@@ -236,8 +236,8 @@ def test_the_memory_limit_bounds_the_chunks():
     ):
         make_plan(model, memory_limit=9000)
     tight = EngineBackend(model, memory_limit=make_plan(model).peak_bytes(1, 1))
-    with pytest.raises(BadInput, match="which one sample of 50000 steps on each of"):
-        tight.run(torch.ones((1, 400, 1, 1, 50_000), dtype=torch.uint8))
+    with pytest.raises(BadInput, match="which one sample of 200000 steps on each of"):
+        tight.run(torch.ones((1, 400, 1, 1, 200_000), dtype=torch.uint8))
     assert tight.run(spikes[..., :1]).spikes.shape == (3, 300, 1)
 
 
