@@ -17,6 +17,7 @@ from neurorobust.attacks.best import Best, Standing
 from neurorobust.attacks.modes import PLAIN, Mode, Pass
 from neurorobust.classifier import Classifier
 from neurorobust.errors import BadInput
+from neurorobust.projection import project
 from neurorobust.readout import first_argmax
 from neurorobust.targets import query_batch
 from neurorobust.types import ImageBudget, Labels
@@ -129,7 +130,7 @@ class Oracle(nn.Module):
         asked = (~self._finished[rows]).nonzero().flatten()
         if not len(asked):
             raise Done
-        point = x + (x.clamp(0, 1) - x).detach()
+        point = x + (self._snapped(x.detach().clamp(0, 1), rows) - x).detach()
         answers = self._answer(point[asked], rows[asked])
         if self._last is None:
             nothing = objectives.SHARPNESS * torch.nn.functional.one_hot(
@@ -191,6 +192,11 @@ class Oracle(nn.Module):
         self.best.show(x[within], shown, rows[within])
         if self.stop:
             self._finished[rows[within & (standing.broken >= 1)]] = True
+
+    def _snapped(self, x: Tensor, rows: Tensor) -> Tensor:
+        """What the evaluation's projection makes of points that are out by rounding alone."""
+        inside = project(x, self.x[rows], self.budget)[0]
+        return torch.where(self._within(x, rows).view(-1, 1, 1, 1), inside, x)
 
     def _within(self, x: Tensor, rows: Tensor) -> Tensor:
         """Bool: inside the ball, but for rounding."""

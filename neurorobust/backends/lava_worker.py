@@ -260,18 +260,18 @@ def work(make: Make, patience: float = 0.0) -> None:
         "options": others[3:],
     }
     try:
-        serve(frames, arguments, make)
+        try:
+            serve(frames, arguments, make)
+        except HardwareUnavailable as error:
+            frames.send(("unavailable", str(error)))
+        except Exception as error:
+            traceback.print_exc()
+            frames.send(("error", failure(limit, error)))
+        signal.pause()  # the parent ends this process, or `end_with_parent` does
     except Terminated:
         if alone.is_set():
             leave_nothing(directory)
         end(signal.SIGTERM, None)
-    except HardwareUnavailable as error:
-        frames.send(("unavailable", str(error)))
-        signal.pause()
-    except Exception as error:
-        traceback.print_exc()
-        frames.send(("error", failure(limit, error)))
-        signal.pause()  # the parent ends this process
 
 
 if __name__ == "__main__":

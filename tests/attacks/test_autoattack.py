@@ -9,8 +9,10 @@ from neurorobust.attacks import find
 from neurorobust.attacks.autoattack import Apgd, FabT
 from neurorobust.attacks.isolation import seeded
 from neurorobust.attacks.modes import find_mode
+from neurorobust.attacks.oracle import Oracle
 from neurorobust.attacks.square import Square
 from neurorobust.errors import BadInput
+from neurorobust.projection import project
 from neurorobust.types import ImageBudget
 
 MODES = ("triangle-1", "assg-0.425", "bptr", "pdsg")
@@ -96,6 +98,24 @@ def test_nothing_is_printed_or_warned_of(digits, capfd):
     blind = replace(find("apgd-t"), steps=2, mode=find_mode("rectangle-1"))
     broken(digits, blind)
     assert capfd.readouterr() == ("", "")
+
+
+@pytest.mark.parametrize("norm", ["linf", "l2", "l1"])
+def test_a_point_that_rounding_moved_out_is_asked_as_it_will_be_scored(digits, norm: str):
+    classifier, x, labels = digits
+    budget = ImageBudget(0.1, norm)
+    noise = torch.randn(x.shape, generator=generator(1))
+    rim = x + project(1000 * noise + x, x, budget)[0] - x
+    beyond = (x + (rim - x) * (1 + 5e-7)).clamp(0, 1)
+    oracle = Oracle(classifier, x, labels, budget, generator())
+    oracle(beyond)
+    found = oracle.best.proposal()
+    assert torch.equal(found.x, project(beyond, x, budget)[0])
+    assert torch.equal(found.claimed, classifier.predict(found.x) != labels)
+    far = (x + 3 * (rim - x)).clamp(0, 1)
+    oracle = Oracle(classifier, x, labels, budget, generator())
+    oracle(far)
+    assert torch.equal(oracle.best.x, x)
 
 
 def test_a_batch_of_nobody(digits):

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import copy
 import dataclasses
 import functools
 import importlib.metadata
 import math
+import pickle
 from collections.abc import Callable
 from pathlib import Path
 
@@ -25,6 +27,8 @@ from neurorobust.backends.engine import (
     loops,
     parts,
 )
+from neurorobust.backends.engine.autograd import Walk
+from neurorobust.backends.engine.plan import make_plan
 from neurorobust.backends.engine.trainable import TrainableEngine
 from neurorobust.backends.reference import ReferenceBackend
 from neurorobust.errors import BadInput, ModelFileError
@@ -45,7 +49,7 @@ from neurorobust.netx.model import (
     Neuron,
     RecurrentLayer,
 )
-from neurorobust.surrogates import Backward, BackwardMode, LayerView, Surrogate, fired
+from neurorobust.surrogates import DEFAULT, Backward, BackwardMode, LayerView, Surrogate, fired
 from neurorobust.types import Drive, Inputs
 
 
@@ -705,3 +709,30 @@ def test_no_samples_have_no_gradients():
     assert (run.spikes.shape, run.membrane.shape) == ((0, classes, 7), (0, classes))
     (found,) = torch.autograd.grad(run.spikes.sum() + run.membrane.sum(), x)
     assert found.shape == x.shape
+
+
+def test_a_trained_network_is_copied_and_pickled_after_a_run():
+    engine = TrainableEngine(wide(), gradient="bfloat16")
+    spikes = torch.ones((2, *engine.model.input_shape, 4), dtype=torch.uint8)
+    wanted = engine(spikes)
+    again = engine(spikes)  # the second run packs before it begins
+    assert torch.equal(again.membrane, wanted.membrane)
+    for twin in (copy.deepcopy(engine), pickle.loads(pickle.dumps(engine))):
+        assert torch.equal(twin(spikes).membrane, wanted.membrane)
+
+
+@pytest.mark.parametrize(("threshold", "rounds"), [(100, True), (1 << 18, True), (1 << 19, False)])
+def test_v_is_kept_where_the_kernels_cut_theta(threshold: int, rounds: bool):
+    """Beyond 2^24 the distance from theta is no longer what the surrogate asks for."""
+    cell = Neuron(np.array(1024), np.array(256), np.array(threshold))
+    model = NetxModel((4, 1, 1), (DenseLayer(0, (3, 1, 1), cell, np.full((3, 4), 100)),))
+    walk = Walk(make_plan(model).layers, (4, 1, 1), 6, BackwardMode(DEFAULT), "bfloat16")
+    assert walk.rounds == rounds
+    spikes = torch.ones((1, 4, 1, 1, 6))
+    grads = []
+    for precision in ("float32", "bfloat16"):
+        x = spikes.clone().requires_grad_()
+        backend = EngineBackend(model, gradient=precision)
+        backend.forward(x, Surrogate("fast-sigmoid", 1.0)).spikes.sum().backward()
+        grads.append(x.grad)
+    torch.testing.assert_close(grads[1], grads[0], rtol=0.02, atol=0)

@@ -263,23 +263,30 @@ def test_slurm_says_no(name: str, board: Any, monkeypatch: pytest.MonkeyPatch) -
 
 
 @pytest.mark.slow
-def test_the_parents_end_gives_the_board_back(board: Any, remains: Any, tmp_path: Path) -> None:
-    """Killed in the middle of a run: the worker hears of it and stops the network."""
+@pytest.mark.parametrize("samples", [200, 2])
+def test_the_parents_end_gives_the_board_back(
+    samples: int, board: Any, remains: Any, tmp_path: Path
+) -> None:
+    """Killed in the middle of a run, or idle after it: the worker hears of it and ends in order."""
     log = board()
     script = """
-    import sys, torch
+    import sys, time, torch
     from neurorobust import netx
     from neurorobust.backends.loihi2 import Loihi2Backend
 
-    model = netx.read(sys.argv[1])
-    backend = Loihi2Backend(model, timeout=120, on_sample=lambda *n: print(*n, flush=True))
-    backend.run(torch.ones((200, *model.input_shape, 200), dtype=torch.uint8))
+    model, samples = netx.read(sys.argv[1]), int(sys.argv[2])
+    backend = Loihi2Backend(model, timeout=120)
+    if samples > 2:
+        backend.on_sample = lambda *n: print(*n, flush=True)
+    backend.run(torch.ones((samples, *model.input_shape, 200), dtype=torch.uint8))
+    print("1 run", flush=True)
+    time.sleep(60)
     """
     from neurorobust import netx
 
     netx.write(dense(), tmp_path / "model.net")
     with subprocess.Popen(
-        [sys.executable, "-c", textwrap.dedent(script), str(tmp_path / "model.net")],
+        [sys.executable, "-c", textwrap.dedent(script), str(tmp_path / "model.net"), str(samples)],
         stdout=subprocess.PIPE,
         text=True,
     ) as program:

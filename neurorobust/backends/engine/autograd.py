@@ -7,9 +7,11 @@ again in the backward pass, which gives the same integers.
 
 from __future__ import annotations
 
+import functools
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
@@ -20,7 +22,7 @@ from neurorobust.backends.engine.adjoint_cpu import Gradients
 from neurorobust.backends.engine.forward import fire
 from neurorobust.backends.engine.hooks import Trace, layer_adjoint
 from neurorobust.backends.engine.layout import internal, public, signals
-from neurorobust.backends.engine.plan import LayerPlan
+from neurorobust.backends.engine.plan import THETA_LIMIT, LayerPlan
 from neurorobust.backends.engine.transpose import (
     feedback_gradient,
     input_gradient,
@@ -76,12 +78,16 @@ class Walk:
         ends = [part.stop * bytes_ for part in self.parts(batch)]
         return sum(end <= KEPT_BYTES for end in ends)
 
-    @property
+    @functools.cached_property
     def rounds(self) -> bool:
-        """Whether traces hold v - theta in bfloat16 for v: no hook of the mode asks for v."""
+        """Whether traces hold v - theta in bfloat16 for v.
+
+        No hook of the mode asks for v, and the neurons' kernels know theta as it is.
+        """
         mode = self.mode
         hooked = mode.scale is not None or mode.rate is not None or mode.averaged
-        return self.precision == "bfloat16" and not hooked
+        held = all(np.abs(layer.theta).max() <= THETA_LIMIT for layer in self.layers)
+        return self.precision == "bfloat16" and not hooked and held
 
     def _widths(self) -> list[int]:
         return [neurons(self.source), *(layer.neurons for layer in self.layers)]

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import numpy as np
 import torch
@@ -32,6 +32,7 @@ OPERATOR = 10_000.0  # a call
 SUM = 0.3  # an output that goes through memory
 SCAN = 0.11  # an input that is looked at
 GATHER = 0.008  # an active input and output
+PACKED = ("int8", "event")  # of an `Arithmetic`
 MANY_ROWS = 512  # for which the plan states where the gather starts
 
 
@@ -53,6 +54,10 @@ class Arithmetic:
     reason: str
     halves: Tensor | None = None
     _limits: dict[int, float] = field(default_factory=dict)
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Without what is packed when needed: oneDNN's layouts cannot be copied."""
+        return {name: value for name, value in vars(self).items() if name not in PACKED}
 
     @cached_property
     def int8(self) -> Int8Weights:

@@ -38,6 +38,7 @@ from neurorobust.netx.model import (
 FloatArray: TypeAlias = npt.NDArray[np.float64]
 AnyArray: TypeAlias = npt.NDArray[Any]
 SHOWN_STEPS = 16  # for which the table states the working memory
+THETA_LIMIT = 2.0 * STATE_LIMIT  # the forward kernels cut thresholds there: |v| < 2^23
 INT32_SAFE = (1 << 31) - 2 * STATE_LIMIT  # below it neither u nor decayed v + u + bias leaves int32
 
 
@@ -91,7 +92,7 @@ class LayerPlan:
             return found[1]
 
         def make() -> AnyArray:
-            theta = np.clip(self.theta, -2.0 * STATE_LIMIT, 2.0 * STATE_LIMIT)
+            theta = np.clip(self.theta, -THETA_LIMIT, THETA_LIMIT)
             rows = (*(self.kept * DECAY_UNITY), theta, self.bias[0])
             repeats = self.shape[1] * self.shape[2] > 1
             end = block_neurons(self.shape[0]) if repeats else self.neurons

@@ -33,8 +33,8 @@ BIAS_MIN, BIAS_MAX = -(1 << (BIAS_BITS - 1)), (1 << (BIAS_BITS - 1)) - 1
 
 def even_weights(master: Tensor) -> Tensor:
     """`2 * round(w / 2)`, ties to the even multiple, clipped to [-256, 254]; NaN stays; float32."""
-    given = master.detach().cpu().to(torch.float32).contiguous()
-    made = torch.empty_like(given)
+    given = master.detach().cpu().contiguous()
+    made = torch.empty(given.shape, dtype=torch.float32)
     _round_evenly(given.view(-1).numpy(), made.view(-1).numpy())
     return made
 
