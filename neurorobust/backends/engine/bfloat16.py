@@ -26,12 +26,14 @@ def _widen(_: Any, value: Any) -> Any:
     """An element of `array`, bfloat16 or float32, as float32."""
 
     def generate(context: Any, build: Any, signature: Any, arguments: Any) -> Any:
-        if value == types.float32:
-            return arguments[0]
-        high = build.shl(build.zext(arguments[0], _WORD), _WORD(16))
-        return build.bitcast(high, ir.FloatType())
+        return arguments[0] if value == types.float32 else _wide(build, arguments[0])
 
     return types.float32(value), generate
+
+
+def _wide(build: Any, half: Any) -> Any:
+    """LLVM code: the float32 whose upper half this is."""
+    return build.bitcast(build.shl(build.zext(half, _WORD), _WORD(16)), ir.FloatType())
 
 
 def _narrow(_: Any, value: Any, like: Any) -> Any:
@@ -66,14 +68,12 @@ def _note(_: Any, value: Any, theta: Any, like: Any) -> Any:
     element = like.dtype
 
     def generate(context: Any, build: Any, signature: Any, arguments: Any) -> Any:
-        wide, narrow = context.get_data_type(value), ir.FloatType()
-        if element == types.float32:
-            noted, kind = arguments[0], wide
-        else:
-            noted = build.fsub(arguments[0], context.cast(build, arguments[1], theta, value))
-            kind = wide
-        noted = noted if kind == narrow else build.fptrunc(noted, narrow)
-        return noted if element == types.float32 else rounded(build, noted)
+        number, whole = arguments[0], element == types.float32
+        if not whole:
+            number = build.fsub(number, context.cast(build, arguments[1], theta, value))
+        if value != types.float32:
+            number = build.fptrunc(number, ir.FloatType())
+        return number if whole else rounded(build, number)
 
     return element(value, theta, like), generate
 
@@ -84,8 +84,7 @@ def _lie_apart(_: Any, noted: Any, theta: Any) -> Any:
     def generate(context: Any, build: Any, signature: Any, arguments: Any) -> Any:
         if noted == types.float32:
             return build.fsub(arguments[0], arguments[1])
-        high = build.shl(build.zext(arguments[0], _WORD), _WORD(16))
-        return build.bitcast(high, ir.FloatType())
+        return _wide(build, arguments[0])
 
     return types.float32(noted, theta), generate
 
