@@ -145,6 +145,8 @@ def _adjoint(
             if sample < batch and step >= 0:
                 prefetch(voltage[sample, step])
                 prefetch(spike_gradient[sample, step])
+                if want_sums:
+                    prefetch(sums[sample, step])
             if code == 0:
                 for n in range(width):
                     x = one + abs(_apart(voltage[b, t, n], constants[2, n]) * constants[3, n])

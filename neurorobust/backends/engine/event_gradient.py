@@ -12,6 +12,7 @@ from torch import Tensor
 from neurorobust.backends.engine import bfloat16
 from neurorobust.backends.engine.event import list_ones
 from neurorobust.backends.engine.loops import Array, compiled
+from neurorobust.backends.engine.prefetch import prefetch
 from neurorobust.backends.engine.row_adder import aligned, row_adder
 
 WORTH_ROWS, WORTH_OUTPUTS = 64, 64
@@ -19,6 +20,7 @@ SPARSE = {"float32": 0.4, "bfloat16": 0.2}  # densities below which it beats the
 _COLUMNS, _ROWS = 128, 96  # gradients that are summed together: 48 KiB, the L1 cache
 _SAMPLED = 64  # rows whose spikes are counted
 _QUAD = 4
+_AHEAD = 8  # rows asked for before they are read
 
 _add_quads = row_adder(_QUAD, _COLUMNS)
 
@@ -62,6 +64,9 @@ def _gather(sums: Array, spikes: Array, near: Array, total: Array) -> None:
         end = min(start + _ROWS, rows)
         counts[:] = 0
         for m in range(start, end):
+            if m + _AHEAD < rows:
+                prefetch(spikes[m + _AHEAD])
+            prefetch(sums[m])
             many = list_ones(spikes[m], active)
             for i in range(many):
                 k = active[i]
