@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from neurorobust.backends.engine import bfloat16
+from neurorobust.backends.engine.bare import bare
 from neurorobust.backends.engine.loops import Array, compiled, over_batch
 from neurorobust.backends.engine.plan import LayerPlan
 from neurorobust.backends.engine.prefetch import prefetch
@@ -135,6 +136,7 @@ def _adjoint(
     code: int,
 ) -> None:
     """Backward in time; rows of `constants`: kept of u, kept of v, theta, 1 / (width * theta)."""
+    voltage, spike_gradient, sums = bare(voltage), bare(spike_gradient), bare(sums)
     batch, steps, width = voltage.shape
     scaled, want_sums = scale.size > 0, sums.size > 0
     bell = np.empty(width, dtype=np.float32)

@@ -18,6 +18,7 @@ from llvmlite import ir
 from numba import types
 from numba.extending import intrinsic
 
+from neurorobust.backends.engine.bare import bare
 from neurorobust.backends.engine.layout import TILE, turn
 from neurorobust.backends.engine.lif_cpu import (
     KEEP_CURRENT,
@@ -108,6 +109,7 @@ def _heaviest_quad(stored: Array) -> int:
 @compiled
 def _fill(blocks: Array, stored: Array) -> None:
     """Outputs next to each other, tile by tile; zeros behind the last."""
+    blocks, stored = bare(blocks), bare(stored)
     count, inputs, columns = blocks.shape
     tile, bytes_ = 64, stored.itemsize == 1 and blocks.itemsize == 1
     for block in range(count):
@@ -128,11 +130,14 @@ def fire(sheet: Sheet, signal: Array, first: int, last: int) -> None:
     """Run samples `first` to `last` of uint8 `[batch, time, inputs]` through the layer."""
     layer = sheet.layer
     assert layer.arithmetic is not None
-    weights = layer.arithmetic.event
+    weights, (_, steps, inputs) = layer.arithmetic.event, signal.shape
+    rows, columns = min(steps, TIMES), weights.blocks.shape[2]
+    active, counts = np.empty((rows, inputs + 1), dtype=np.uint32), np.empty(rows, dtype=np.int64)
+    totals, sums = np.empty(columns, dtype=np.int16), np.zeros(columns, dtype=np.float32)
     _fire(
         signal, weights.blocks, weights.quads, weights.factor, layer.scale, sheet.spikes,
         sheet.state, sheet.voltage, sheet.current, sheet.constants[3:], sheet.constants,
-        sheet.marks, first, last,
+        active, counts, totals, sums, sheet.marks, first, last,
     )  # fmt: skip
 
 
@@ -223,15 +228,15 @@ def gather_row(
 def _fire(
     signal: Array, blocks: Array, quads: bool, factor: Any, scale: Any, spikes: Array,
     state: Array, voltage: Array, current: Array, bias: Array, constants: Array,
-    keep: int, first: int, last: int,
+    active: Array, counts: Array, totals: Array, sums: Array, keep: int, first: int, last: int,
 ) -> None:  # fmt: skip
-    _, steps, inputs = signal.shape
+    signal, blocks, spikes, state = bare(signal), bare(blocks), bare(spikes), bare(state)
+    voltage, current, bias, constants = bare(voltage), bare(current), bare(bias), bare(constants)
+    active, counts, totals, sums = bare(active), bare(counts), bare(totals), bare(sums)
+    steps = signal.shape[1]
     width, columns = spikes.shape[2], blocks.shape[2]
     how = what_to_do(keep, constants)
     keep_v, keep_u = keep & KEEP_VOLTAGE > 0, keep & KEEP_CURRENT > 0
-    rows = min(steps, TIMES)
-    active, counts = np.empty((rows, inputs + 1), dtype=np.uint32), np.empty(rows, dtype=np.int64)
-    totals, sums = np.empty(columns, dtype=np.int16), np.zeros(columns, dtype=np.float32)
     for b in range(first, last):
         for start in range(0, steps, TIMES):
             rows = min(TIMES, steps - start)

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from neurorobust.backends.engine import bfloat16
+from neurorobust.backends.engine.bare import bare
 from neurorobust.backends.engine.event import list_ones
 from neurorobust.backends.engine.loops import Array, compiled
 from neurorobust.backends.engine.prefetch import prefetch
@@ -45,21 +46,27 @@ def gathered(sums: Tensor, spikes: Tensor) -> Tensor:
     total = aligned((inputs, -(-outputs // _COLUMNS) * _COLUMNS), np.float32)
     near = aligned((_ROWS + 1, _COLUMNS), np.float32)
     near[:] = 0
-    _gather(bfloat16.array(sums.contiguous()), spikes.contiguous().numpy(), near, total)
+    active = np.empty(inputs + 1, dtype=np.uint32)
+    listed = np.empty((inputs, _ROWS + _QUAD), dtype=np.uint8)
+    counts = np.empty(inputs, dtype=np.int64)
+    rows = spikes.contiguous().numpy()
+    _gather(bfloat16.array(sums.contiguous()), rows, near, active, listed, counts, total)
     return torch.from_numpy(total)[:, :outputs].t()
 
 
 @compiled
-def _gather(sums: Array, spikes: Array, near: Array, total: Array) -> None:
+def _gather(
+    sums: Array, spikes: Array, near: Array, active: Array, listed: Array, counts: Array,
+    total: Array,
+) -> None:  # fmt: skip
     """Where did each input spike, then its rows of `sums`; a block of rows and columns at a time.
 
     The block is copied to `near`, whose last row stays zero: it fills up lists of four.
     """
+    sums, spikes, near, total = bare(sums), bare(spikes), bare(near), bare(total)
+    active, listed, counts = bare(active), bare(listed), bare(counts)
     rows, inputs = spikes.shape
     outputs = sums.shape[1]
-    active = np.empty(inputs + 1, dtype=np.uint32)
-    listed = np.empty((inputs, _ROWS + _QUAD), dtype=np.uint8)
-    counts = np.empty(inputs, dtype=np.int64)
     for start in range(0, rows, _ROWS):
         end = min(start + _ROWS, rows)
         counts[:] = 0

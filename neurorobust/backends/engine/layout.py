@@ -11,6 +11,7 @@ from numba import types
 from numba.extending import intrinsic
 from torch import Tensor
 
+from neurorobust.backends.engine.bare import bare
 from neurorobust.backends.engine.loops import Array, compiled
 from neurorobust.netx.model import Shape
 
@@ -96,6 +97,7 @@ def _transpose(given: Array, taken: Array) -> None:
 
     Neither neurons nor time are fewer than `TILE`; the last tiles overlap those before them.
     """
+    given, taken = bare(given), bare(taken)
     batch, neurons, steps = given.shape
     for b in range(batch):
         for column in range(0, steps, TILE):

@@ -22,6 +22,7 @@ import torch
 from torch import Tensor
 
 from neurorobust.backends.engine import bfloat16
+from neurorobust.backends.engine.bare import bare
 from neurorobust.backends.engine.lif_vector import WIDTH, vector_step
 from neurorobust.backends.engine.loops import Array, compiled
 from neurorobust.fixedpoint import DECAY_BITS, DECAY_UNITY, STATE_LIMIT, STATE_SHIFT
@@ -57,6 +58,7 @@ _recorded = vector_step(remembers=True, recorded=True, tame=False)
 _tame = vector_step(remembers=True, recorded=False, tame=True)
 _tame_forgetting = vector_step(remembers=False, recorded=False, tame=True)
 _tame_recorded = vector_step(remembers=True, recorded=True, tame=True)
+_rest = vector_step(remembers=True, recorded=True, tame=False, rest=True)
 
 
 @dataclass(frozen=True, eq=False)
@@ -156,41 +158,6 @@ class Sheet:
 
 
 @compiled
-def _leak(x: Any, kept: Any) -> Any:
-    """trunc(x * kept / 4096), exact (see above)."""
-    high = np.trunc(x * _PART)
-    return high * kept + np.trunc((x - high * _UNITY) * kept * _PART)
-
-
-@compiled
-def _wrap(u: Any) -> Any:
-    return u - _RANGE if u > _LIMIT else (u + _RANGE if u <= -_LIMIT else u)
-
-
-@compiled
-def _clip(v: Any) -> Any:
-    v = _CLIP if v > _CLIP else v
-    return -_CLIP if v < -_CLIP else v
-
-
-@compiled
-def _few(
-    row: Array, scale: Any, fired: Array, u: Array, v: Array, kept_u: Array, kept_v: Array,
-    theta: Array, bias: Array, high: Array, now: Array, start: int,
-) -> None:  # fmt: skip
-    """One step of the neurons from `start` on, one by one."""
-    for n in range(start, row.size):
-        total = _wrap(np.floor(row[n] * scale) * _UNIT + _leak(u[n], kept_u[n]))
-        reached = _clip(_leak(v[n], kept_v[n]) + total + bias[n])
-        spike = reached > theta[n]
-        high[n] = bfloat16.noted(reached, theta[n], high)
-        now[n] = np.int32(total)
-        fired[n] = _SPIKE if spike else _SILENCE
-        u[n] = total
-        v[n] = _ZERO if spike else reached
-
-
-@compiled
 def row_step(
     row: Array, scale: Any, fired: Array, cells: Cells, high: Array, now: Array, how: int
 ) -> None:
@@ -231,7 +198,8 @@ def row_step(
         while start + WIDTH <= row.size:
             _plain(row, scale, fired, u, v, kept_u, kept_v, theta, bias, high, now, start)
             start += WIDTH
-    _few(row, scale, fired, u, v, kept_u, kept_v, theta, bias, high, now, start)
+    if start < row.size:
+        _rest(row, scale, fired, u, v, kept_u, kept_v, theta, bias, high, now, start)
 
 
 @compiled
@@ -260,6 +228,8 @@ def _integrate(
     sums: Array, scale: Any, spikes: Array, state: Array, voltage: Array, current: Array,
     bias: Array, constants: Array, sample: int, step: int, count: int, keep: int, left: int,
 ) -> None:  # fmt: skip
+    sums, spikes, state, constants = bare(sums), bare(spikes), bare(state), bare(constants)
+    voltage, current, bias = bare(voltage), bare(current), bare(bias)
     single, (_, steps, width) = len(sums) == 1, sums.shape
     shared = constants.shape[1] < state.shape[2]  # one block's constants are every block's
     block = constants.shape[1] if shared else BLOCK

@@ -18,13 +18,14 @@ from neurorobust.fixedpoint import DECAY_UNITY, STATE_LIMIT, STATE_SHIFT
 WIDTH = 16
 
 
-def vector_step(remembers: bool, recorded: bool, tame: bool) -> Any:
+def vector_step(remembers: bool, recorded: bool, tame: bool, rest: bool = False) -> Any:
     """An intrinsic that takes neurons `start` to `start` + WIDTH through one step.
 
     Args:
         remembers: something may be kept of u.
         recorded: v before the reset and u are written down; v as `bfloat16.noted` does.
         tame: sums need no shift, and u is proven never to wrap.
+        rest: the row may end before `start` + WIDTH; nothing behind it is touched.
     """
 
     @intrinsic
@@ -38,6 +39,8 @@ def vector_step(remembers: bool, recorded: bool, tame: bool) -> Any:
             row, scale, fired, u, v, kept_u, kept_v, theta, bias, high, now, start = arguments
             kinds = dict(zip(arguments, signature.args, strict=True))
             code = _Code(context, build, kinds, v, start)
+            if rest:
+                code.end_with(row)
             whole, unit = code.load(row), code.number(1 << STATE_SHIFT)
             if not tame:
                 whole = code.call("llvm.floor", code.times(whole, code.spread(scale)))
@@ -74,14 +77,24 @@ class _Code:
         self.context, self.build, self.kinds, self.start = context, build, kinds, start
         self.double = ir.DoubleType()
         self.type = ir.VectorType(context.get_data_type(kinds[v].dtype), WIDTH)
+        self.inside: Any = None  # which of the neurons exist; None: all
+
+    def end_with(self, row: Any) -> None:
+        """Touch no neuron behind the end of a row."""
+        size = self.context.make_array(self.kinds[row])(self.context, self.build, row).nitems
+        lanes = ir.VectorType(ir.IntType(64), WIDTH)
+        left = self._everywhere(self.build.sub(size, self.start), lanes)
+        self.inside = self.build.icmp_signed("<", lanes(list(range(WIDTH))), left)
 
     def number(self, value: float) -> Any:
         return self.type([float(value)] * WIDTH)
 
     def spread(self, scalar: Any) -> Any:
-        scalar = self._cast(scalar, scalar.type, self.type.element)
+        return self._everywhere(self._cast(scalar, scalar.type, self.type.element), self.type)
+
+    def _everywhere(self, scalar: Any, kind: Any) -> Any:
         single = self.build.insert_element(
-            ir.Constant(self.type, ir.Undefined), scalar, ir.IntType(32)(0)
+            ir.Constant(kind, ir.Undefined), scalar, ir.IntType(32)(0)
         )
         places = ir.VectorType(ir.IntType(32), WIDTH)(None)
         return self.build.shuffle_vector(single, single, places)
@@ -121,9 +134,9 @@ class _Code:
 
     def load(self, array: Any) -> Any:
         element = self.context.get_data_type(self.kinds[array].dtype)
-        spot = self._spot(array, ir.VectorType(element, WIDTH))
-        loaded = self.build.load(spot, align=1)
-        return self._cast(loaded, loaded.type, self.type)
+        kind = ir.VectorType(element, WIDTH)
+        loaded = self._read(self._spot(array, kind), kind)
+        return self._cast(loaded, kind, self.type)
 
     def store(self, value: Any, array: Any) -> None:
         element = self.context.get_data_type(self.kinds[array].dtype)
@@ -132,7 +145,7 @@ class _Code:
             value = self.build.fptosi(value, target)
         else:
             value = self._cast(value, value.type, target)
-        self.build.store(value, self._spot(array, target), align=1)
+        self._write(value, self._spot(array, target))
 
     def note(self, reached: Any, theta: Any, high: Any) -> None:
         """V as it is, or v - theta in bfloat16 (see `bfloat16.noted`)."""
@@ -143,7 +156,26 @@ class _Code:
         if self.type.element == self.double:
             distance = self.build.fptrunc(distance, ir.VectorType(ir.FloatType(), WIDTH))
         halves = bfloat16.rounded(self.build, distance)
-        self.build.store(halves, self._spot(high, halves.type), align=1)
+        self._write(halves, self._spot(high, halves.type))
+
+    def _read(self, spot: Any, kind: Any) -> Any:
+        if self.inside is None:
+            return self.build.load(spot, align=1)
+        given = [spot.type, ir.IntType(32), self.inside.type, kind]
+        masked = self._masked("load", kind, ir.FunctionType(kind, given))
+        return self.build.call(masked, [spot, ir.IntType(32)(1), self.inside, kind(None)])
+
+    def _write(self, value: Any, spot: Any) -> None:
+        if self.inside is None:
+            self.build.store(value, spot, align=1)
+            return
+        given = [value.type, spot.type, ir.IntType(32), self.inside.type]
+        masked = self._masked("store", value.type, ir.FunctionType(ir.VoidType(), given))
+        self.build.call(masked, [value, spot, ir.IntType(32)(1), self.inside])
+
+    def _masked(self, what: str, vector: Any, kind: Any) -> Any:
+        name = f"llvm.masked.{what}.v{WIDTH}{vector.element.intrinsic_name}.p0"
+        return self.build.module.declare_intrinsic(name, (), kind)
 
     def _spot(self, array: Any, kind: Any) -> Any:
         data = self.context.make_array(self.kinds[array])(self.context, self.build, array).data

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from neurorobust.backends.engine.adjoint_cpu import Adjoining, Gradients
+from neurorobust.backends.engine.bare import bare
 from neurorobust.backends.engine.event import gather_row
 from neurorobust.backends.engine.lif_cpu import Sheet
 from neurorobust.backends.engine.loops import Array, compiled
@@ -89,6 +90,7 @@ def _add_returned(
     back: float, totals: Array,
 ) -> None:  # fmt: skip
     """Totals `[samples, 1, neurons]` of one step: both sums, each shifted on its own."""
+    sums, spikes, blocks, totals = bare(sums), bare(spikes), bare(blocks), bare(totals)
     samples, _, width = totals.shape
     active, gathered = np.empty(width + 1, np.uint32), np.empty(blocks.shape[2], np.int16)
     returned = np.zeros(len(blocks) * blocks.shape[2], np.float32)
