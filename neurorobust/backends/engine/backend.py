@@ -13,7 +13,7 @@ from neurorobust.backends.engine.autograd import Walk, differentiable_run
 from neurorobust.backends.engine.devices import open_device
 from neurorobust.backends.engine.forward import fire
 from neurorobust.backends.engine.layout import signals
-from neurorobust.backends.engine.memory import MEMORY_LIMIT
+from neurorobust.backends.engine.memory import MEMORY_LIMIT, keep_freed
 from neurorobust.backends.engine.parts import each
 from neurorobust.backends.engine.paths import AUTO, Paths
 from neurorobust.backends.engine.plan import make_plan
@@ -59,6 +59,7 @@ class EngineBackend:
         memory_limit: int = MEMORY_LIMIT,
     ) -> None:
         check_precision(gradient)
+        keep_freed()
         self.model = model
         self.gradient = gradient
         self.plan = make_plan(model, path, memory_limit)

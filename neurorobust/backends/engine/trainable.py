@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from neurorobust.backends.base import check_inputs
 from neurorobust.backends.engine import parts
 from neurorobust.backends.engine.autograd import Slot, Walk, differentiable_run
+from neurorobust.backends.engine.memory import keep_freed
 from neurorobust.backends.engine.plan import EnginePlan, LayerPlan, make_plan
 from neurorobust.backends.engine.products import check_precision
 from neurorobust.backends.engine.weights import even_weights, repacked, whole_biases
@@ -25,6 +26,8 @@ from neurorobust.netx.model import (
 )
 from neurorobust.surrogates import DEFAULT, Backward, BackwardMode, Surrogate
 from neurorobust.types import Drive, Inputs, Run
+
+WORTH_THREADS = 1 << 20  # weights; packing fewer is mostly calls of Python, one thread at a time
 
 
 class TrainableEngine(nn.Module):
@@ -63,6 +66,7 @@ class TrainableEngine(nn.Module):
     ) -> None:
         super().__init__()
         check_precision(gradient)
+        keep_freed()
         self.model, self.gradient = model, gradient
         self.mode = BackwardMode(mode) if isinstance(mode, Surrogate) else mode
         self.weights, self.biases = nn.ParameterDict(), nn.ParameterDict()
@@ -142,7 +146,10 @@ class TrainableEngine(nn.Module):
             bias = whole_biases(self.biases[name]) if name in self.biases else None
             return repacked(stored[layer.number], layer, sources[place], weight, bias)
 
-        changed = [layer for layer in parts.each(change, len(layers)) if layer is not None]
+        heavy = sum(weight.numel() for weight in self.weights.values()) > WORTH_THREADS
+        every = range(len(layers))
+        found = parts.each(change, len(layers)) if heavy else [change(place) for place in every]
+        changed = [layer for layer in found if layer is not None]
         if len(changed) < len(layers):
             return make_plan(self.trained())
         self._plan = dataclasses.replace(self._plan, layers=tuple(changed))
