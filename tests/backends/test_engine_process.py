@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import platform
 import subprocess
 import sys
+
+import pytest
 
 NETWORK = """
 import numpy as np, torch
@@ -65,3 +68,25 @@ for name in ("lava", "lava.lib", "lava.lib.dl"):
     sys.modules[name] = None
 """
     assert int(python(code + NETWORK + "print(run())")[0]) > 0
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="teaches glibc's allocator alone")
+def test_freed_memory_is_kept_for_the_next_run():
+    code = """
+import resource, torch
+LESSON
+
+def faults():
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+    held = [torch.ones(1 << 18) for _ in range(24)]  # a MiB each
+    return resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before
+
+for _ in range(30):  # until the heap has found its size
+    last = faults()
+print(last)
+"""
+    lesson = "from neurorobust.backends.engine.memory import keep_freed; keep_freed()"
+    untaught, taught = (int(python(code.replace("LESSON", what))[0]) for what in ("", lesson))
+    if untaught < 24:
+        pytest.skip("this torch keeps its memory untaught")
+    assert taught < 24
