@@ -25,7 +25,7 @@ from neurorobust.backends.engine import bfloat16
 from neurorobust.backends.engine.bare import bare
 from neurorobust.backends.engine.lif_vector import WIDTH, vector_step
 from neurorobust.backends.engine.loops import Array, compiled
-from neurorobust.fixedpoint import DECAY_BITS, DECAY_UNITY, STATE_LIMIT, STATE_SHIFT
+from neurorobust.fixedpoint import DECAY_BITS, STATE_LIMIT, STATE_SHIFT
 
 if TYPE_CHECKING:
     from neurorobust.backends.engine.plan import LayerPlan
@@ -45,10 +45,6 @@ RECORDED, FORGETS, TAME = 1, 2, 4  # what is to be done; forgets: nothing is kep
 
 Cells: TypeAlias = tuple[Array, Array, Array, Array, Array, Array]
 
-_LIMIT, _RANGE = np.float32(STATE_LIMIT), np.float32(2 * STATE_LIMIT)
-_CLIP, _UNIT = np.float32(STATE_LIMIT - 1), np.float32(1 << STATE_SHIFT)
-_UNITY, _PART = np.float32(DECAY_UNITY), np.float32(1 / DECAY_UNITY)
-_ZERO, _SPIKE, _SILENCE = np.float32(0), np.uint8(1), np.uint8(0)
 _INT32 = 1 << 31
 
 
