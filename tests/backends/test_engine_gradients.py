@@ -26,6 +26,7 @@ from neurorobust.backends.engine import (
     event_gradient,
     loops,
     parts,
+    trainable,
 )
 from neurorobust.backends.engine.autograd import Walk
 from neurorobust.backends.engine.plan import make_plan
@@ -719,6 +720,23 @@ def test_a_trained_network_is_copied_and_pickled_after_a_run():
     assert torch.equal(again.membrane, wanted.membrane)
     for twin in (copy.deepcopy(engine), pickle.loads(pickle.dumps(engine))):
         assert torch.equal(twin(spikes).membrane, wanted.membrane)
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+def test_weights_packed_on_threads_are_those_of_the_file(threads: int, torch_threads, monkeypatch):
+    monkeypatch.setattr(trainable, "WORTH_THREADS", 0 if threads > 1 else 1 << 20)
+    torch_threads(threads)
+    engine = TrainableEngine(wide())
+    spikes = (torch.rand((4, *engine.model.input_shape, 8)) < 0.3).to(torch.uint8)
+    engine(spikes)
+    for turn in range(3):
+        for number, master in enumerate(engine.parameters()):
+            generator = torch.Generator().manual_seed(100 * turn + number)
+            master.data += 20 * torch.randn(master.shape, generator=generator)
+        wanted = ReferenceBackend(engine.trained()).run(spikes)
+        found = engine(spikes)
+        assert torch.equal(found.spikes.to(torch.uint8), wanted.spikes)
+        assert torch.equal(found.membrane.to(torch.int32), wanted.membrane)
 
 
 @pytest.mark.parametrize(("threshold", "rounds"), [(100, True), (1 << 18, True), (1 << 19, False)])

@@ -64,18 +64,16 @@ def rounded(build: Any, value: Any) -> Any:
 
 
 def _note(_: Any, value: Any, theta: Any, like: Any) -> Any:
-    """What a trace holds of v: v in float32, or v - theta in bfloat16."""
+    """What a trace holds of a float64 v: itself in float32, or v - theta in bfloat16."""
     element = like.dtype
 
     def generate(context: Any, build: Any, signature: Any, arguments: Any) -> Any:
-        number, whole = arguments[0], element == types.float32
-        if not whole:
-            number = build.fsub(number, context.cast(build, arguments[1], theta, value))
-        if value != types.float32:
-            number = build.fptrunc(number, ir.FloatType())
-        return number if whole else rounded(build, number)
+        if element == types.float32:
+            return build.fptrunc(arguments[0], ir.FloatType())
+        distance = build.fsub(arguments[0], arguments[1])
+        return rounded(build, build.fptrunc(distance, ir.FloatType()))
 
-    return element(value, theta, like), generate
+    return element(types.float64, types.float64, like), generate
 
 
 def _lie_apart(_: Any, noted: Any, theta: Any) -> Any:

@@ -21,7 +21,7 @@ SPARSE = {"float32": 0.4, "bfloat16": 0.2}  # densities below which it beats the
 _COLUMNS, _ROWS = 128, 96  # gradients that are summed together: 48 KiB, the L1 cache
 _SAMPLED = 64  # rows whose spikes are counted
 _QUAD = 4
-_AHEAD = 8  # rows asked for before they are read
+_AHEAD = 8  # rows of spikes that are asked for before they are read
 
 _add_quads = row_adder(_QUAD, _COLUMNS)
 
@@ -61,7 +61,9 @@ def _gather(
 ) -> None:  # fmt: skip
     """Where did each input spike, then its rows of `sums`; a block of rows and columns at a time.
 
-    The block is copied to `near`, whose last row stays zero: it fills up lists of four.
+    The block is copied to `near`, whose last row stays zero: it fills up lists of four. `active`
+    uint32 `[inputs + 1]`, `listed` uint8 `[inputs, _ROWS + _QUAD]` and `counts` int64 `[inputs]`
+    are scribbled on.
     """
     sums, spikes, near, total = bare(sums), bare(spikes), bare(near), bare(total)
     active, listed, counts = bare(active), bare(listed), bare(counts)
@@ -73,7 +75,7 @@ def _gather(
         for m in range(start, end):
             if m + _AHEAD < rows:
                 prefetch(spikes[m + _AHEAD])
-            prefetch(sums[m])
+            prefetch(sums[m])  # read below, some columns at a time
             many = list_ones(spikes[m], active)
             for i in range(many):
                 k = active[i]

@@ -6,6 +6,7 @@ input and output, its neurons' state, what is recorded of it) and the sums on th
 
 from __future__ import annotations
 
+import contextlib
 import functools
 from dataclasses import dataclass
 
@@ -17,20 +18,21 @@ MEMORY_LIMIT = 2 << 30  # bytes
 CHUNK_BYTES = 1 << 23  # of a chunk's spikes: in the last cache, and few enough calls of Python
 BLOCK_BYTES = 1 << 22  # of the operands and sums of one product
 STATE_BYTES = 16  # u and v of a neuron, at most
-LESSON = 31 << 20  # just below the largest threshold that glibc comes to by itself
 RECORD_BYTES = 24  # a step of a neuron that is recorded: u, v, and v before the reset; twice
+LESSON = 31 << 20  # bytes; just below the largest threshold that glibc comes to by itself
 
 
 @functools.cache
 def keep_freed() -> None:
-    """Have the process keep up to 62 MiB of freed memory, once.
+    """Have the process keep freed memory, up to 62 MiB at the end of each heap, once.
 
     A run frees all it took, and the next takes as much again. glibc hands large free memory back to
     the system in between, which costs a fault for every 4 KiB: at times a fifth of a training step.
     It stops when a large block has been freed (mallopt(3), "dynamic mmap threshold"): here one that
-    nobody touches. Another allocator takes no notice.
+    nobody touches. Another allocator takes no notice. glibc has a heap for each thread.
     """
-    np.empty(LESSON, dtype=np.uint8)
+    with contextlib.suppress(MemoryError):  # under a limit; it is not needed
+        np.empty(LESSON, dtype=np.uint8)
 
 
 @dataclass(frozen=True)

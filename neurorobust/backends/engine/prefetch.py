@@ -1,4 +1,4 @@
-"""Asking for memory ahead of time, where a loop goes in an order that no processor guesses."""
+"""Asking for memory ahead of time, where a processor does not guess what a loop takes next."""
 
 from __future__ import annotations
 

@@ -27,7 +27,7 @@ from neurorobust.netx.model import (
 from neurorobust.surrogates import DEFAULT, Backward, BackwardMode, Surrogate
 from neurorobust.types import Drive, Inputs, Run
 
-WORTH_THREADS = 1 << 20  # weights; packing fewer is mostly calls of Python, one thread at a time
+WORTH_THREADS = 1 << 20  # weights; packing fewer is mostly calls of Python, which take turns
 
 
 class TrainableEngine(nn.Module):
