@@ -82,7 +82,7 @@ class Pattern:
 
     def turn(self) -> None:
         """Run all samples once."""
-        raise NotImplementedError
+        raise NotImplementedError  # each has its own; the two below are for those that need them
 
     def settle(self) -> None:
         """Make `spikes` and `membrane` from the last turn; not timed."""
@@ -361,7 +361,7 @@ def serve(connection: Connection) -> None:
                 connection.send(("results", (pattern.spikes, pattern.membrane)))
     except EOFError:
         return
-    except Exception as error:
+    except Exception as error:  # whatever it was: the parent, which waits, names it and ends
         connection.send(("error", f"{name}: {type(error).__name__}: {error}"))
 
 

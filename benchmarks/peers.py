@@ -8,6 +8,7 @@ once before the loop over time where its neuron takes one step at a time.
 
 from __future__ import annotations
 
+import abc
 import contextlib
 import io
 import itertools
@@ -29,7 +30,7 @@ SLAYER_SCALE = 64  # SLAYER's weights and thresholds are Lava's over it
 SURROGATE = Surrogate("fast-sigmoid", 1.0)
 
 
-class Peer:
+class Peer(abc.ABC):
     """A library's network.
 
     Attributes:
@@ -42,9 +43,9 @@ class Peer:
         """Float32 `[batch, time, inputs]` -> what the library wants, contiguous; not timed."""
         return spikes.transpose(0, 1).contiguous()  # [time, batch, inputs]
 
+    @abc.abstractmethod
     def layers(self, x: Tensor) -> list[Tensor]:
         """Every layer's spikes, time first."""
-        raise NotImplementedError
 
     def rate(self, last: Tensor) -> Tensor:
         """`[batch, outputs]` of the last layer's spikes."""

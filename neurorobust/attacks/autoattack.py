@@ -188,7 +188,7 @@ class FabT(Claims):
         """One target class, the `rank`-th most likely, from x or from a random start."""
         from pyautoattack.fab_pt import FABAttack_PT
 
-        class Fab(FABAttack_PT):  # type: ignore[misc]
+        class Fab(FABAttack_PT):  # type: ignore[misc]  # pyautoattack has no types
             """Told, not asked, that the samples are right: it leaves out those that are not."""
 
             told: Tensor | None = oracle.labels[rows]

@@ -77,7 +77,7 @@ class Square(Claims):
             return Proposal.untouched(x)
         oracle = Oracle(classifier, x, labels, budget, generator, limit=self.queries)
 
-        class Search(SquareAttack):  # type: ignore[misc]
+        class Search(SquareAttack):  # type: ignore[misc]  # pyautoattack has no types
             """Its "labels" are the samples' numbers, which say what a row is about."""
 
             def margin_and_loss(self, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:

@@ -45,7 +45,7 @@ class Timed:
         clock: Clock = self.proc_params["clock"]
         try:
             self.step(clock, *clock.tick())
-        except Exception as error:
+        except Exception as error:  # noted and raised again: Lava would swallow it
             traceback.print_exc()
             with contextlib.suppress(FileExistsError), Path(FAILURE_FILE).open("x") as file:
                 file.write(f"{type(error).__name__}: {error}")
@@ -53,7 +53,7 @@ class Timed:
 
     def step(self, clock: Clock, sample: int, step: int) -> None:
         """One time step; step -1 is the gap before the sample."""
-        raise NotImplementedError
+        raise NotImplementedError  # not an ABC: the metaclass is that of Lava's class
 
 
 class TimedSource(Timed):

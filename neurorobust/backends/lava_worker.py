@@ -264,7 +264,7 @@ def work(make: Make, patience: float = 0.0) -> None:
             serve(frames, arguments, make)
         except HardwareUnavailable as error:
             frames.send(("unavailable", str(error)))
-        except Exception as error:
+        except Exception as error:  # whatever it was: the parent, which waits, names it
             traceback.print_exc()
             frames.send(("error", failure(limit, error)))
         signal.pause()  # the parent ends this process, or `end_with_parent` does

@@ -216,7 +216,7 @@ def _step(what: str) -> Iterator[None]:
     """Name the step in which an error came."""
     try:
         yield
-    except Exception as error:
+    except Exception as error:  # what a vendor's extension raises is not known
         words = " ".join(str(error).split())
         raise BoardError(f"{what} failed: {type(error).__name__}: {words}") from error
 

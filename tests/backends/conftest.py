@@ -429,6 +429,28 @@ class Remains:
         assert list(self.temporary.iterdir()) == []
 
 
+@pytest.fixture(scope="session")
+def wide() -> NetxModel:
+    """784-64-64-10, even weights."""
+    generator = np.random.default_rng(5)
+    layers, incoming = [], 784
+    for number, (outgoing, spread) in enumerate(((64, 12), (64, 40), (10, 40))):
+        weight = 2 * np.rint(generator.normal(0, spread / 2, (outgoing, incoming))).astype(np.int64)
+        cell = Neuron(np.array(1024), np.array(123), np.array(80))
+        bias = generator.integers(-50, 50, outgoing)
+        layers.append(DenseLayer(number, (outgoing, 1, 1), cell, weight.clip(-256, 254), bias))
+        incoming = outgoing
+    return NetxModel((784, 1, 1), tuple(layers))
+
+
+@pytest.fixture
+def torch_threads() -> Iterator[Callable[[int], None]]:
+    """Sets torch's number of threads, for the length of a test."""
+    before = torch.get_num_threads()
+    yield torch.set_num_threads
+    torch.set_num_threads(before)
+
+
 @pytest.fixture
 def remains(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Remains]:
     """Temporary files go to a directory of the test's own; its path is short enough for sockets.

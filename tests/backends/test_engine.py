@@ -240,13 +240,6 @@ def small_inputs() -> tuple[Drive, torch.Tensor]:
     return Drive(drive, 11), spikes
 
 
-@pytest.fixture
-def torch_threads():
-    before = torch.get_num_threads()
-    yield torch.set_num_threads
-    torch.set_num_threads(before)
-
-
 @pytest.mark.parametrize("kind", [0, 1])
 def test_results_do_not_depend_on_batch_chunks_or_threads(
     kind, small_inputs, monkeypatch, torch_threads

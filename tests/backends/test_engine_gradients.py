@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import copy
 import dataclasses
 import functools
 import importlib.metadata
 import math
-import pickle
 from collections.abc import Callable
 from pathlib import Path
 
@@ -26,12 +24,10 @@ from neurorobust.backends.engine import (
     event_gradient,
     loops,
     parts,
-    trainable,
 )
 from neurorobust.backends.engine.autograd import Walk
 from neurorobust.backends.engine.plan import make_plan
 from neurorobust.backends.engine.trainable import TrainableEngine
-from neurorobust.backends.reference import ReferenceBackend
 from neurorobust.errors import BadInput, ModelFileError
 from neurorobust.fixedpoint import (
     PackedWeights,
@@ -44,8 +40,6 @@ from neurorobust.netx.model import (
     ACCUMULATOR,
     ConvLayer,
     DenseLayer,
-    FlattenLayer,
-    InputLayer,
     NetxModel,
     Neuron,
     RecurrentLayer,
@@ -332,14 +326,6 @@ def some_spikes(batch: int = 6, inputs: int = 20, density: float = 0.5) -> Tenso
 
 
 @pytest.fixture
-def torch_threads():
-    """Sets torch's number of threads, for the length of a test."""
-    before = torch.get_num_threads()
-    yield torch.set_num_threads
-    torch.set_num_threads(before)
-
-
-@pytest.fixture
 def small_parts(monkeypatch):
     """Every sample of `layered` is a part of its own."""
     monkeypatch.setattr(loops, "WORTH_A_THREAD", 1)
@@ -388,24 +374,11 @@ def test_a_batch_is_cut_without_gap_or_overlap(batch, entries):
     assert max(sizes) * entries <= parts.PART_ENTRIES or max(sizes) == 1
 
 
-def wide() -> NetxModel:
-    """784-64-64-10, even weights."""
-    generator = np.random.default_rng(5)
-    layers, incoming = [], 784
-    for number, (outgoing, spread) in enumerate(((64, 12), (64, 40), (10, 40))):
-        weight = 2 * np.rint(generator.normal(0, spread / 2, (outgoing, incoming))).astype(np.int64)
-        cell = Neuron(np.array(1024), np.array(123), np.array(80))
-        bias = generator.integers(-50, 50, outgoing)
-        layers.append(DenseLayer(number, (outgoing, 1, 1), cell, weight.clip(-256, 254), bias))
-        incoming = outgoing
-    return NetxModel((784, 1, 1), tuple(layers))
-
-
-def test_bfloat16_points_the_same_way():
+def test_bfloat16_points_the_same_way(wide):
     spikes = some_spikes(8, 784, 0.1)
 
     def gradients(precision: str) -> list[Tensor]:
-        engine = TrainableEngine(wide(), gradient=precision)
+        engine = TrainableEngine(wide, gradient=precision)
         x = spikes.float().requires_grad_()
         engine(x).spikes.mean(-1).square().sum().backward()
         return [x.grad, *(parameter.grad for parameter in engine.parameters())]
@@ -417,8 +390,8 @@ def test_bfloat16_points_the_same_way():
         assert not torch.equal(rough, fine) or rough.numel() == 10  # the last bias sees no product
         cosine = torch.nn.functional.cosine_similarity(rough.flatten(), fine.flatten(), dim=0)
         assert cosine >= 0.9999
-    fine = gradient_of(wide(), spikes, Surrogate())
-    rough = gradient_of(wide(), spikes, Surrogate(), "bfloat16")
+    fine = gradient_of(wide, spikes, Surrogate())
+    rough = gradient_of(wide, spikes, Surrogate(), "bfloat16")
     assert torch.nn.functional.cosine_similarity(rough.flatten(), fine.flatten(), dim=0) >= 0.9999
 
 
@@ -569,101 +542,6 @@ def test_hooks_that_do_not_fit_are_refused():
         gradient_of(NetxModel((2, 1, 1), (looped,)), some_spikes(1, 2), BackwardMode(rate=rate_of))
 
 
-def mixed() -> NetxModel:
-    """Conv with stride and groups, dense, delayed dense; biases, one a layer or a channel."""
-    generator = np.random.default_rng(6)
-
-    def weight(*shape: int) -> np.ndarray:
-        return generator.integers(-60, 80, shape)
-
-    def cell(threshold) -> Neuron:
-        return Neuron(np.array(512), np.array(200), np.array(threshold))
-
-    bias = generator.integers(-30, 60, 4)
-    first = InputLayer(0, (2, 5, 3), None)
-    conv = ConvLayer(1, (4, 3, 2), cell(150), weight(4, 1, 3, 2), bias, (2, 1), (1, 0), groups=2)
-    dense = DenseLayer(3, (9, 1, 1), cell(300), weight(9, 24), generator.integers(-30, 60, 9))
-    delay = generator.integers(0, 4, (5, 9))
-    delayed = DenseLayer(4, (5, 1, 1), cell(200), weight(5, 9), None, delay)
-    return NetxModel((2, 5, 3), (first, conv, FlattenLayer(2, (24, 1, 1)), dense, delayed))
-
-
-def test_training_on_the_exact_target_and_back_to_a_file():
-    """Some steps of an optimiser: the loss falls, the integers run the same in the reference."""
-    engine = TrainableEngine(mixed(), Surrogate("fast-sigmoid", 1.0))
-    drawn = np.random.default_rng(7).integers(0, 2, (4, 2, 5, 3, 8)).astype(np.uint8)
-    spikes, wanted = torch.from_numpy(drawn), torch.tensor([0, 1, 2, 3])
-    optimiser = torch.optim.Adam(engine.parameters(), lr=2.0)
-    losses = []
-    for _ in range(25):
-        optimiser.zero_grad()
-        rates = engine(spikes).spikes.sum(-1)
-        worth = torch.nn.functional.cross_entropy(rates, wanted)
-        worth.backward()
-        optimiser.step()
-        losses.append(worth.item())
-    assert min(losses[-5:]) < 0.5 * losses[0]
-    trained = engine.trained()
-    for layer, before in zip(trained.layers, mixed().layers, strict=True):
-        if isinstance(layer, DenseLayer | ConvLayer):
-            assert not np.array_equal(layer.weight, before.weight)
-            assert (layer.weight % 2 == 0).all()
-            assert -256 <= layer.weight.min() < layer.weight.max() <= 254
-    mine = engine(spikes)
-    theirs = ReferenceBackend(trained).run(spikes)
-    again = EngineBackend(trained).run(spikes)
-    for run in (theirs, again):
-        assert torch.equal(mine.spikes.to(torch.uint8), run.spikes)
-        assert torch.equal(mine.membrane.to(torch.int32), run.membrane)
-
-
-def test_masters_are_rounded_to_even_and_clipped():
-    engine = TrainableEngine(layered())
-    masters = torch.tensor([-300.0, -3.1, -2.9, 0.99, 1.01, 252.9, 253.1, 1e9])
-    with torch.no_grad():
-        engine.weights["0"][0, :8] = masters
-    weight = engine.trained().layers[0].weight
-    assert weight[0, :8].tolist() == [-256, -4, -2, 0, 2, 252, 254, 254]
-    assert weight.dtype == np.int64
-
-
-def extreme_weights() -> list[np.ndarray]:
-    """Even matrices at the borders of Lava's packing."""
-    cases = [[[-256, 254]], [[2, -2]], [[128, -128]], [[126, -130]], [[254, 2]], [[64, 0]]]
-    cases += [[[-128, 0]], [[-64, -2]], [[-256, -254]], [[0, 2]], [[-2, 252]], [[-256, 2]]]
-    return [np.array(case) for case in cases]
-
-
-@pytest.mark.parametrize("weight", extreme_weights(), ids=str)
-def test_the_short_way_to_a_plan_is_lavas(weight):
-    """Set as masters, each matrix runs as the reference runs the file made of it."""
-    cell = Neuron(np.array(300), np.array(100), np.array(50))
-    start = DenseLayer(0, (1, 1, 1), cell, np.array([[10, -10]]), np.array([7]))
-    engine = TrainableEngine(NetxModel((2, 1, 1), (start,)))
-    with torch.no_grad():
-        engine.weights["0"].copy_(torch.tensor(weight))
-        engine.biases["0"].fill_(-4096.7)
-    spikes = some_spikes(8, 2)
-    mine, theirs = engine(spikes), ReferenceBackend(engine.trained()).run(spikes)
-    assert engine.trained().layers[0].bias.tolist() == [-4096]
-    assert torch.equal(mine.spikes.to(torch.uint8), theirs.spikes)
-    assert torch.equal(mine.membrane.to(torch.int32), theirs.membrane)
-
-
-def test_nothing_to_train_is_refused(small_parts):
-    cell = Neuron(np.array(0), np.array(0), np.array(9))
-    with pytest.raises(BadInput, match="no layer with weights"):
-        TrainableEngine(NetxModel((2, 1, 1), (InputLayer(0, (2, 1, 1), cell),)))
-
-
-def test_masters_that_became_zero_are_refused():
-    engine = TrainableEngine(layered())
-    with torch.no_grad():
-        engine.weights["1"].zero_()
-    with pytest.raises(ModelFileError, match=r"layer 1 .*all zero"):
-        engine(some_spikes())
-
-
 def test_without_gradients_nothing_is_kept():
     spikes = torch.ones((2, 20, 1, 1, 5))
     run = EngineBackend(layered()).forward(spikes, Surrogate())
@@ -695,14 +573,6 @@ def test_drive_into_the_published_mnist_network():
     assert (gradient != 0).float().mean() > 0.5
 
 
-def test_a_weight_that_is_not_a_number_is_refused():
-    engine = TrainableEngine(layered())
-    with torch.no_grad():
-        next(iter(engine.weights.values())).view(-1)[3] = float("nan")
-    with pytest.raises(BadInput, match="a weight to be trained is not a number"):
-        engine(some_spikes())
-
-
 def test_no_samples_have_no_gradients():
     x = torch.zeros(0, 20, 1, 1, 7, requires_grad=True)
     run = EngineBackend(layered()).forward(x, Surrogate())
@@ -710,33 +580,6 @@ def test_no_samples_have_no_gradients():
     assert (run.spikes.shape, run.membrane.shape) == ((0, classes, 7), (0, classes))
     (found,) = torch.autograd.grad(run.spikes.sum() + run.membrane.sum(), x)
     assert found.shape == x.shape
-
-
-def test_a_trained_network_is_copied_and_pickled_after_a_run():
-    engine = TrainableEngine(wide(), gradient="bfloat16")
-    spikes = torch.ones((2, *engine.model.input_shape, 4), dtype=torch.uint8)
-    wanted = engine(spikes)
-    again = engine(spikes)  # the second run packs before it begins
-    assert torch.equal(again.membrane, wanted.membrane)
-    for twin in (copy.deepcopy(engine), pickle.loads(pickle.dumps(engine))):
-        assert torch.equal(twin(spikes).membrane, wanted.membrane)
-
-
-@pytest.mark.parametrize("threads", [1, 2])
-def test_weights_packed_on_threads_are_those_of_the_file(threads: int, torch_threads, monkeypatch):
-    monkeypatch.setattr(trainable, "WORTH_THREADS", 0 if threads > 1 else 1 << 20)
-    torch_threads(threads)
-    engine = TrainableEngine(wide())
-    spikes = (torch.rand((4, *engine.model.input_shape, 8)) < 0.3).to(torch.uint8)
-    engine(spikes)
-    for turn in range(3):
-        for number, master in enumerate(engine.parameters()):
-            generator = torch.Generator().manual_seed(100 * turn + number)
-            master.data += 20 * torch.randn(master.shape, generator=generator)
-        wanted = ReferenceBackend(engine.trained()).run(spikes)
-        found = engine(spikes)
-        assert torch.equal(found.spikes.to(torch.uint8), wanted.spikes)
-        assert torch.equal(found.membrane.to(torch.int32), wanted.membrane)
 
 
 @pytest.mark.parametrize(("threshold", "rounds"), [(100, True), (1 << 18, True), (1 << 19, False)])

@@ -127,7 +127,7 @@ class _Network(torch.autograd.Function):
         return torch.cat([spikes for spikes, *_ in done]), torch.cat([done_[1] for done_ in done])
 
     @staticmethod
-    @once_differentiable  # type: ignore[untyped-decorator]
+    @once_differentiable  # type: ignore[untyped-decorator]  # torch gives it no types
     def backward(ctx: Any, to_spikes: Tensor, to_membrane: Tensor) -> tuple[Tensor | None, ...]:
         values, *kept = ctx.saved_tensors
         walk: Walk = ctx.walk

@@ -113,7 +113,7 @@ def _has_int8(device: torch.device) -> bool:
     try:
         got = torch._int_mm(rows.to(device), weights.to(device).t())
     except (AttributeError, NotImplementedError, RuntimeError):
-        return False
+        return False  # private to torch: absent, or not on this device; `arithmetic` says so
     wanted = rows.long() @ weights.long().t()
     return got.dtype == torch.int32 and torch.equal(got.cpu().long(), wanted)
 

@@ -27,8 +27,6 @@ from neurorobust.netx.model import (
 from neurorobust.surrogates import DEFAULT, Backward, BackwardMode, Surrogate
 from neurorobust.types import Drive, Inputs, Run
 
-WORTH_THREADS = 1 << 20  # weights; packing fewer is mostly calls of Python, which take turns
-
 
 class TrainableEngine(nn.Module):
     """`EngineBackend.forward` with respect to weights and biases too.
@@ -146,10 +144,7 @@ class TrainableEngine(nn.Module):
             bias = whole_biases(self.biases[name]) if name in self.biases else None
             return repacked(stored[layer.number], layer, sources[place], weight, bias)
 
-        heavy = sum(weight.numel() for weight in self.weights.values()) > WORTH_THREADS
-        every = range(len(layers))
-        found = parts.each(change, len(layers)) if heavy else [change(place) for place in every]
-        changed = [layer for layer in found if layer is not None]
+        changed = [layer for layer in parts.each(change, len(layers)) if layer is not None]
         if len(changed) < len(layers):
             return make_plan(self.trained())
         self._plan = dataclasses.replace(self._plan, layers=tuple(changed))
