@@ -17,7 +17,7 @@ from neurorobust.comparison import compare, planned
 from neurorobust.confirmation import confirm
 from neurorobust.datasets import Dataset
 from neurorobust.errors import BadInput
-from neurorobust.evaluation import Progress, evaluate, load_samples, write_record
+from neurorobust.evaluation import DRAWS, Progress, evaluate, load_samples, write_record
 from neurorobust.models import Network, classifier
 from neurorobust.records import ParityResult, Record
 from neurorobust.report import write_report
@@ -41,7 +41,7 @@ class Question:
 
     Attributes:
         attacks, epsilons, flips, shifts, patches: names and budgets as typed; with `seed`, `seeds`,
-            `minimum`, `targeted` and `validation` see `evaluation.evaluate`.
+            `draws`, `minimum`, `targeted` and `validation` see `evaluation.evaluate`.
         backend, settings: the target that is attacked, and how it (and Lava, confirming) runs.
         confirm: the second target that replays samples, if any.
         against: the float network for the 2x2, if any; attacked with `compare_with`.
@@ -56,6 +56,7 @@ class Question:
     patches: Sequence[str] = ()
     seed: int = 0
     seeds: int = 1
+    draws: int = DRAWS
     minimum: bool = False
     targeted: bool = False
     validation: Dataset | None = None
@@ -111,6 +112,7 @@ def assess(
             attacks=question.attacks,
             seed=question.seed,
             seeds=question.seeds,
+            draws=question.draws,
             minimum=question.minimum,
             targeted=question.targeted,
             validation=question.validation,
@@ -138,6 +140,7 @@ def assess(
                 epsilons=question.compared,
                 attack=question.compare_with,
                 seed=question.seed,
+                draws=question.draws,
                 samples=samples,
                 progress=progress,
             )

@@ -16,14 +16,19 @@ class Strict(BaseModel):
 
 
 class Rate(Strict):
-    """A count with its 95 % Wilson interval."""
+    """A count with its 95 % Wilson interval.
 
-    correct: int
-    total: int
+    Where a random encoder was judged by several draws a count is the sum over samples of the share
+    of draws that count, and need not be whole. The interval is over samples: draws are none. (A
+    share varies less than a coin of the same mean, so Wilson's interval is rather too wide there.)
+    """
+
+    correct: int | float
+    total: int | float
     interval: tuple[float, float]
 
 
-def rate(correct: int, total: int) -> Rate:
+def rate(correct: int | float, total: int | float) -> Rate:
     """A count with its interval."""
     return Rate(correct=correct, total=total, interval=wilson(correct, total))
 
@@ -31,7 +36,7 @@ def rate(correct: int, total: int) -> Rate:
 class AttackRate(Strict):
     """One attack at one budget. `correct`: samples right both clean and attacked."""
 
-    correct: int
+    correct: int | float
     total: int
     interval: tuple[float, float]
     success: Rate  # `correct` = broken among the samples that were right when clean
@@ -43,20 +48,25 @@ class AttackRate(Strict):
     projected: int = 0  # proposals outside the budget, projected back by the evaluation
     unconfirmed: int = 0  # successes that the attack claimed and the re-run did not show
     asked: int | None = None  # member of a recipe: samples that were still standing; None: all
+    beyond: int | None = (
+        None  # without gradients: broken, and by no white-box attack, from any seed
+    )
     queries: int | None = None  # asked of the network, over all samples; None: not counted
 
 
 class RobustRate(Strict):
     """Worst case over attacks (and seeds), per sample; wrong when clean counts as not robust.
 
-    Where a random encoder draws afresh at every query, controls are not part of it.
+    Where a random encoder draws, one proposal for each sample is selected by some draws and scored
+    by others, the same for x and every proposal.
     """
 
-    correct: int
+    correct: int | float
     total: int
     interval: tuple[float, float]
     by_attack: dict[str, AttackRate]
     carried: int = 0  # recipe: broken by what was found at a smaller budget, which lies in this one
+    white_box: int = 0  # recipe: broken by its white-box members, from any seed, carried included
     by_seed: dict[str, Rate] = Field(default_factory=dict)  # several seeds: each one's worst case
 
     @property

@@ -149,7 +149,10 @@ class Record(Strict):
     seed: int
     attacks: dict[str, dict[str, Any]]  # name -> its threat model and parameters
     clean: Rate
-    redraw: Rate | None = None  # random encoders: broken (of the clean-correct) by drawing again
+    draws: int | None = (
+        None  # random encoders: so many selected a proposal, as many others scored it
+    )
+    redraw: Rate | None = None  # random encoders: of those right in one draw, wrong in another
     robust: dict[str, RobustRate] = Field(default_factory=dict)  # by epsilon as typed
     robust_flips: dict[str, RobustRate] = Field(default_factory=dict)  # by number of flips as typed
     robust_shifts: dict[str, RobustRate] = Field(default_factory=dict)  # by reach as typed

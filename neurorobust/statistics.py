@@ -10,7 +10,7 @@ from statsmodels.stats.proportion import proportion_confint
 CONFIDENCE = 0.95
 
 
-def wilson(correct: int, total: int) -> tuple[float, float]:
+def wilson(correct: float, total: float) -> tuple[float, float]:
     """95 % Wilson score interval of a proportion (Wilson, JASA 22, 1927).
 
     (0, 1) when nothing was counted.

@@ -447,7 +447,7 @@ def test_scored_draws_are_fresh_and_stored(spiking, tmp_path):
     assert "example/eps/input/clean" in samples
 
 
-def test_a_second_draw_is_the_baseline_of_random_encoders(spiking, tmp_path, drive):
+def test_a_second_draw_shows_what_chance_changes(spiking, tmp_path, drive):
     classifier = spiking("poisson")
     record = evaluate(
         classifier, dataset(classifier), card=card("poisson"), epsilons=["0.05"], flips=["20"],
@@ -458,12 +458,7 @@ def test_a_second_draw_is_the_baseline_of_random_encoders(spiking, tmp_path, dri
     fallen = right & (samples["predicted/redraw"] != label)
     assert fallen.sum() > 0
     assert (record.redraw.correct, record.redraw.total) == (fallen.sum(), right.sum())
-    # a control on pixels is one more draw and no part of the worst case; flips redraw nothing
-    robust = record.robust["0.05"]
-    noise = right & (samples["predicted/eps=0.05/random"] == label)
-    assert robust.correct == robust.by_attack["pgd-linf"].correct
-    pgd = right & (samples["predicted/eps=0.05/pgd-linf"] == label)
-    assert (noise & pgd).sum() < robust.correct
+    # flips start from the spikes of one draw: nothing is drawn there
     standing = right.copy()
     for name in ("spike-topk", "spike-random"):
         standing &= samples[f"predicted/flips=20/{name}"] == label
@@ -477,7 +472,7 @@ def test_controls_alone_are_the_worst_case_of_a_random_encoder(spiking):
         classifier, dataset(classifier), card=card("poisson"), epsilons=["0.1"], attacks=["random"]
     )
     robust = record.robust["0.1"]
-    assert robust.correct == robust.by_attack["random"].correct < record.clean.correct
+    assert robust.correct == robust.by_attack["random"].correct <= record.clean.correct
 
 
 def test_spike_data_are_attacked_as_they_are(spiking):

@@ -13,6 +13,7 @@ from neurorobust.cli import options
 from neurorobust.cli.output import command_line, session
 from neurorobust.confirmation import require_identical
 from neurorobust.errors import BadInput
+from neurorobust.evaluation import DRAWS
 from neurorobust.records import Record
 from neurorobust.report import REPORT_FILE, print_record
 from neurorobust.targets import BACKENDS, Settings
@@ -33,6 +34,13 @@ def evaluate(
     shifts: options.Shifts = "",
     patches: options.Patches = "",
     seeds: Annotated[int, typer.Option(help="Attack from so many seeds.", min=1)] = 1,
+    draws: Annotated[
+        int,
+        typer.Option(
+            help="Of a random encoder: draws that select a proposal; as many others score it.",
+            min=1,
+        ),
+    ] = DRAWS,
     minimum: Annotated[
         bool, typer.Option("--minimum", help="Find the smallest budget that breaks each sample.")
     ] = False,
@@ -81,6 +89,7 @@ def evaluate(
             patches=options.names(patches),
             seed=seed,
             seeds=seeds,
+            draws=draws,
             minimum=minimum,
             targeted=targeted,
             validation=beside,
@@ -123,6 +132,7 @@ def summary(record: Record, out: Path | None) -> dict[str, Any]:
     }
     return {
         "clean": whole["clean"],
+        "draws": whole["draws"],
         **budgets,
         "confirmed": whole["confirmed"],
         "comparison": whole["comparison"],

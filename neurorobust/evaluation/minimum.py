@@ -9,13 +9,13 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from neurorobust.attacks.spike_view import spike_view
 from neurorobust.classifier import Classifier
 from neurorobust.errors import BadInput
 from neurorobust.evaluation.attempt import attempt
+from neurorobust.evaluation.draws import Draws
 from neurorobust.evaluation.jobs import Job
+from neurorobust.evaluation.outcomes import broken
 from neurorobust.evaluation.query import Arrays, one_thread
-from neurorobust.evaluation.seeds import fork
 from neurorobust.sizes import resized, size, whole
 from neurorobust.types import Labels
 
@@ -40,7 +40,7 @@ def smallest(
     labels: Labels,
     jobs: tuple[Job, ...],
     arrays: Arrays,
-    number: int,
+    draws: Draws,
     tick: Callable[[str], None],
 ) -> Arrays:
     """`minimum/<kind>`, float64 `[batch]`: 0 where wrong when clean, infinity where nothing broke.
@@ -53,18 +53,18 @@ def smallest(
         labels: their classes.
         jobs: all of the evaluation, done.
         arrays: what came of them.
-        number: of the shard.
+        draws: by which proposals are judged.
         tick: told when a kind is done.
     """
     found: Arrays = {}
-    clean = torch.from_numpy(arrays["predicted/clean"])
+    whole_clean = draws.judge(classifier, x, labels)
     with one_thread():
         for kind in dict.fromkeys(job.kind for job in jobs):
             own = [job for job in jobs if job.kind == kind and not job.attack.control]
             own.sort(key=lambda job: job.value)
-            target, start = classifier, x
-            if own and own[0].domain == "spikes":
-                target, start = spike_view(classifier, x, fork(jobs[0].seed, number, "clean"))
+            target, start, clean = classifier, x, whole_clean
+            if own and own[0].domain != classifier.encoder.domain:
+                target, start, clean = draws.on_spikes(classifier, x, labels, whole_clean.drawn)
             low, high, by = _brackets(own, arrays, len(labels))
             for _ in range(HALVINGS if not own or not whole(own[0].budget) else 64):
                 groups = _groups(own, low, high, by)
@@ -74,13 +74,14 @@ def smallest(
                     budget = resized(own[place].budget, middle)
                     assert budget is not None
                     job = replace(own[place], budget=budget, again=False)
-                    made = attempt(
-                        target, start[rows], labels[rows], clean[rows], job, number
-                    )  # fmt: skip
-                    fell = ((made.predicted != labels[rows]) & ~made.failed).numpy()
                     index = np.asarray(rows)
+                    places = torch.from_numpy(index)
+                    made = attempt(
+                        target, start[places], labels[places], clean.at(places), job, draws, places
+                    )
+                    fell = made.broken.numpy()
                     high[index[fell]], low[index[~fell]] = middle, middle
-            found[f"minimum/{kind}"] = np.where((clean != labels).numpy(), 0.0, high)
+            found[f"minimum/{kind}"] = np.where(clean.standing.numpy(), high, 0.0)
             tick(f"smallest {kind}")
     return found
 
@@ -94,10 +95,8 @@ def _brackets(
     """Largest budget withstood below the smallest one that broke, that one, and by which job."""
     low, high = np.zeros(batch), np.full(batch, np.inf)
     by = np.full(batch, -1)
-    right = arrays["predicted/clean"] == arrays["label"]
     for place, job in enumerate(jobs):
-        wrong = arrays[f"predicted/{job.name}"] != arrays["label"]
-        fell = right & wrong & ~arrays[f"failed/{job.name}"].astype(bool) & np.isinf(high)
+        fell = broken(arrays, job) & np.isinf(high)
         high[fell], by[fell] = job.value, place
     for job in jobs:
         below = job.value < high

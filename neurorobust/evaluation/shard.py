@@ -9,14 +9,14 @@ import torch
 from torch import Tensor
 
 from neurorobust.attacks import GradientAttack
-from neurorobust.attacks.spike_view import spike_view
 from neurorobust.classifier import Classifier
 from neurorobust.evaluation.attempt import Attempt, attempt
 from neurorobust.evaluation.chain import Chain
+from neurorobust.evaluation.draws import Draws, Judgement
 from neurorobust.evaluation.jobs import Job
-from neurorobust.evaluation.query import Arrays, one_thread, pack, score
+from neurorobust.evaluation.query import Arrays, one_thread
 from neurorobust.evaluation.seeds import fork
-from neurorobust.types import Labels, Spikes
+from neurorobust.types import Labels
 
 SHARD = 64  # samples; fixed, so that a record does not depend on how the work was spread
 
@@ -26,8 +26,7 @@ def evaluate_shard(
     x: Tensor,
     labels: Labels,
     jobs: tuple[Job, ...],
-    seed: int,
-    number: int,
+    draws: Draws,
     tick: Callable[[str], None],
 ) -> Arrays:
     """Attack, project, re-run on the target and score one shard.
@@ -37,8 +36,7 @@ def evaluate_shard(
         x: the shard's samples.
         labels: their classes.
         jobs: attacks with budgets.
-        seed: of the clean answers and of what is drawn for them.
-        number: of the shard.
+        draws: by which the samples and all proposals are judged.
         tick: told when the clean run (`clean`) and each job (its name) is done.
 
     Returns:
@@ -47,51 +45,42 @@ def evaluate_shard(
     """
     arrays: Arrays = {"label": labels.numpy()}
     with one_thread():
-        clean, drawn = score(classifier, x, fork(seed, number, "clean"))
-        arrays["predicted/clean"] = clean.numpy()
-        if drawn is not None:
-            arrays["drawn/clean"] = pack(drawn)
-            again, _ = score(classifier, x, fork(seed, number, "redraw"))
-            arrays["predicted/redraw"] = again.numpy()
+        clean = draws.judge(classifier, x, labels)
+        arrays |= clean.arrays("clean")
+        if clean.drawn is not None:
+            arrays["predicted/redraw"] = clean.again.numpy()
         tick("clean")
-        starts = {"images": (classifier, x)}
+        starts = {classifier.encoder.domain: (classifier, x, clean)}
         chains: dict[tuple[str, int], Chain] = {}
         for job in jobs:
             if job.domain not in starts:
-                starts[job.domain] = spike_view(classifier, x, fork(seed, number, "clean"))
-            target, start = starts[job.domain]
+                starts[job.domain] = draws.on_spikes(classifier, x, labels, clean.drawn)
+            target, start, right = starts[job.domain]
             if job.recipe:
-                fresh = Chain(start, labels, clean, drawn if job.domain == "images" else None)
-                chain = chains.setdefault((job.kind, job.seed), fresh)
-                arrays.update(_member(target, chain, job, number))
+                chain = chains.setdefault((job.kind, job.seed), Chain(start, right))
+                arrays.update(_member(target, chain, labels, job, draws))
             else:
-                made = attempt(target, start, labels, clean, job, number)
-                arrays.update(_whole(made, job))
-            arrays.update(_zero_gradient(target, start, labels, job, number, arrays))
+                every = torch.arange(len(start))
+                made = attempt(target, start, labels, right, job, draws, every)
+                arrays.update(_outcomes(made, job, every, right))
+                arrays |= made.judged.arrays(job.name)
+                arrays[f"adversarial/{job.name}"] = made.adversarial.numpy()
+            arrays.update(_zero_gradient(target, start, labels, job, draws.number, arrays))
             tick(job.name)
     return arrays
 
 
-def _whole(made: Attempt, job: Job) -> Arrays:
-    """A job on all samples of the shard."""
-    arrays = _outcomes(made, job, torch.arange(len(made.failed)), made.predicted)
-    arrays[f"adversarial/{job.name}"] = made.adversarial.numpy()
-    if made.drawn is not None:
-        arrays[f"drawn/{job.name}"] = pack(made.drawn)
-    return arrays
-
-
-def _member(target: Classifier, chain: Chain, job: Job, number: int) -> Arrays:
+def _member(target: Classifier, chain: Chain, labels: Labels, job: Job, draws: Draws) -> Arrays:
     """A job on the samples that still stand."""
     chain.begin(job.key, job.budget)
     rows = chain.standing()
-    x, labels, clean = chain.x[rows], chain.labels[rows], chain.clean[rows]
+    x, clean = chain.x[rows], chain.clean.at(rows)
     if len(rows):
-        made = attempt(target, x, labels, clean, job, number)
+        made = attempt(target, x, labels[rows], clean, job, draws, rows)
         chain.take(rows, made)
     else:
         none = torch.zeros(0, dtype=torch.bool)
-        made = Attempt(x, clean, none, none, none, _no_draws(chain.drawn), 0.0, 0)
+        made = Attempt(x, clean, none, none, none, 0.0, 0)
     arrays = _outcomes(made, job, rows, chain.clean)
     asked = torch.zeros(len(chain.x), dtype=torch.bool)
     asked[rows] = True
@@ -99,21 +88,15 @@ def _member(target: Classifier, chain: Chain, job: Job, number: int) -> Arrays:
     return arrays | chain.arrays(job.outcome)
 
 
-def _no_draws(drawn: Spikes | None) -> Spikes | None:
-    return None if drawn is None else drawn[:0]
-
-
-def _outcomes(made: Attempt, job: Job, rows: Tensor, clean: Labels) -> Arrays:
+def _outcomes(made: Attempt, job: Job, rows: Tensor, clean: Judgement) -> Arrays:
     """What is counted of a job, spread over all samples of the shard."""
-    predicted = clean.clone()
-    predicted[rows] = made.predicted
-    arrays: Arrays = {f"predicted/{job.name}": predicted.numpy()}
+    arrays = clean.replaced(rows, made.judged).arrays(job.name, spikes=False)
     for name, mask in (
         ("failed", made.failed),
         ("projected", made.outside),
         ("unconfirmed", made.unconfirmed),
     ):
-        spread = torch.zeros(len(predicted), dtype=torch.bool)
+        spread = torch.zeros(len(clean.predicted), dtype=torch.bool)
         spread[rows] = mask
         arrays[f"{name}/{job.name}"] = spread.numpy()
     arrays[f"seconds/{job.name}"] = np.asarray(made.seconds)

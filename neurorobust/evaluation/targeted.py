@@ -16,10 +16,10 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
-from neurorobust.attacks.spike_view import spike_view
 from neurorobust.classifier import Classifier
+from neurorobust.evaluation.draws import HALF, Draws
 from neurorobust.evaluation.jobs import Job
-from neurorobust.evaluation.query import Arrays, one_thread, score
+from neurorobust.evaluation.query import Arrays, one_thread
 from neurorobust.evaluation.seeds import fork
 from neurorobust.evaluation.sift import sift
 from neurorobust.projection import project
@@ -62,8 +62,7 @@ def targeted(
     x: Tensor,
     labels: Labels,
     jobs: tuple[Job, ...],
-    seed: int,
-    number: int,
+    draws: Draws,
     tick: Callable[[str], None],
 ) -> Arrays:
     """`target` int64 `[batch]`, and `targeted/<key>/<attack>` bool: the target was reached.
@@ -73,18 +72,18 @@ def targeted(
         x: the shard's samples.
         labels: their classes.
         jobs: every one on all samples.
-        seed: of the targets.
-        number: of the shard.
+        draws: by which proposals are judged; their seed is that of the targets too.
         tick: told when a job is done.
     """
-    classes = classifier.backend.model.outputs
-    goal = targets(labels, classes, fork(seed, number, "target"))
+    classes, number = classifier.backend.model.outputs, draws.number
+    goal = targets(labels, classes, fork(draws.seed, number, "target"))
     found: Arrays = {"target/class": goal.numpy()}
     with one_thread():
+        clean = draws.judge(classifier, x, labels)
         for job in jobs:
             whole, start = classifier, x
-            if job.domain == "spikes":
-                whole, start = spike_view(classifier, x, fork(seed, number, "clean"))
+            if job.domain != classifier.encoder.domain:
+                whole, start, _ = draws.on_spikes(classifier, x, labels, clean.drawn)
             reached = torch.zeros(len(x), dtype=torch.bool)
             for target in sorted(set(goal.tolist())):
                 rows = (goal == target).nonzero().flatten()
@@ -95,8 +94,8 @@ def targeted(
                 )
                 usable, failed = sift(proposal, begin)
                 adversarial, _ = project(usable, begin, job.budget)
-                predicted, _ = score(whole, adversarial, fork(job.seed, *words, "score"))
-                reached[rows] = (predicted == target) & ~failed
+                judged = draws.judge(whole, adversarial, goal[rows], rows)
+                reached[rows] = (judged.scoring > HALF) & ~failed
             found[f"targeted/{job.name}"] = reached.numpy()
             tick(f"targeted {job.name}")
     return found

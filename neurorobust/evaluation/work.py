@@ -15,6 +15,7 @@ from neurorobust.backends.base import measured
 from neurorobust.classifier import Classifier
 from neurorobust.datasets.base import Dataset
 from neurorobust.evaluation import minimum
+from neurorobust.evaluation.draws import Draws
 from neurorobust.evaluation.examples import examples
 from neurorobust.evaluation.probes import probes
 from neurorobust.evaluation.query import Arrays
@@ -47,6 +48,7 @@ class Work:
     card: Card
     model: str
     question: Question
+    draws: int
     validation: Dataset | None
     progress: Progress | None
     command: str
@@ -84,6 +86,7 @@ class Work:
             seeds=question.all_seeds if question.seeds > 1 else (),
             attacks={job.label: settings(job.attack) for job in known},
             clean=clean_rate(arrays),
+            draws=self.draws if self.classifier.encoder.random else None,
             redraw=redraw_rate(arrays),
             robust=robust["eps"],
             robust_flips=robust["flips"],
@@ -119,14 +122,14 @@ class Work:
                 continue
             start = number * SHARD
             x, labels = self.dataset.batch(start, min(start + SHARD, len(self.dataset)))
-            seed = question.seed
-            arrays = evaluate_shard(self.classifier, x, labels, jobs, seed, number, tick)
+            draws = Draws(question.seed, number, self.draws)
+            arrays = evaluate_shard(self.classifier, x, labels, jobs, draws, tick)
             if question.minimum:
                 arrays |= minimum.smallest(
-                    self.classifier, x, labels, jobs, arrays, number, tick
+                    self.classifier, x, labels, jobs, arrays, draws, tick
                 )  # fmt: skip
             if aimed:
-                arrays |= targeted(self.classifier, x, labels, aimed, seed, number, tick)
+                arrays |= targeted(self.classifier, x, labels, aimed, draws, tick)
             store.save(number, arrays)
 
     def _chosen(self, store: Store) -> records.Recipe | None:
