@@ -11,7 +11,7 @@ from neurorobust.confirmation import require_identical
 from neurorobust.datasets import Dataset
 from neurorobust.errors import CheckFailed, OutputError
 from neurorobust.evaluation import Progress
-from neurorobust.evaluation.store import RECORD
+from neurorobust.evaluation.folder import RECORD
 from neurorobust.models import CARD_FILE, Network, write_card
 from neurorobust.parity import parity
 from neurorobust.records import ParityResult, Record

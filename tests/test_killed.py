@@ -73,6 +73,22 @@ def test_killed_in_the_second_shard_and_resumed(tmp_path: Path):
     assert left == ["record.json", "report.html", "samples.npz", "settings.json"]
 
 
+def test_killed_among_the_jobs_of_the_first_shard_and_resumed(tmp_path: Path):
+    options = [*ATTACKS, "--limit", "64"]
+    process = start(tmp_path / "killed", *options)
+    jobs = tmp_path / "killed/shards/00000"
+    deadline = time.monotonic() + 120
+    while len(list(jobs.glob("*.npz"))) < 3:  # of six
+        assert process.poll() is None
+        assert time.monotonic() < deadline
+        time.sleep(0.005)
+    kill(process)
+    assert not (tmp_path / "killed/shards/00000.npz").exists()
+    here(tmp_path / "killed", *options, "--resume")
+    here(tmp_path / "whole", *options)
+    assert results(tmp_path / "killed") == results(tmp_path / "whole")
+
+
 @pytest.mark.slow
 @pytest.mark.timeout(3000)
 @pytest.mark.parametrize("seed", range(3))

@@ -148,10 +148,11 @@ def session(as_json: bool, resumable: bool = False) -> Iterator[Output]:
             output.json["error"] = message
             output.json["exit_code"] = code
             print(f"neurorobust: {message}", file=sys.stderr)
-        except KeyboardInterrupt:
+        except KeyboardInterrupt as error:  # the work says with it what is kept
             code = INTERRUPTED
             output.json = {"error": "interrupted", "exit_code": code}
-            hint = "; --resume goes on from here" if resumable else ""
+            kept = f"; {error}" if str(error) else ""
+            hint = f"{kept}; --resume goes on from here" if resumable else ""
             print(f"neurorobust: interrupted{hint}", file=sys.stderr)
         if as_json:
             with os.fdopen(os.dup(stdout), "w", encoding="utf-8") as stream:

@@ -14,10 +14,12 @@ from neurorobust.classifier import Classifier
 from neurorobust.datasets.base import Dataset
 from neurorobust.errors import BadInput
 from neurorobust.evaluation.fit import check_fit, check_jobs
+from neurorobust.evaluation.kept import Progress
 from neurorobust.evaluation.question import Question, fitting
 from neurorobust.evaluation.shard import SHARD
 from neurorobust.evaluation.store import Store, read_record
-from neurorobust.evaluation.work import Progress, Work
+from neurorobust.evaluation.work import Work
+from neurorobust.lock import locked
 from neurorobust.records import Card, Record
 
 
@@ -88,11 +90,12 @@ def evaluate(
     if out is None:
         with tempfile.TemporaryDirectory(prefix="neurorobust-") as folder:
             return work.run(Store(Path(folder), wanted, resume=False, overwrite=False))
-    store = Store(out, wanted, resume, overwrite)
-    if store.finished:
-        store.clean_up()
-        return read_record(out)
-    return work.run(store)
+    with locked(out):
+        store = Store(out, wanted, resume, overwrite)
+        if store.finished:
+            store.clean_up()
+            return read_record(out)
+        return work.run(store)
 
 
 def _settings(

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
+from typing import TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -14,11 +15,14 @@ from neurorobust.classifier import Classifier
 from neurorobust.errors import BadInput
 from neurorobust.evaluation.attempt import attempt
 from neurorobust.evaluation.jobs import Job
+from neurorobust.evaluation.kept import Kept
 from neurorobust.evaluation.query import Arrays, one_thread
 from neurorobust.evaluation.seeds import fork
 from neurorobust.sizes import resized, size, whole
 from neurorobust.types import Labels
 
+Floats: TypeAlias = "npt.NDArray[np.float64]"
+Brackets: TypeAlias = "tuple[Floats, Floats, npt.NDArray[np.int64]]"  # low, high, by which job
 HALVINGS = 5  # of each gap between budgets; whole numbers: until there is nothing between
 
 
@@ -41,7 +45,7 @@ def smallest(
     jobs: tuple[Job, ...],
     arrays: Arrays,
     number: int,
-    tick: Callable[[str], None],
+    kept: Kept,
 ) -> Arrays:
     """`minimum/<kind>`, float64 `[batch]`: 0 where wrong when clean, infinity where nothing broke.
 
@@ -54,7 +58,7 @@ def smallest(
         jobs: all of the evaluation, done.
         arrays: what came of them.
         number: of the shard.
-        tick: told when a kind is done.
+        kept: the shard's jobs on disk, each kind as `smallest <kind>`.
     """
     found: Arrays = {}
     clean = torch.from_numpy(arrays["predicted/clean"])
@@ -62,35 +66,46 @@ def smallest(
         for kind in dict.fromkeys(job.kind for job in jobs):
             own = [job for job in jobs if job.kind == kind and not job.attack.control]
             own.sort(key=lambda job: job.value)
+            low, high, by = _brackets(own, arrays, len(labels))
             target, start = classifier, x
             if own and own[0].domain == "spikes":
                 target, start = spike_view(classifier, x, fork(jobs[0].seed, number, "clean"))
-            low, high, by = _brackets(own, arrays, len(labels))
-            for _ in range(HALVINGS if not own or not whole(own[0].budget) else 64):
-                groups = _groups(own, low, high, by)
-                if not groups:
-                    break
-                for (place, middle), rows in groups.items():
-                    budget = resized(own[place].budget, middle)
-                    assert budget is not None
-                    job = replace(own[place], budget=budget, again=False)
-                    made = attempt(
-                        target, start[rows], labels[rows], clean[rows], job, number
-                    )  # fmt: skip
-                    fell = ((made.predicted != labels[rows]) & ~made.failed).numpy()
-                    index = np.asarray(rows)
-                    high[index[fell]], low[index[~fell]] = middle, middle
-            found[f"minimum/{kind}"] = np.where((clean != labels).numpy(), 0.0, high)
-            tick(f"smallest {kind}")
+            given = (start, labels, clean, *map(torch.from_numpy, (low, high, by)))
+            search = partial(
+                _search, target, start, labels, clean, own, (low, high, by), kind, number
+            )
+            found |= kept.arrays(f"smallest {kind}", given, search)
     return found
 
 
-Floats = npt.NDArray[np.float64]
+def _search(
+    target: Classifier,
+    start: torch.Tensor,
+    labels: Labels,
+    clean: Labels,
+    own: list[Job],
+    brackets: Brackets,
+    kind: str,
+    number: int,
+) -> Arrays:
+    """`minimum/<kind>`: the jobs that broke samples search on within the brackets."""
+    low, high, by = (part.copy() for part in brackets)
+    for _ in range(HALVINGS if not own or not whole(own[0].budget) else 64):
+        groups = _groups(own, low, high, by)
+        if not groups:
+            break
+        for (place, middle), rows in groups.items():
+            budget = resized(own[place].budget, middle)
+            assert budget is not None
+            job = replace(own[place], budget=budget, again=False)
+            made = attempt(target, start[rows], labels[rows], clean[rows], job, number)
+            fell = ((made.predicted != labels[rows]) & ~made.failed).numpy()
+            index = np.asarray(rows)
+            high[index[fell]], low[index[~fell]] = middle, middle
+    return {f"minimum/{kind}": np.where((clean != labels).numpy(), 0.0, high)}
 
 
-def _brackets(
-    jobs: list[Job], arrays: Arrays, batch: int
-) -> tuple[Floats, Floats, npt.NDArray[np.int64]]:
+def _brackets(jobs: list[Job], arrays: Arrays, batch: int) -> Brackets:
     """Largest budget withstood below the smallest one that broke, that one, and by which job."""
     low, high = np.zeros(batch), np.full(batch, np.inf)
     by = np.full(batch, -1)

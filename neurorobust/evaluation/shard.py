@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -14,11 +14,33 @@ from neurorobust.classifier import Classifier
 from neurorobust.evaluation.attempt import Attempt, attempt
 from neurorobust.evaluation.chain import Chain
 from neurorobust.evaluation.jobs import Job
-from neurorobust.evaluation.query import Arrays, one_thread, pack, score
+from neurorobust.evaluation.kept import Kept, restored, stored
+from neurorobust.evaluation.query import Arrays, one_thread, pack, score, unpack
 from neurorobust.evaluation.seeds import fork
 from neurorobust.types import Labels, Spikes
 
 SHARD = 64  # samples; fixed, so that a record does not depend on how the work was spread
+
+
+@dataclass(frozen=True)
+class Part:
+    """One shard in one domain: what every job of that domain starts from.
+
+    Attributes:
+        target: takes x.
+        x: the samples, as images or as spikes.
+        labels: true classes.
+        clean: what the target says of x.
+        drawn: the spikes behind `clean`, of a random encoder.
+        number: of the shard.
+    """
+
+    target: Classifier
+    x: Tensor
+    labels: Labels
+    clean: Labels
+    drawn: Spikes | None
+    number: int
 
 
 def evaluate_shard(
@@ -28,7 +50,7 @@ def evaluate_shard(
     jobs: tuple[Job, ...],
     seed: int,
     number: int,
-    tick: Callable[[str], None],
+    kept: Kept,
 ) -> Arrays:
     """Attack, project, re-run on the target and score one shard.
 
@@ -39,7 +61,7 @@ def evaluate_shard(
         jobs: attacks with budgets.
         seed: of the clean answers and of what is drawn for them.
         number: of the shard.
-        tick: told when the clean run (`clean`) and each job (its name) is done.
+        kept: the shard's jobs on disk: the clean run (`clean`), and each job by its name.
 
     Returns:
         the arrays of `samples.npz` for these samples, and for each job `seconds/<key>/<attack>` and
@@ -47,52 +69,75 @@ def evaluate_shard(
     """
     arrays: Arrays = {"label": labels.numpy()}
     with one_thread():
-        clean, drawn = score(classifier, x, fork(seed, number, "clean"))
-        arrays["predicted/clean"] = clean.numpy()
-        if drawn is not None:
-            arrays["drawn/clean"] = pack(drawn)
-            again, _ = score(classifier, x, fork(seed, number, "redraw"))
-            arrays["predicted/redraw"] = again.numpy()
-        tick("clean")
-        starts = {"images": (classifier, x)}
+        arrays |= kept.arrays("clean", (x, labels), lambda: _clean(classifier, x, seed, number))
+        clean, drawn = torch.from_numpy(arrays["predicted/clean"]), None
+        if "drawn/clean" in arrays:
+            shape = (*classifier.backend.model.input_shape, classifier.encoder.steps)
+            drawn = unpack(arrays["drawn/clean"], shape)
+        parts = {"images": Part(classifier, x, labels, clean, drawn, number)}
         chains: dict[tuple[str, int], Chain] = {}
         for job in jobs:
-            if job.domain not in starts:
-                starts[job.domain] = spike_view(classifier, x, fork(seed, number, "clean"))
-            target, start = starts[job.domain]
+            if job.domain not in parts:
+                target, start = spike_view(classifier, x, fork(seed, number, "clean"))
+                parts[job.domain] = Part(target, start, labels, clean, None, number)
+            part = parts[job.domain]
             if job.recipe:
-                fresh = Chain(start, labels, clean, drawn if job.domain == "images" else None)
+                fresh = Chain(part.x, labels, clean, part.drawn)
                 chain = chains.setdefault((job.kind, job.seed), fresh)
-                arrays.update(_member(target, chain, job, number))
+                arrays |= _member(part, chain, job, kept, arrays)
             else:
-                made = attempt(target, start, labels, clean, job, number)
-                arrays.update(_whole(made, job))
-            arrays.update(_zero_gradient(target, start, labels, job, number, arrays))
-            tick(job.name)
+                arrays |= _whole(part, job, kept, arrays)
     return arrays
 
 
-def _whole(made: Attempt, job: Job) -> Arrays:
+def _clean(classifier: Classifier, x: Tensor, seed: int, number: int) -> Arrays:
+    """What the target says of x, and of random encoders what was drawn, and a second draw."""
+    clean, drawn = score(classifier, x, fork(seed, number, "clean"))
+    arrays: Arrays = {"predicted/clean": clean.numpy()}
+    if drawn is not None:
+        arrays["drawn/clean"] = pack(drawn)
+        again, _ = score(classifier, x, fork(seed, number, "redraw"))
+        arrays["predicted/redraw"] = again.numpy()
+    return arrays
+
+
+def _attempted(
+    part: Part, rows: Tensor, job: Job, kept: Kept, known: Arrays
+) -> tuple[Attempt, Arrays]:
+    """A job on some samples of the shard, and `zero_gradient/<attack>` if it is not known yet."""
+    x, labels, clean = part.x[rows], part.labels[rows], part.clean[rows]
+
+    def work() -> Arrays:
+        if len(rows):
+            made = attempt(part.target, x, labels, clean, job, part.number)
+        else:
+            none = torch.zeros(0, dtype=torch.bool)
+            made = Attempt(x, clean, none, none, none, _no_draws(part.drawn), 0.0, 0)
+        return stored(made) | _zero_gradient(part, job, known)
+
+    found = kept.arrays(job.name, (x, labels, clean), work)
+    zero = {name: array for name, array in found.items() if name.startswith("zero_gradient/")}
+    return restored(found), zero
+
+
+def _whole(part: Part, job: Job, kept: Kept, known: Arrays) -> Arrays:
     """A job on all samples of the shard."""
-    arrays = _outcomes(made, job, torch.arange(len(made.failed)), made.predicted)
+    rows = torch.arange(len(part.x))
+    made, zero = _attempted(part, rows, job, kept, known)
+    arrays = _outcomes(made, job, rows, made.predicted) | zero
     arrays[f"adversarial/{job.name}"] = made.adversarial.numpy()
     if made.drawn is not None:
         arrays[f"drawn/{job.name}"] = pack(made.drawn)
     return arrays
 
 
-def _member(target: Classifier, chain: Chain, job: Job, number: int) -> Arrays:
+def _member(part: Part, chain: Chain, job: Job, kept: Kept, known: Arrays) -> Arrays:
     """A job on the samples that still stand."""
     chain.begin(job.key, job.budget)
     rows = chain.standing()
-    x, labels, clean = chain.x[rows], chain.labels[rows], chain.clean[rows]
-    if len(rows):
-        made = attempt(target, x, labels, clean, job, number)
-        chain.take(rows, made)
-    else:
-        none = torch.zeros(0, dtype=torch.bool)
-        made = Attempt(x, clean, none, none, none, _no_draws(chain.drawn), 0.0, 0)
-    arrays = _outcomes(made, job, rows, chain.clean)
+    made, zero = _attempted(part, rows, job, kept, known)
+    chain.take(rows, made)
+    arrays = _outcomes(made, job, rows, chain.clean) | zero
     asked = torch.zeros(len(chain.x), dtype=torch.bool)
     asked[rows] = True
     arrays[f"asked/{job.name}"] = asked.numpy()
@@ -121,13 +166,11 @@ def _outcomes(made: Attempt, job: Job, rows: Tensor, clean: Labels) -> Arrays:
     return arrays
 
 
-def _zero_gradient(
-    target: Classifier, x: Tensor, labels: Labels, job: Job, number: int, known: Arrays
-) -> Arrays:
+def _zero_gradient(part: Part, job: Job, known: Arrays) -> Arrays:
     """Where the gradient that an attack starts with is zero everywhere; once an attack."""
     name = f"zero_gradient/{job.label}"
     if not isinstance(job.attack, GradientAttack) or name in known:
         return {}
-    generator = fork(job.seed, number, job.label, "gradient")
-    gradient = job.attack.gradient(target, x, labels, generator)
+    generator = fork(job.seed, part.number, job.label, "gradient")
+    gradient = job.attack.gradient(part.target, part.x, part.labels, generator)
     return {name: (gradient == 0).flatten(1).all(1).numpy()}

@@ -10,8 +10,8 @@ own readout.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import partial
 
 import torch
 from torch import Tensor
@@ -19,6 +19,7 @@ from torch import Tensor
 from neurorobust.attacks.spike_view import spike_view
 from neurorobust.classifier import Classifier
 from neurorobust.evaluation.jobs import Job
+from neurorobust.evaluation.kept import Kept
 from neurorobust.evaluation.query import Arrays, one_thread, score
 from neurorobust.evaluation.seeds import fork
 from neurorobust.evaluation.sift import sift
@@ -64,7 +65,7 @@ def targeted(
     jobs: tuple[Job, ...],
     seed: int,
     number: int,
-    tick: Callable[[str], None],
+    kept: Kept,
 ) -> Arrays:
     """`target` int64 `[batch]`, and `targeted/<key>/<attack>` bool: the target was reached.
 
@@ -75,28 +76,38 @@ def targeted(
         jobs: every one on all samples.
         seed: of the targets.
         number: of the shard.
-        tick: told when a job is done.
+        kept: the shard's jobs on disk, each as `targeted <name>`.
     """
     classes = classifier.backend.model.outputs
     goal = targets(labels, classes, fork(seed, number, "target"))
     found: Arrays = {"target/class": goal.numpy()}
     with one_thread():
         for job in jobs:
-            whole, start = classifier, x
-            if job.domain == "spikes":
-                whole, start = spike_view(classifier, x, fork(seed, number, "clean"))
-            reached = torch.zeros(len(x), dtype=torch.bool)
-            for target in sorted(set(goal.tolist())):
-                rows = (goal == target).nonzero().flatten()
-                words = (number, job.label, job.kind, job.value, "target", target)
-                begin, zeros = start[rows], torch.zeros(len(rows), dtype=torch.int64)
-                proposal = job.attack(
-                    aim(whole, target), begin.clone(), zeros, job.budget, fork(job.seed, *words)
-                )
-                usable, failed = sift(proposal, begin)
-                adversarial, _ = project(usable, begin, job.budget)
-                predicted, _ = score(whole, adversarial, fork(job.seed, *words, "score"))
-                reached[rows] = (predicted == target) & ~failed
-            found[f"targeted/{job.name}"] = reached.numpy()
-            tick(f"targeted {job.name}")
+            found |= kept.arrays(
+                f"targeted {job.name}",
+                (x, labels, goal),
+                partial(_reached, classifier, x, goal, job, seed, number),
+            )
     return found
+
+
+def _reached(
+    classifier: Classifier, x: Tensor, goal: Labels, job: Job, seed: int, number: int
+) -> Arrays:
+    """`targeted/<key>/<attack>` of one job."""
+    whole, start = classifier, x
+    if job.domain == "spikes":
+        whole, start = spike_view(classifier, x, fork(seed, number, "clean"))
+    reached = torch.zeros(len(x), dtype=torch.bool)
+    for target in sorted(set(goal.tolist())):
+        rows = (goal == target).nonzero().flatten()
+        words = (number, job.label, job.kind, job.value, "target", target)
+        begin, zeros = start[rows], torch.zeros(len(rows), dtype=torch.int64)
+        proposal = job.attack(
+            aim(whole, target), begin.clone(), zeros, job.budget, fork(job.seed, *words)
+        )
+        usable, failed = sift(proposal, begin)
+        adversarial, _ = project(usable, begin, job.budget)
+        predicted, _ = score(whole, adversarial, fork(job.seed, *words, "score"))
+        reached[rows] = (predicted == target) & ~failed
+    return {f"targeted/{job.name}": reached.numpy()}
