@@ -81,10 +81,12 @@ def evaluate(
     if seeds < 1:
         raise BadInput(f"seeds {seeds}: below 1")
     budgets = {"eps": epsilons, "flips": flips, "shifts": shifts, "patches": patches}
-    check_fit(classifier, dataset, card)
     classes = classifier.backend.model.outputs
     question = Question(budgets, fitting(attacks, classes), seed, seeds, minimum, targeted)
     check_jobs(classifier, dataset, question.jobs)
+    check_fit(classifier, dataset, card)
+    if validation is not None:
+        check_fit(classifier, validation, card)
     wanted = _settings(classifier, dataset, card, question, validation)
     work = Work(classifier, dataset, card, model, question, validation, progress, command, pending)
     if out is None:
