@@ -51,8 +51,8 @@ def locked(folder: Path) -> Iterator[None]:
 
 def _make(folder: Path) -> list[Path]:
     """Make it; which folders that took, the innermost first."""
-    missing = [one for one in (folder, *folder.parents) if not one.exists()]
     try:
+        missing = [one for one in (folder, *folder.parents) if not one.exists()]
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise OutputError(f"{folder}: cannot be written: {error.strerror}") from error
