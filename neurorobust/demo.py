@@ -11,7 +11,8 @@ from neurorobust.confirmation import require_identical
 from neurorobust.datasets import Dataset
 from neurorobust.errors import CheckFailed, OutputError
 from neurorobust.evaluation import Progress
-from neurorobust.evaluation.store import RECORD
+from neurorobust.evaluation.folder import RECORD
+from neurorobust.lock import locked
 from neurorobust.models import CARD_FILE, Network, write_card
 from neurorobust.parity import parity
 from neurorobust.records import ParityResult, Record
@@ -50,6 +51,20 @@ def demo(
         CheckFailed: the forms of the network differ somewhere, or Lava does not confirm.
         OutputError: `out` holds a result and neither `resume` nor `overwrite` was given.
     """
+    with locked(out):
+        return _demo(out, seed, resume, overwrite, say, progress, command)
+
+
+def _demo(
+    out: Path,
+    seed: int,
+    resume: bool,
+    overwrite: bool,
+    say: Say,
+    progress: Progress,
+    command: str,
+) -> Record:
+    """The same, with `out` locked."""
     if not (resume or overwrite):
         for name in ("run", "model.net", CARD_FILE, RECORD):
             if (out / name).exists():

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from neurorobust.budgets import KINDS
 from neurorobust.classifier import Classifier
-from neurorobust.types import Budget, Labels
+from neurorobust.types import Budget, ImageBudget, Labels
 
 # white-box: all of the network, its gradients included; transfer: all of another network; score:
 # logits of what is asked; decision: labels of what is asked; none: nothing is known, nothing asked
@@ -126,9 +126,28 @@ class GradientAttack(Attack, Protocol):
         ...
 
 
+@runtime_checkable
+class CheckedAttack(Attack, Protocol):
+    """An attack that not every network, image size or budget suits; asked before any work."""
+
+    def check(self, classifier: Classifier, shape: tuple[int, ...], budget: Budget) -> None:
+        """Raise what a call would raise on samples of that shape `(channel, height, width)`.
+
+        Raises:
+            BadInput: it cannot be run; says what is missing.
+        """
+        ...
+
+
 def domain(attack: Attack) -> str:
     """`images` or `spikes`: what it perturbs."""
     return KINDS[attack.kind]
+
+
+def takes(attack: Attack, budget: Budget) -> bool:
+    """Whether an attack on that kind of budget knows what to do with its norm."""
+    norms = getattr(attack, "norms", None)  # those that know them all need not say so
+    return norms is None or not isinstance(budget, ImageBudget) or budget.norm in norms
 
 
 def settings(attack: Attack) -> dict[str, Any]:

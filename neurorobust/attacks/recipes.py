@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from neurorobust.attacks.autoattack import Apgd, FabT
-from neurorobust.attacks.base import Attack
+from neurorobust.attacks.base import Attack, takes
 from neurorobust.attacks.events.g2s import G2S
 from neurorobust.attacks.events.retiming import RandomJitter, Retiming
 from neurorobust.attacks.events.sda import Sda
@@ -22,7 +22,7 @@ from neurorobust.attacks.pgd import Pgd
 from neurorobust.attacks.sa_pgd import SaPgd
 from neurorobust.attacks.spike_flips import SpikeRandom, SpikeTopK
 from neurorobust.attacks.square import Square
-from neurorobust.types import Budget, ImageBudget
+from neurorobust.types import Budget
 
 STRONGEST = "strongest"  # the mode that breaks most validation samples
 EVERY = "every"  # one member for each of the recipe's modes
@@ -49,8 +49,7 @@ class Member:
 
     def takes(self, budget: Budget) -> bool:
         """Whether the attack knows what to do with that norm."""
-        norms = getattr(self.attack, "norms", None)
-        return norms is None or not isinstance(budget, ImageBudget) or budget.norm in norms
+        return takes(self.attack, budget)
 
     def ready(self) -> Member:
         """With the mode in the attack, if it is decided.

@@ -25,6 +25,7 @@ from rich.progress import (
 
 from neurorobust.errors import NeuroRobustError
 
+KEPT = "; --resume goes on with what is kept"  # where the work does not say what that is
 INTERRUPTED = 130  # 128 + SIGINT, the shell's convention
 LINE_EVERY_S = 20.0  # progress where there is no terminal
 SPEED_OVER_S = 3600.0  # pieces of work differ in length: the time left is from all so far
@@ -148,10 +149,11 @@ def session(as_json: bool, resumable: bool = False) -> Iterator[Output]:
             output.json["error"] = message
             output.json["exit_code"] = code
             print(f"neurorobust: {message}", file=sys.stderr)
-        except KeyboardInterrupt:
+        except KeyboardInterrupt as error:  # the work says with it what is kept
             code = INTERRUPTED
             output.json = {"error": "interrupted", "exit_code": code}
-            hint = "; --resume goes on from here" if resumable else ""
+            kept = f"; {error}; --resume goes on from here" if str(error) else KEPT
+            hint = kept if resumable else ""
             print(f"neurorobust: interrupted{hint}", file=sys.stderr)
         if as_json:
             with os.fdopen(os.dup(stdout), "w", encoding="utf-8") as stream:

@@ -54,9 +54,10 @@ E):
 from neurorobust.evaluation.draws import DRAWS
 from neurorobust.evaluation.evaluate import evaluate
 from neurorobust.evaluation.fit import check_fit
-from neurorobust.evaluation.store import REPORT_FILE, load_samples, read_record, write_record
+from neurorobust.evaluation.folder import REPORT_FILE
+from neurorobust.evaluation.kept import Progress
+from neurorobust.evaluation.store import load_samples, read_record, write_record
 from neurorobust.evaluation.strongest import held_out
-from neurorobust.evaluation.work import Progress
 
 __all__ = [
     "DRAWS",

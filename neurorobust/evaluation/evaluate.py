@@ -15,10 +15,12 @@ from neurorobust.datasets.base import Dataset
 from neurorobust.errors import BadInput
 from neurorobust.evaluation.draws import DRAWS
 from neurorobust.evaluation.fit import check_fit, check_jobs
+from neurorobust.evaluation.kept import Progress
 from neurorobust.evaluation.question import Question, fitting
 from neurorobust.evaluation.shard import SHARD
 from neurorobust.evaluation.store import Store, read_record
-from neurorobust.evaluation.work import Progress, Work
+from neurorobust.evaluation.work import Work
+from neurorobust.lock import locked
 from neurorobust.records import Card, Record
 
 
@@ -85,10 +87,12 @@ def evaluate(
     if draws < 1:
         raise BadInput(f"draws {draws}: below 1")
     budgets = {"eps": epsilons, "flips": flips, "shifts": shifts, "patches": patches}
-    check_fit(classifier, dataset, card)
     classes = classifier.backend.model.outputs
     question = Question(budgets, fitting(attacks, classes), seed, seeds, minimum, targeted)
     check_jobs(classifier, dataset, question.jobs)
+    check_fit(classifier, dataset, card)
+    if validation is not None:
+        check_fit(classifier, validation, card)
     wanted = _settings(classifier, dataset, card, question, draws, validation)
     work = Work(
         classifier, dataset, card, model, question, draws, validation, progress, command, pending
@@ -96,11 +100,12 @@ def evaluate(
     if out is None:
         with tempfile.TemporaryDirectory(prefix="neurorobust-") as folder:
             return work.run(Store(Path(folder), wanted, resume=False, overwrite=False))
-    store = Store(out, wanted, resume, overwrite)
-    if store.finished:
-        store.clean_up()
-        return read_record(out)
-    return work.run(store)
+    with locked(out):
+        store = Store(out, wanted, resume, overwrite)
+        if store.finished:
+            store.clean_up()
+            return read_record(out)
+        return work.run(store)
 
 
 def _settings(

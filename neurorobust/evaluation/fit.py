@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import numpy as np
 
+from neurorobust.attacks.base import CheckedAttack
 from neurorobust.classifier import Classifier
 from neurorobust.datasets.base import Dataset
 from neurorobust.errors import BadInput, DatasetError
 from neurorobust.evaluation.jobs import Job
 from neurorobust.evaluation.seeds import fork
 from neurorobust.records import Card
+
+AT_ONCE = 256  # samples
 
 
 def check_fit(classifier: Classifier, dataset: Dataset, card: Card | None = None) -> None:
@@ -22,7 +25,7 @@ def check_fit(classifier: Classifier, dataset: Dataset, card: Card | None = None
 
     Raises:
         DatasetError: empty, of the wrong kind or length, or with a label that no output stands for.
-        BadInput: the encoder refuses the first sample.
+        BadInput: the encoder refuses a sample.
     """
     name, outputs = dataset.name, classifier.backend.model.outputs
     if len(dataset) == 0:
@@ -36,17 +39,33 @@ def check_fit(classifier: Classifier, dataset: Dataset, card: Card | None = None
         raise DatasetError(
             f"{name}: {dataset.x.shape[-1]} time steps, the card says {card.steps} steps"
         )
-    largest = int(dataset.y.max())
-    if largest >= outputs:
-        raise DatasetError(f"{name}: label {largest}, the network has {outputs} outputs")
-    classifier.encoder.encode(dataset.batch(0, 1)[0], fork(0))
+    for label in (int(dataset.y.max()), int(dataset.y.min())):
+        if not 0 <= label < outputs:
+            raise DatasetError(f"{name}: label {label}, the network has {outputs} outputs")
+    for start in range(0, len(dataset), AT_ONCE):
+        _encode(classifier, dataset, start, min(start + AT_ONCE, len(dataset)))
+
+
+def _encode(classifier: Classifier, dataset: Dataset, start: int, stop: int) -> None:
+    """Encode some samples; what is refused names the sample in the set's order."""
+    try:
+        classifier.encoder.encode(dataset.batch(start, stop)[0], fork(0))
+    except BadInput:
+        for place in range(start, stop):
+            try:
+                classifier.encoder.encode(dataset.batch(place, place + 1)[0], fork(0))
+            except BadInput as error:  # of a batch of one, where it is sample 0
+                reason = str(error).replace("sample 0 ", f"sample {place} ")
+                raise type(error)(f"{dataset.name}: {reason}") from None
+        raise
 
 
 def check_jobs(classifier: Classifier, dataset: Dataset, jobs: tuple[Job, ...]) -> None:
     """Refuse attacks that the network or the data cannot be asked with.
 
     Raises:
-        BadInput: images wanted and spikes there, too many flips, or no gradients.
+        BadInput: images wanted and spikes there, too many flips, no gradients, or something that an
+            attack itself needs (`CheckedAttack`).
     """
     model = classifier.backend.model
     steps = classifier.encoder.steps or int(dataset.x.shape[-1])
@@ -61,3 +80,5 @@ def check_jobs(classifier: Classifier, dataset: Dataset, jobs: tuple[Job, ...]) 
                 f"attack {job.attack.name!r}: backend {classifier.backend.name} has no gradients, "
                 "use engine"
             )
+        if isinstance(job.attack, CheckedAttack):
+            job.attack.check(classifier, tuple(dataset.x.shape[1:]), job.budget)

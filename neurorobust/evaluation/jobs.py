@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 from neurorobust.attacks import Attack, find
+from neurorobust.attacks.base import takes
 from neurorobust.attacks.recipes import Recipe, find_recipe
 from neurorobust.budgets import KINDS, parse
 from neurorobust.errors import BadInput
 from neurorobust.sizes import size
-from neurorobust.types import Budget
+from neurorobust.types import Budget, ImageBudget
 
 
 @dataclass(frozen=True)
@@ -82,7 +85,7 @@ def plan(
 
     Raises:
         BadInput: an unknown or repeated attack, a bad or repeated budget, an attack without a
-            budget, or a budget without an attack.
+            budget, a budget without an attack, or an attack at a norm that it does not take.
     """
     recipe, single = sorted_out(attacks)
     names = [attack.name for attack in single]
@@ -101,6 +104,8 @@ def plan(
             raise BadInput(f"{kind} {read[0][0]!r}: no attack on {domain} was asked for")
         for attack in (attack for attack in controls if attack.name not in names):
             chosen.append(attack)
+        for (text, budget), attack in itertools.product(read, chosen):
+            _refuse_norms(attack, text, budget)
         for text, budget in read:
             jobs += [Job(kind, text, budget, attack, attack.name) for attack in chosen]
         for text, budget in sorted(read, key=lambda item: size(item[1])):
@@ -135,6 +140,15 @@ def sorted_out(attacks: Sequence[str | Attack | Recipe]) -> tuple[Recipe | None,
         else:
             raise BadInput(f"attack {named.name!r}: one recipe at a time, not {recipe.name} too")
     return recipe, single
+
+
+def _refuse_norms(attack: Attack, text: str, budget: Budget) -> None:
+    if isinstance(budget, ImageBudget) and not takes(attack, budget):
+        norms: Any = attack
+        raise BadInput(
+            f"attack {attack.name!r}: eps {text!r} is of norm {budget.norm}, it takes "
+            f"{', '.join(norms.norms)}; evaluate that budget apart"
+        )
 
 
 def _refuse_repeats(what: str, values: Sequence[object], typed: Sequence[str]) -> None:

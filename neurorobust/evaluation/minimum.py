@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
+from typing import TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -12,13 +13,16 @@ import torch
 from neurorobust.classifier import Classifier
 from neurorobust.errors import BadInput
 from neurorobust.evaluation.attempt import attempt
-from neurorobust.evaluation.draws import Draws
+from neurorobust.evaluation.draws import Draws, Judgement
 from neurorobust.evaluation.jobs import Job
+from neurorobust.evaluation.kept import Kept
 from neurorobust.evaluation.outcomes import broken
 from neurorobust.evaluation.query import Arrays, one_thread
 from neurorobust.sizes import resized, size, whole
 from neurorobust.types import Labels
 
+Floats: TypeAlias = "npt.NDArray[np.float64]"
+Brackets: TypeAlias = "tuple[Floats, Floats, npt.NDArray[np.int64]]"  # low, high, by which job
 HALVINGS = 5  # of each gap between budgets; whole numbers: until there is nothing between
 
 
@@ -41,7 +45,7 @@ def smallest(
     jobs: tuple[Job, ...],
     arrays: Arrays,
     draws: Draws,
-    tick: Callable[[str], None],
+    kept: Kept,
 ) -> Arrays:
     """`minimum/<kind>`, float64 `[batch]`: 0 where wrong when clean, infinity where nothing broke.
 
@@ -54,7 +58,7 @@ def smallest(
         jobs: all of the evaluation, done.
         arrays: what came of them.
         draws: by which proposals are judged.
-        tick: told when a kind is done.
+        kept: the shard's jobs on disk, each kind as `smallest <kind>`.
     """
     found: Arrays = {}
     whole_clean = draws.judge(classifier, x, labels)
@@ -62,36 +66,49 @@ def smallest(
         for kind in dict.fromkeys(job.kind for job in jobs):
             own = [job for job in jobs if job.kind == kind and not job.attack.control]
             own.sort(key=lambda job: job.value)
+            low, high, by = _brackets(own, arrays, len(labels))
             target, start, clean = classifier, x, whole_clean
             if own and own[0].domain != classifier.encoder.domain:
                 target, start, clean = draws.on_spikes(classifier, x, labels, whole_clean.drawn)
-            low, high, by = _brackets(own, arrays, len(labels))
-            for _ in range(HALVINGS if not own or not whole(own[0].budget) else 64):
-                groups = _groups(own, low, high, by)
-                if not groups:
-                    break
-                for (place, middle), rows in groups.items():
-                    budget = resized(own[place].budget, middle)
-                    assert budget is not None
-                    job = replace(own[place], budget=budget, again=False)
-                    index = np.asarray(rows)
-                    places = torch.from_numpy(index)
-                    made = attempt(
-                        target, start[places], labels[places], clean.at(places), job, draws, places
-                    )
-                    fell = made.broken.numpy()
-                    high[index[fell]], low[index[~fell]] = middle, middle
-            found[f"minimum/{kind}"] = np.where(clean.standing.numpy(), high, 0.0)
-            tick(f"smallest {kind}")
+            given = (start, labels, clean.selecting, *map(torch.from_numpy, (low, high, by)))
+            search = partial(
+                _search, target, start, labels, clean, own, (low, high, by), kind, draws
+            )
+            found |= kept.arrays(f"smallest {kind}", given, search)
     return found
 
 
-Floats = npt.NDArray[np.float64]
+def _search(
+    target: Classifier,
+    start: torch.Tensor,
+    labels: Labels,
+    clean: Judgement,
+    own: list[Job],
+    brackets: Brackets,
+    kind: str,
+    draws: Draws,
+) -> Arrays:
+    """`minimum/<kind>`: the jobs that broke samples search on within the brackets."""
+    low, high, by = brackets[0].copy(), brackets[1].copy(), brackets[2].copy()
+    for _ in range(HALVINGS if not own or not whole(own[0].budget) else 64):
+        groups = _groups(own, low, high, by)
+        if not groups:
+            break
+        for (place, middle), rows in groups.items():
+            budget = resized(own[place].budget, middle)
+            assert budget is not None
+            job = replace(own[place], budget=budget, again=False)
+            index = np.asarray(rows)
+            places = torch.from_numpy(index)
+            made = attempt(
+                target, start[places], labels[places], clean.at(places), job, draws, places
+            )
+            fell = made.broken.numpy()
+            high[index[fell]], low[index[~fell]] = middle, middle
+    return {f"minimum/{kind}": np.where(clean.standing.numpy(), high, 0.0)}
 
 
-def _brackets(
-    jobs: list[Job], arrays: Arrays, batch: int
-) -> tuple[Floats, Floats, npt.NDArray[np.int64]]:
+def _brackets(jobs: list[Job], arrays: Arrays, batch: int) -> Brackets:
     """Largest budget withstood below the smallest one that broke, that one, and by which job."""
     low, high = np.zeros(batch), np.full(batch, np.inf)
     by = np.full(batch, -1)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -14,11 +14,31 @@ from neurorobust.evaluation.attempt import Attempt, attempt
 from neurorobust.evaluation.chain import Chain
 from neurorobust.evaluation.draws import Draws, Judgement
 from neurorobust.evaluation.jobs import Job
+from neurorobust.evaluation.kept import Kept, judgement, restored, stored
 from neurorobust.evaluation.query import Arrays, one_thread
 from neurorobust.evaluation.seeds import fork
 from neurorobust.types import Labels
 
 SHARD = 64  # samples; fixed, so that a record does not depend on how the work was spread
+
+
+@dataclass(frozen=True)
+class Part:
+    """One shard in one domain: what every job of that domain starts from.
+
+    Attributes:
+        target: takes x.
+        x: the samples, as images or as spikes.
+        labels: true classes.
+        clean: what the target makes of x.
+        draws: by which proposals are judged.
+    """
+
+    target: Classifier
+    x: Tensor
+    labels: Labels
+    clean: Judgement
+    draws: Draws
 
 
 def evaluate_shard(
@@ -27,7 +47,7 @@ def evaluate_shard(
     labels: Labels,
     jobs: tuple[Job, ...],
     draws: Draws,
-    tick: Callable[[str], None],
+    kept: Kept,
 ) -> Arrays:
     """Attack, project, re-run on the target and score one shard.
 
@@ -37,7 +57,7 @@ def evaluate_shard(
         labels: their classes.
         jobs: attacks with budgets.
         draws: by which the samples and all proposals are judged.
-        tick: told when the clean run (`clean`) and each job (its name) is done.
+        kept: the shard's jobs on disk: the clean run (`clean`), and each job by its name.
 
     Returns:
         the arrays of `samples.npz` for these samples, and for each job `seconds/<key>/<attack>` and
@@ -45,43 +65,63 @@ def evaluate_shard(
     """
     arrays: Arrays = {"label": labels.numpy()}
     with one_thread():
-        clean = draws.judge(classifier, x, labels)
+        clean = judgement(
+            kept.arrays("clean", (x, labels), lambda: stored(draws.judge(classifier, x, labels)))
+        )
         arrays |= clean.arrays("clean")
         if clean.drawn is not None:
             arrays["predicted/redraw"] = clean.again.numpy()
-        tick("clean")
-        starts = {classifier.encoder.domain: (classifier, x, clean)}
+        own = classifier.encoder.domain
+        parts = {own: Part(classifier, x, labels, clean, draws)}
         chains: dict[tuple[str, int], Chain] = {}
         for job in jobs:
-            if job.domain not in starts:
-                starts[job.domain] = draws.on_spikes(classifier, x, labels, clean.drawn)
-            target, start, right = starts[job.domain]
+            if job.domain not in parts:
+                target, start, right = draws.on_spikes(classifier, x, labels, clean.drawn)
+                parts[job.domain] = Part(target, start, labels, right, draws)
+            part = parts[job.domain]
             if job.recipe:
-                chain = chains.setdefault((job.kind, job.seed), Chain(start, right))
-                arrays.update(_member(target, chain, labels, job, draws))
+                chain = chains.setdefault((job.kind, job.seed), Chain(part.x, part.clean))
+                arrays |= _member(part, chain, job, kept, arrays)
             else:
-                every = torch.arange(len(start))
-                made = attempt(target, start, labels, right, job, draws, every)
-                arrays.update(_outcomes(made, job, every, right))
-                arrays |= made.judged.arrays(job.name)
-                arrays[f"adversarial/{job.name}"] = made.adversarial.numpy()
-            arrays.update(_zero_gradient(target, start, labels, job, draws.number, arrays))
-            tick(job.name)
+                arrays |= _whole(part, job, kept, arrays)
     return arrays
 
 
-def _member(target: Classifier, chain: Chain, labels: Labels, job: Job, draws: Draws) -> Arrays:
+def _attempted(
+    part: Part, rows: Tensor, job: Job, kept: Kept, known: Arrays
+) -> tuple[Attempt, Arrays]:
+    """A job on some samples of the shard, and `zero_gradient/<attack>` if it is not known yet."""
+    x, labels, clean = part.x[rows], part.labels[rows], part.clean.at(rows)
+
+    def work() -> Arrays:
+        if len(rows):
+            made = attempt(part.target, x, labels, clean, job, part.draws, rows)
+        else:
+            none = torch.zeros(0, dtype=torch.bool)
+            made = Attempt(x, clean, none, none, none, 0.0, 0)
+        return stored(made) | _zero_gradient(part, job, known)
+
+    found = kept.arrays(job.name, (x, labels, rows, clean.selecting), work)
+    zero = {name: array for name, array in found.items() if name.startswith("zero_gradient/")}
+    return restored(found), zero
+
+
+def _whole(part: Part, job: Job, kept: Kept, known: Arrays) -> Arrays:
+    """A job on all samples of the shard."""
+    rows = torch.arange(len(part.x))
+    made, zero = _attempted(part, rows, job, kept, known)
+    arrays = _outcomes(made, job, rows, part.clean) | made.judged.arrays(job.name) | zero
+    arrays[f"adversarial/{job.name}"] = made.adversarial.numpy()
+    return arrays
+
+
+def _member(part: Part, chain: Chain, job: Job, kept: Kept, known: Arrays) -> Arrays:
     """A job on the samples that still stand."""
     chain.begin(job.key, job.budget)
     rows = chain.standing()
-    x, clean = chain.x[rows], chain.clean.at(rows)
-    if len(rows):
-        made = attempt(target, x, labels[rows], clean, job, draws, rows)
-        chain.take(rows, made)
-    else:
-        none = torch.zeros(0, dtype=torch.bool)
-        made = Attempt(x, clean, none, none, none, 0.0, 0)
-    arrays = _outcomes(made, job, rows, chain.clean)
+    made, zero = _attempted(part, rows, job, kept, known)
+    chain.take(rows, made)
+    arrays = _outcomes(made, job, rows, chain.clean) | zero
     asked = torch.zeros(len(chain.x), dtype=torch.bool)
     asked[rows] = True
     arrays[f"asked/{job.name}"] = asked.numpy()
@@ -104,13 +144,11 @@ def _outcomes(made: Attempt, job: Job, rows: Tensor, clean: Judgement) -> Arrays
     return arrays
 
 
-def _zero_gradient(
-    target: Classifier, x: Tensor, labels: Labels, job: Job, number: int, known: Arrays
-) -> Arrays:
+def _zero_gradient(part: Part, job: Job, known: Arrays) -> Arrays:
     """Where the gradient that an attack starts with is zero everywhere; once an attack."""
     name = f"zero_gradient/{job.label}"
     if not isinstance(job.attack, GradientAttack) or name in known:
         return {}
-    generator = fork(job.seed, number, job.label, "gradient")
-    gradient = job.attack.gradient(target, x, labels, generator)
+    generator = fork(job.seed, part.draws.number, job.label, "gradient")
+    gradient = job.attack.gradient(part.target, part.x, part.labels, generator)
     return {name: (gradient == 0).flatten(1).all(1).numpy()}

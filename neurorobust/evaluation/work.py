@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, TypeAlias
+from typing import Any
 
 import numpy as np
 
@@ -17,6 +16,7 @@ from neurorobust.datasets.base import Dataset
 from neurorobust.evaluation import minimum
 from neurorobust.evaluation.draws import Draws
 from neurorobust.evaluation.examples import examples
+from neurorobust.evaluation.kept import Count, Kept, Progress
 from neurorobust.evaluation.probes import probes
 from neurorobust.evaluation.query import Arrays
 from neurorobust.evaluation.question import Question
@@ -35,8 +35,6 @@ from neurorobust.evaluation.targeted import targeted
 from neurorobust.provenance import now, provenance
 from neurorobust.records import Card, Probe, Record, rate
 from neurorobust.targets import TARGETS
-
-Progress: TypeAlias = Callable[[int, int, str], None]
 
 
 @dataclass
@@ -105,32 +103,35 @@ class Work:
         return record
 
     def _shards(self, store: Store, question: Question) -> None:
-        jobs, aimed = question.jobs, question.targeted_jobs
-        kinds = len({job.kind for job in jobs}) if question.minimum else 0
-        each = 1 + len(jobs) + len(aimed) + kinds
-        count, done = -(-len(self.dataset) // SHARD), 0
-
-        def tick(what: str, units: int = 1) -> None:
-            nonlocal done
-            done += units
-            if self.progress is not None:
-                self.progress(done, count * each, what)
-
-        for number in range(count):
+        """Every shard; an interruption says what is kept."""
+        kinds = len({job.kind for job in question.jobs}) if question.minimum else 0
+        each = 1 + len(question.jobs) + len(question.targeted_jobs) + kinds
+        shards = -(-len(self.dataset) // SHARD)
+        count = Count(shards * each, self.progress)
+        for number in range(shards):
             if store.has(number):
-                tick("resumed", each)
+                count.skip(each)
                 continue
-            start = number * SHARD
-            x, labels = self.dataset.batch(start, min(start + SHARD, len(self.dataset)))
-            draws = Draws(question.seed, number, self.draws)
-            arrays = evaluate_shard(self.classifier, x, labels, jobs, draws, tick)
-            if question.minimum:
-                arrays |= minimum.smallest(
-                    self.classifier, x, labels, jobs, arrays, draws, tick
-                )  # fmt: skip
-            if aimed:
-                arrays |= targeted(self.classifier, x, labels, aimed, draws, tick)
-            store.save(number, arrays)
+            kept = store.kept(number, count)
+            try:
+                store.save(number, self._shard(question, number, kept))
+            except KeyboardInterrupt as error:
+                jobs = f"{kept.done} of {each} jobs of shard {number + 1} of {shards} are kept"
+                before = f"{number} of {shards} shards and " if number else ""
+                raise KeyboardInterrupt(before + jobs) from error
+        count.begin()
+
+    def _shard(self, question: Question, number: int, kept: Kept) -> Arrays:
+        start = number * SHARD
+        x, labels = self.dataset.batch(start, min(start + SHARD, len(self.dataset)))
+        target, jobs, aimed = self.classifier, question.jobs, question.targeted_jobs
+        draws = Draws(question.seed, number, self.draws)
+        arrays = evaluate_shard(target, x, labels, jobs, draws, kept)
+        if question.minimum:
+            arrays |= minimum.smallest(target, x, labels, jobs, arrays, draws, kept)
+        if aimed:
+            arrays |= targeted(target, x, labels, aimed, draws, kept)
+        return arrays
 
     def _chosen(self, store: Store) -> records.Recipe | None:
         """The recipe, its strongest mode found once and kept."""
