@@ -52,6 +52,8 @@ def locked(folder: Path) -> Iterator[None]:
 def _make(folder: Path) -> list[Path]:
     """Make it; which folders that took, the innermost first."""
     try:
+        if folder.exists() and not folder.is_dir():
+            raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR))
         missing = [one for one in (folder, *folder.parents) if not one.exists()]
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:

@@ -104,6 +104,7 @@ def sweep(
     for place, name in enumerate(names):
         if name in names[:place]:
             raise BadInput(f"precision {name}: given twice")
+    for name in names:
         for file in (MODEL_FILE, CARD_FILE):
             if (out / name / file).exists() and not (resume or overwrite):
                 raise OutputError(f"{out / name / file}: exists already; --resume or --overwrite")

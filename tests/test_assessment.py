@@ -101,6 +101,28 @@ def test_what_cannot_be_confirmed_is_refused_before_any_work(
     assert not (tmp_path / "run").exists()
 
 
+class Broken:
+    """Proposes nothing that can be scored."""
+
+    name, kind, access, control = "broken", "eps", "none", False
+
+    def __call__(self, classifier, x, labels, budget, generator):
+        return None
+
+
+def test_where_every_attack_failed_the_record_is_whole_and_says_so(spiking, tmp_path):
+    network, data, _ = setting(spiking)
+    asked = Question(attacks=(Broken(),), epsilons=("0.05",), confirm=Confirm("reference", 2))
+    record = assess(network, data, asked, tmp_path)
+    assert record.pending == ()
+    assert record.confirmed.replayed == 0
+    assert not record.confirmed.holds
+    assert "confirm reference: 0 of 0 identical; first difference: nothing to replay" in str(
+        record.flags
+    )
+    assert (tmp_path / "report.html").is_file()
+
+
 def test_a_comparison_that_cannot_be_made_is_refused_before_any_work(spiking, tmp_path):
     network, data, _ = setting(spiking)
     with pytest.raises(BadInput, match="attack 'pgd-linf': needs a budget, give eps"):

@@ -503,6 +503,14 @@ def test_spike_data_are_attacked_as_they_are(spiking):
             "attack 'pgd-linf': eps 'l2:0.5' is of norm l2, it takes linf; evaluate that budget",
         ),
         (
+            {"attacks": ["spike-topk"], "flips": ["3+channel=16"]},
+            "flips '3\\+channel=16': channel beyond the input, which has 16 channels",
+        ),
+        (
+            {"attacks": ["spike-topk"], "flips": ["3+rows=0:2"]},
+            "flips '3\\+rows=0:2': rows beyond the input, which has 1 rows",
+        ),
+        (
             {"attacks": ["square"], "epsilons": ["l2:0.5"]},
             "square: images of 4 x 4, l2 needs 5 x 5",
         ),

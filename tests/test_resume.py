@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gc
+import resource
 import shutil
 import zipfile
 from collections.abc import Callable
@@ -323,6 +325,30 @@ def test_a_damaged_note_is_made_again(drive, tmp_path, name: str):
     assert record.probes
     assert record.recipe.strongest
     assert results(tmp_path / "a", record) == results(tmp_path / "b", unstopped)
+
+
+@pytest.mark.parametrize("after", [1, 5, 6])
+def test_a_full_disk_is_one_error_and_what_was_kept_stays(drive, tmp_path, stopped, after: int):
+    """Files may not grow beyond some bytes, which fails as a full disk does."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+
+    def fill(done: int, total: int, what: str) -> None:
+        if done == after:
+            resource.setrlimit(resource.RLIMIT_FSIZE, (700, hard))
+
+    try:
+        with pytest.raises(OutputError, match=r"\.npz: cannot be written: "):
+            evaluate(drive, dataset(drive), **stopped.asked, out=tmp_path, progress=fill)
+        gc.collect()  # what an object says of the disk when it goes would be an error here
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    told: list[int] = []
+    record = evaluate(
+        drive, dataset(drive), **stopped.asked, out=tmp_path, resume=True,
+        progress=lambda done, total, what: told.append(done),
+    )  # fmt: skip
+    assert told[0] == after
+    assert results(tmp_path, record) == stopped.whole
 
 
 # --- what is somebody else's

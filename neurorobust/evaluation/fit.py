@@ -11,6 +11,7 @@ from neurorobust.errors import BadInput, DatasetError
 from neurorobust.evaluation.jobs import Job
 from neurorobust.evaluation.seeds import fork
 from neurorobust.records import Card
+from neurorobust.types import SpikeBudget
 
 AT_ONCE = 256  # samples
 
@@ -60,12 +61,25 @@ def _encode(classifier: Classifier, dataset: Dataset, start: int, stop: int) -> 
         raise
 
 
+def _check_region(typed: str, budget: SpikeBudget, shape: tuple[int, ...]) -> None:
+    """Refuse a budget whose channel, rows or columns are not there: nothing could be flipped."""
+    named = {
+        "channel": None if budget.channel is None else budget.channel + 1,
+        "rows": None if budget.rows is None else budget.rows[1],
+        "columns": None if budget.columns is None else budget.columns[1],
+    }
+    for (name, end), size in zip(named.items(), shape, strict=True):
+        if end is not None and end > size:
+            plural = name if name.endswith("s") else f"{name}s"
+            raise BadInput(f"flips {typed!r}: {name} beyond the input, which has {size} {plural}")
+
+
 def check_jobs(classifier: Classifier, dataset: Dataset, jobs: tuple[Job, ...]) -> None:
     """Refuse attacks that the network or the data cannot be asked with.
 
     Raises:
-        BadInput: images wanted and spikes there, too many flips, no gradients, or something that an
-            attack itself needs (`CheckedAttack`).
+        BadInput: images wanted and spikes there, too many flips or flips outside the input, no
+            gradients, or something that an attack itself needs (`CheckedAttack`).
     """
     model = classifier.backend.model
     steps = classifier.encoder.steps or int(dataset.x.shape[-1])
@@ -75,6 +89,9 @@ def check_jobs(classifier: Classifier, dataset: Dataset, jobs: tuple[Job, ...]) 
             raise BadInput(f"attack {job.attack.name!r}: needs images, {dataset.name} holds spikes")
         if job.kind == "flips" and job.value > entries:
             raise BadInput(f"flips {job.typed!r}: above {entries}, the entries of one input")
+        if isinstance(job.budget, SpikeBudget):
+            spikes = dataset.x.shape[1:4] if dataset.domain == "spikes" else model.input_shape
+            _check_region(job.typed, job.budget, tuple(spikes))
         if job.attack.access == "white-box" and not classifier.differentiable:
             raise BadInput(
                 f"attack {job.attack.name!r}: backend {classifier.backend.name} has no gradients, "

@@ -89,7 +89,7 @@ def _search(
     draws: Draws,
 ) -> Arrays:
     """`minimum/<kind>`: the jobs that broke samples search on within the brackets."""
-    low, high, by = brackets[0].copy(), brackets[1].copy(), brackets[2].copy()
+    low, high, by = brackets[0].copy(), brackets[1].copy(), brackets[2]
     for _ in range(HALVINGS if not own or not whole(own[0].budget) else 64):
         groups = _groups(own, low, high, by)
         if not groups:
