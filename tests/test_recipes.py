@@ -12,21 +12,15 @@ from neurorobust.attacks import ATTACKS
 from neurorobust.attacks.base import Proposal
 from neurorobust.attacks.modes import surrogate
 from neurorobust.attacks.pgd import Pgd
-from neurorobust.attacks.recipes import (
-    EVERY,
-    RECIPES,
-    STANDARD_1,
-    STRONGEST,
-    Member,
-    Recipe,
-    find_recipe,
-)
+from neurorobust.attacks.recipe import EVERY, STRONGEST, Member, Recipe
+from neurorobust.attacks.recipes import RECIPES, STANDARD_1, STANDARD_2, find_recipe
 from neurorobust.attacks.spike_flips import SpikeRandom, SpikeTopK
 from neurorobust.backends.engine import EngineBackend
 from neurorobust.checks import flags
 from neurorobust.datasets.base import Dataset
 from neurorobust.errors import BadInput
 from neurorobust.evaluation import evaluate, held_out, load_samples
+from neurorobust.evaluation.jobs import plan
 from neurorobust.evaluation.minimum import curve, median
 from neurorobust.evaluation.probes import probes
 from neurorobust.evaluation.targeted import aim, targets
@@ -48,10 +42,10 @@ TOY = Recipe(
         Member(SpikeTopK(rounds=3), "bptr"),
     ),
     modes=("fast-sigmoid-0.25", "straight-through-1"),
-    chooser=Pgd(steps=4),
-    probe=Pgd(steps=4),
-    widths=WIDTHS,
+    choosers=(Pgd(steps=4),),
+    probes=(Pgd(steps=4),),
     targeted=(Pgd(steps=10),),
+    widths=WIDTHS,
 )
 SAMPLES = 70
 
@@ -281,9 +275,10 @@ def test_random_encoders_keep_the_drawn_spikes_of_the_last_proposal(spiking, tmp
 
 
 def test_standard_is_the_latest_version():
-    assert find_recipe("standard") is find_recipe("standard-1") is STANDARD_1
+    assert find_recipe("standard") is find_recipe("standard-2") is STANDARD_2
+    assert find_recipe("standard-1") is STANDARD_1
     assert find_recipe("pgd-linf") is None
-    assert list(RECIPES) == ["standard-1"]
+    assert list(RECIPES) == ["standard-1", "standard-2"]
 
 
 def test_standard_has_what_its_version_says():
@@ -371,7 +366,7 @@ def test_an_attack_that_sees_another_network_than_the_one_that_answers_is_flagge
 
 
 def test_probes_find_no_fault_with_a_sound_attack(drive):
-    found = probes(drive, TOY, dataset(drive), "0.1", ImageBudget(0.1), 0)
+    found = probes(drive, TOY, dataset(drive), plan({"eps": ["0.04", "0.1"]}, ["pgd-linf"]), 0)
     by_what = {probe.what: probe for probe in found}
     assert set(by_what) == {"width", "scale", "steps"}
     assert by_what["scale"].settings == ("1", "0.0001")
@@ -401,7 +396,7 @@ class Naive:
 
 
 def test_probes_find_an_attack_that_depends_on_the_scale(drive):
-    recipe = replace(TOY, probe=Naive())
-    found = probes(drive, recipe, dataset(drive), "0.1", ImageBudget(0.1), 0)
+    recipe = replace(TOY, probes=(Naive(),))
+    found = probes(drive, recipe, dataset(drive), plan({"eps": ["0.1"]}, ["pgd-linf"]), 0)
     scale = next(probe for probe in found if probe.what == "scale")
     assert scale.differ > 0

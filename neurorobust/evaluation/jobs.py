@@ -6,7 +6,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from neurorobust.attacks import Attack, find
-from neurorobust.attacks.recipes import Recipe, find_recipe
+from neurorobust.attacks.recipe import Recipe
+from neurorobust.attacks.recipes import find_recipe
 from neurorobust.budgets import KINDS, parse
 from neurorobust.errors import BadInput
 from neurorobust.sizes import size

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
 
-from neurorobust.attacks.base import Attack, domain
+from neurorobust.attacks.base import Attack
 from neurorobust.attacks.modes import find_mode
-from neurorobust.attacks.recipes import Recipe
+from neurorobust.attacks.recipe import Recipe, first_taking
 from neurorobust.attacks.spike_view import spike_view
 from neurorobust.classifier import Classifier
 from neurorobust.datasets.base import Dataset
+from neurorobust.errors import BadInput
+from neurorobust.evaluation.jobs import Job
 from neurorobust.evaluation.query import one_thread, score
 from neurorobust.evaluation.seeds import fork
 from neurorobust.evaluation.sift import sift
@@ -42,30 +44,56 @@ def held_out(
     return Dataset(source.name, source.split, *last, source.classes)
 
 
+def largest(jobs: Sequence[Job]) -> list[Job]:
+    """One job for each kind of budget and, on images, each norm: of the largest such budget."""
+    found = {(job.kind, getattr(job.budget, "norm", "")): job for job in jobs}
+    for job in jobs:
+        family = job.kind, getattr(job.budget, "norm", "")
+        if job.value > found[family].value:
+            found[family] = job
+    return list(found.values())
+
+
 def broken_by_mode(
-    classifier: Classifier, recipe: Recipe, data: Dataset, budget: Budget, seed: int
+    classifier: Classifier, recipe: Recipe, data: Dataset, jobs: Sequence[Job], seed: int
 ) -> dict[str, tuple[int, int]]:
-    """For every mode: how many of the validation samples it breaks, over `SHARES` of the budget.
+    """For every mode: how many of the validation samples it breaks, summed over the budgets.
+
+    The budgets are `SHARES` of the largest one of each kind and norm, each under the first of the
+    recipe's choosers that takes it.
+
+    Args:
+        classifier: the target.
+        recipe: names the modes and the choosers.
+        data: the validation samples.
+        jobs: those whose mode is to be chosen.
+        seed: of everything random.
 
     Returns:
-        mode -> (broken, asked: right when clean, once for each share).
+        mode -> (broken, asked: right when clean, once for each budget).
+
+    Raises:
+        BadInput: no chooser takes the budget of a job.
     """
-    found = {}
+    found = dict.fromkeys(recipe.modes, (0, 0))
     with one_thread():
-        x, labels = data.batch(0, len(data))
-        target = classifier
-        if domain(recipe.chooser) == "spikes":
-            target, x = spike_view(classifier, x, fork(seed, "validation"))
-        clean, _ = score(target, x, fork(seed, "validation", "clean"))
-        right = clean == labels
-        for mode in recipe.modes:
-            chooser: Any = recipe.chooser
-            attack = dataclasses.replace(chooser, mode=find_mode(mode))
-            count = sum(
-                broken(target, x[right], labels[right], attack, scaled(budget, share), seed, share)
-                for share in SHARES
-            )
-            found[mode] = (count, int(right.sum()) * len(SHARES))
+        for job in largest(jobs):
+            chooser: Any = first_taking(recipe.choosers, job.kind, job.budget)
+            if chooser is None:
+                raise BadInput(f"{recipe.name}: no attack chooses a mode at {job.key}")
+            target, (x, labels) = classifier, data.batch(0, len(data))
+            if job.domain == "spikes":
+                target, x = spike_view(classifier, x, fork(seed, "validation"))
+            clean, _ = score(target, x, fork(seed, "validation", "clean"))
+            x, labels = x[clean == labels], labels[clean == labels]
+            for mode in recipe.modes:
+                attack = dataclasses.replace(chooser, mode=find_mode(mode))
+                fallen = sum(
+                    broken(target, x, labels, attack, scaled(job.budget, share), seed, share)
+                    for share in SHARES
+                )
+                before, asked = found[mode]
+                found[mode] = before + fallen, asked + len(x) * len(SHARES)
     return found
 
 
