@@ -29,6 +29,7 @@ class Attempt:
         failed: bool; the proposal could not be scored.
         outside: bool; the proposal lay outside the budget and was projected.
         unconfirmed: bool; the attack claimed a success and the target is still right.
+        unchanged: bool; the proposal is x itself.
         drawn: the spikes that a random encoder drew for the score.
         seconds: of the attack.
         queries: samples that it ran through the network, with and without gradients.
@@ -39,6 +40,7 @@ class Attempt:
     failed: Tensor
     outside: Tensor
     unconfirmed: Tensor
+    unchanged: Tensor
     drawn: Spikes | None
     seconds: float
     queries: int
@@ -76,6 +78,7 @@ def attempt(
         failed=failed,
         outside=outside,
         unconfirmed=claimed & ((predicted == labels) | failed),
+        unchanged=(usable == x).flatten(1).all(1) & ~failed,
         drawn=drawn,
         seconds=seconds,
         queries=watched.tally.forward + watched.tally.gradients,

@@ -91,7 +91,7 @@ def _member(target: Classifier, chain: Chain, job: Job, number: int) -> Arrays:
         chain.take(rows, made)
     else:
         none = torch.zeros(0, dtype=torch.bool)
-        made = Attempt(x, clean, none, none, none, _no_draws(chain.drawn), 0.0, 0)
+        made = Attempt(x, clean, none, none, none, none, _no_draws(chain.drawn), 0.0, 0)
     arrays = _outcomes(made, job, rows, chain.clean)
     asked = torch.zeros(len(chain.x), dtype=torch.bool)
     asked[rows] = True
@@ -112,6 +112,7 @@ def _outcomes(made: Attempt, job: Job, rows: Tensor, clean: Labels) -> Arrays:
         ("failed", made.failed),
         ("projected", made.outside),
         ("unconfirmed", made.unconfirmed),
+        ("unchanged", made.unchanged),
     ):
         spread = torch.zeros(len(predicted), dtype=torch.bool)
         spread[rows] = mask

@@ -17,6 +17,7 @@ SMALL = (
     "failed/",
     "projected/",
     "unconfirmed/",
+    "unchanged/",
     "asked/",
     "carried/",
     "zero_gradient/",
@@ -125,6 +126,7 @@ def attack_rate(arrays: dict[str, Any], jobs: list[Job]) -> AttackRate:
     def count(what: str) -> int:
         return int(sum(int(arrays[f"{what}/{job.name}"].sum()) for job in jobs))
 
+    unchanged = np.any([arrays[f"unchanged/{job.name}"] for job in jobs], axis=0)
     asked = None
     if jobs[0].recipe:
         asked = int(np.any([arrays[f"asked/{job.name}"] for job in jobs], axis=0).sum())
@@ -138,6 +140,7 @@ def attack_rate(arrays: dict[str, Any], jobs: list[Job]) -> AttackRate:
         failed=count("failed"),
         projected=count("projected"),
         unconfirmed=count("unconfirmed"),
+        unchanged=int((right & unchanged).sum()),
         asked=asked,
         queries=count("queries"),
     )
