@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from neurorobust.attacks.autoattack import Apgd, FabT
 from neurorobust.attacks.base import Attack
+from neurorobust.attacks.corner_search import CornerSearch
 from neurorobust.attacks.events.controls import PatchNoise
 from neurorobust.attacks.events.g2s import G2S
 from neurorobust.attacks.events.patch import UniversalPatch
@@ -21,6 +22,7 @@ from neurorobust.attacks.recipe import EVERY, STRONGEST, Member, Recipe
 from neurorobust.attacks.sa_pgd import SaPgd
 from neurorobust.attacks.spike_flips import SpikeRandom, SpikeTopK
 from neurorobust.attacks.square import Square
+from neurorobust.types import NORMS
 
 WIDTHS = (surrogate("fast-sigmoid", 0.25), surrogate("fast-sigmoid", 1.0))
 
@@ -31,6 +33,35 @@ def _pgd(steps: int, loss: str, *, stop: bool) -> tuple[Attack, ...]:
     return tuple(
         Pgd(f"pgd-{norm}", (norm,), steps, path, restarts=1, draws=10, loss=loss, stop=stop)
         for norm, path in reach.items()
+    )
+
+
+def _momentum(loss: str) -> Attack:
+    """PGD with momentum in every norm, from two starts."""
+    return Pgd(
+        f"momentum-{loss}",
+        NORMS,
+        steps=100,
+        reach=4.0,
+        restarts=2,
+        draws=10,
+        loss=loss,
+        decay=0.75,
+        stop=True,
+    )
+
+
+def _corners(loss: str) -> Attack:
+    """The local search at the end."""
+    return CornerSearch(
+        f"corner-search-{loss}",
+        steps=30,
+        reach=4.0,
+        decay=0.75,
+        loss=loss,
+        queries=3000,
+        pool=16,
+        draws=10,
     )
 
 
@@ -90,13 +121,21 @@ IMAGES_2 = (
         Member(SaPgd(steps=100, restarts=1, draws=10, loss="margin", stop=True), mode)
         for mode in ("assg-0.425", "assg-0.35", "assg-0.465")
     ),
-    Member(Apgd("apgd-ce", "ce", steps=100, restarts=1, draws=10, stop=True), EVERY),
+    *(
+        Member(Apgd("apgd-ce", "ce", steps=100, restarts=1, draws=10, stop=True), mode)
+        for mode in ("fast-sigmoid-0.25", "sigmoid-1", "straight-through-1", "rga")
+    ),
+    Member(_momentum("ce"), "fast-sigmoid-0.25"),
+    Member(_momentum("margin"), "atan-2"),
+    Member(_momentum("margin"), "assg-0.425"),
     Member(
         Apgd("apgd-t", "dlr-targeted", steps=100, restarts=1, targets=9, draws=10, stop=True),
         STRONGEST,
         classes=4,
     ),
-    Member(Square("square", queries=5000, share=0.8)),
+    Member(Square("square", queries=1000, share=0.8)),
+    Member(_corners("margin"), "fast-sigmoid-0.25"),
+    Member(_corners("ce"), "assg-0.425"),
 )
 EVENTS_2 = (
     # flips of spikes
