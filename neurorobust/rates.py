@@ -47,6 +47,7 @@ class AttackRate(Strict):
     failed: int = 0  # proposals not finite, not binary or of a wrong shape: counted as no success
     projected: int = 0  # proposals outside the budget, projected back by the evaluation
     unconfirmed: int = 0  # successes that the attack claimed and the re-run did not show
+    unchanged: int = 0  # samples, right when clean, for which the proposal was x itself (any seed)
     asked: int | None = None  # member of a recipe: samples that were still standing; None: all
     beyond: int | None = (
         None  # without gradients: broken, and by no white-box attack, from any seed

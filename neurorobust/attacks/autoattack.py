@@ -158,6 +158,7 @@ class FabT(Claims):
     kind = "eps"
     access = "white-box"
     control = False
+    may_return_x = True
 
     def __post_init__(self) -> None:
         positive(self, "steps", "restarts", "targets", "draws")

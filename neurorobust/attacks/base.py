@@ -27,6 +27,10 @@ class Attack(Protocol):
         access: what it knows of the network, one of `ACCESS`; `white-box` needs a backend with
             gradients, every other runs on any.
         control: blind noise, there to be beaten.
+
+    One more attribute may be there: `may_return_x`, true where x itself is a sound proposal,
+    because the attack looks for the smallest change or keeps nothing but what succeeds. Of any
+    other attack it is a sign that it does not work (`checks`).
     """
 
     @property
@@ -161,6 +165,7 @@ def settings(attack: Attack) -> dict[str, Any]:
         "kind": attack.kind,
         "access": attack.access,
         "control": attack.control,
+        "may_return_x": bool(getattr(attack, "may_return_x", False)),
         **parameters,
     }
 

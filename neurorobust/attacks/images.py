@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from neurorobust.attacks.autoattack import Apgd, FabT
 from neurorobust.attacks.base import Attack
+from neurorobust.attacks.corner_search import CornerSearch
 from neurorobust.attacks.ensemble import Ensemble
 from neurorobust.attacks.foolbox_named import PREFIX, FoolboxAttack
 from neurorobust.attacks.modes import AdaptiveSharpness
@@ -28,6 +29,7 @@ _ATTACKS: tuple[Attack, ...] = (
     Apgd("apgd-t", "dlr-targeted"),
     FabT(),
     Square(),
+    CornerSearch(),
     Occlusion(),
     UniformNoise(),
 )

@@ -23,6 +23,7 @@ def flags(record: Record) -> list[str]:
         found += strength.black_box(record, kind, rows)
         found += budgets.rises(record, kind, rows)
         found += rerun.proposals(record, kind, rows)
+        found += strength.unchanged(record, kind, rows)
         found += budgets.large(record, kind, rows)
     found += [*strength.transfer(record), *gradients.settings(record), *gradients.choice(record)]
     return [*found, *probes.probes(record), *rerun.draws(record), *rerun.confirmation(record)]
@@ -48,6 +49,7 @@ def looked_for(record: Record) -> list[str]:
         "more steps that break less": "steps" in probed,
         "accuracy left where every picture can be erased": any(map(budgets.erases, images)),
         "proposals that break the rules": bool(families),
+        "proposals that change nothing": bool(families),
         "success that a second run does not show": bool(families),
         "success that depends on one surrogate width": "width" in probed,
         "success that depends on the scale of the logits": "scale" in probed,

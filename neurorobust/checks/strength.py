@@ -4,9 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from neurorobust.budgets import parse
 from neurorobust.checks.rows import Rows, white_box
 from neurorobust.records import Record
+from neurorobust.sizes import size, whole
+from neurorobust.types import Budget
 
+UNCHANGED = 0.2  # share of the samples for which an attack may propose x itself
 FEW = 3  # a tie of fewer broken samples than this says nothing
 BEYOND = 0.01  # share that attacks without gradients may add to a recipe's white-box ones
 
@@ -51,6 +55,26 @@ def black_box(record: Record, kind: str, rows: Rows) -> Iterator[str]:
                     f"{kind} {typed}: {other} breaks {alone} samples without gradients that no "
                     "white-box attack broke: gradients are masked"
                 )
+
+
+def unchanged(record: Record, kind: str, rows: Rows) -> Iterator[str]:
+    """An attack that proposes x itself: it found nothing inside the budget."""
+    for typed, robust in rows:
+        if _empty(parse(kind, typed)):
+            continue
+        for name, rate in robust.by_attack.items():
+            sound = record.attacks.get(name, {}).get("may_return_x", False)
+            asked = rate.success.total
+            if not sound and rate.unchanged > UNCHANGED * asked:
+                yield (
+                    f"{kind} {typed}: {name} proposes the sample itself for {rate.unchanged} of "
+                    f"{asked} (limit {UNCHANGED:.0%}): the attack does not work there"
+                )
+
+
+def _empty(budget: Budget) -> bool:
+    """Whether nothing may change."""
+    return int(size(budget)) == 0 if whole(budget) else size(budget) == 0
 
 
 def transfer(record: Record) -> Iterator[str]:

@@ -12,6 +12,7 @@ the first; build them, never split them. First axis: samples, in the set's own o
     failed/<key>/<attack>        bool [N]; not finite, not binary or of the wrong shape
     projected/<key>/<attack>     bool [N]; the proposal lay outside the budget
     unconfirmed/<key>/<attack>   bool [N]; the attack claimed a success, the re-run does not show it
+    unchanged/<key>/<attack>     bool [N]; the proposal was x itself
     zero_gradient/<attack>       bool [N]; the whole gradient is zero at the clean point
 
 Of a recipe `<attack>` is each member for what is counted, with the samples it was given, and the

@@ -29,6 +29,7 @@ class Attempt:
         failed: bool; the proposal could not be scored.
         outside: bool; the proposal lay outside the budget and was projected.
         unconfirmed: bool; the attack claimed a success and the target is still right.
+        unchanged: bool; the proposal is x itself.
         seconds: of the attack.
         queries: samples that it ran through the network, with and without gradients.
     """
@@ -38,6 +39,7 @@ class Attempt:
     failed: Tensor
     outside: Tensor
     unconfirmed: Tensor
+    unchanged: Tensor
     seconds: float
     queries: int
 
@@ -88,6 +90,7 @@ def attempt(
         failed=failed,
         outside=outside,
         unconfirmed=claimed & (judged.standing | failed),
+        unchanged=(usable == x).flatten(1).all(1) & ~failed,
         seconds=seconds,
         queries=watched.tally.forward + watched.tally.gradients,
     )

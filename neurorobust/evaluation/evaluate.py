@@ -9,7 +9,7 @@ from typing import Any
 
 from neurorobust import __version__
 from neurorobust.attacks import Attack, settings
-from neurorobust.attacks.recipes import Recipe
+from neurorobust.attacks.recipe import Recipe
 from neurorobust.classifier import Classifier
 from neurorobust.datasets.base import Dataset
 from neurorobust.errors import BadInput

@@ -9,7 +9,8 @@ from typing import Any
 
 from neurorobust.attacks import Attack, find
 from neurorobust.attacks.base import takes
-from neurorobust.attacks.recipes import Recipe, find_recipe
+from neurorobust.attacks.recipe import Recipe
+from neurorobust.attacks.recipes import find_recipe
 from neurorobust.budgets import KINDS, parse
 from neurorobust.errors import BadInput
 from neurorobust.sizes import size

@@ -98,7 +98,7 @@ def _attempted(
             made = attempt(part.target, x, labels, clean, job, part.draws, rows)
         else:
             none = torch.zeros(0, dtype=torch.bool)
-            made = Attempt(x, clean, none, none, none, 0.0, 0)
+            made = Attempt(x, clean, none, none, none, none, 0.0, 0)
         return stored(made) | _zero_gradient(part, job, known)
 
     found = kept.arrays(job.name, (x, labels, rows, clean.selecting), work)
@@ -135,6 +135,7 @@ def _outcomes(made: Attempt, job: Job, rows: Tensor, clean: Judgement) -> Arrays
         ("failed", made.failed),
         ("projected", made.outside),
         ("unconfirmed", made.unconfirmed),
+        ("unchanged", made.unchanged),
     ):
         spread = torch.zeros(len(clean.predicted), dtype=torch.bool)
         spread[rows] = mask

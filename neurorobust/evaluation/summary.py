@@ -30,6 +30,7 @@ SMALL = (
     "failed/",
     "projected/",
     "unconfirmed/",
+    "unchanged/",
     "asked/",
     "carried/",
     "zero_gradient/",
@@ -123,6 +124,7 @@ def attack_rate(arrays: dict[str, Any], jobs: list[Job], seen: Mask) -> AttackRa
     def count(what: str) -> int:
         return int(sum(int(arrays[f"{what}/{job.name}"].sum()) for job in jobs))
 
+    unchanged = np.any([arrays[f"unchanged/{job.name}"] for job in jobs], axis=0)
     asked, success = None, rate(max(0, _less(clean, standing.correct)), clean)
     if jobs[0].recipe:
         asked = int(np.any([arrays[f"asked/{job.name}"] for job in jobs], axis=0).sum())
@@ -137,6 +139,7 @@ def attack_rate(arrays: dict[str, Any], jobs: list[Job], seen: Mask) -> AttackRa
         failed=count("failed"),
         projected=count("projected"),
         unconfirmed=count("unconfirmed"),
+        unchanged=int((clean_standing(arrays, jobs[0]) & unchanged).sum()),
         asked=asked,
         beyond=None if jobs[0].attack.access == "white-box" else int((fallen & ~seen).sum()),
         queries=count("queries"),

@@ -147,9 +147,8 @@ class Work:
             counts = store.noted("strongest")
             if counts is None:
                 self._say(f"{recipe.name}: finding the strongest backward mode")
-                largest = undecided[-1].budget
                 counts = broken_by_mode(
-                    self.classifier, recipe, self.validation, largest, self.question.seed
+                    self.classifier, recipe, self.validation, undecided, self.question.seed
                 )
                 store.note("strongest", counts)
             chosen = best_mode(counts)
@@ -163,21 +162,15 @@ class Work:
         )
 
     def _probed(self, store: Store) -> tuple[Probe, ...]:
-        """What the recipe's attack depends on, found once and kept."""
+        """What the recipe's attacks depend on, found once and kept."""
         recipe = self.question.recipe
-        if recipe is None:
-            return ()
-        kind = recipe.probe.kind
-        own = [job for job in self.question.jobs if job.recipe and job.kind == kind]
-        if not own or not self.classifier.differentiable:
+        if recipe is None or not self.classifier.differentiable:
             return ()
         kept = store.noted("probes")
         if kept is None:
             self._say(f"{recipe.name}: probing widths, scales and steps")
-            job = own[-1]
-            found = probes(
-                self.classifier, recipe, self.dataset, job.typed, job.budget, self.question.seed
-            )
+            own = [job for job in self.question.jobs if job.recipe]
+            found = probes(self.classifier, recipe, self.dataset, own, self.question.seed)
             kept = [probe.model_dump(mode="json") for probe in found]
             store.note("probes", kept)
         return tuple(Probe.model_validate(probe) for probe in kept)
