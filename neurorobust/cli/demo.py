@@ -10,8 +10,6 @@ import typer
 from neurorobust.cli import options
 from neurorobust.cli.evaluate import summary
 from neurorobust.cli.output import command_line, session
-from neurorobust.demo import demo as run_demo
-from neurorobust.report import REPORT_FILE, print_record
 
 
 def demo(
@@ -23,6 +21,9 @@ def demo(
 ) -> None:
     """Bundled digits: train, export, check parity, attack, compare with float, confirm in Lava."""
     with session(as_json, resumable=True) as output:
+        from neurorobust.demo import demo as run_demo
+        from neurorobust.report import REPORT_FILE, print_record
+
         with output.progress() as bars:
             record = run_demo(out, seed, resume, overwrite, bars.say, bars, command_line())
         output.result(**summary(record, out))

@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from neurorobust.assessment import Confirm, Question, assess
-from neurorobust.attacks.recipes import find_recipe
 from neurorobust.cli import options
 from neurorobust.cli.output import command_line, session
-from neurorobust.confirmation import require_identical
 from neurorobust.errors import BadInput
-from neurorobust.records import Record
-from neurorobust.report import REPORT_FILE, print_record
-from neurorobust.targets import BACKENDS, Settings
+
+if TYPE_CHECKING:
+    from neurorobust.assessment import Confirm
+    from neurorobust.records import Record
 
 
 def evaluate(
@@ -63,6 +61,12 @@ def evaluate(
 ) -> None:
     """Score a deployed network, attack it, score it again, and let Lava confirm."""
     with session(as_json, resumable=out is not None) as output:
+        from neurorobust.assessment import Question, assess
+        from neurorobust.attacks.recipes import find_recipe
+        from neurorobust.confirmation import require_identical
+        from neurorobust.report import REPORT_FILE, print_record
+        from neurorobust.targets import Settings
+
         replay = parse_confirm(confirm)
         network = options.network(
             model, card, encoder, steps, mean, std, gain, readout, logit_scale
@@ -103,6 +107,9 @@ def parse_confirm(text: str) -> Confirm | None:
     Raises:
         BadInput: not of that form, or an unknown target.
     """
+    from neurorobust.assessment import Confirm
+    from neurorobust.targets import BACKENDS
+
     if not text:
         return None
     name, _, count = text.partition(":")

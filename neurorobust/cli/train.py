@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from pydantic import ValidationError
 
-from neurorobust import datasets
 from neurorobust.cli import options
 from neurorobust.cli.output import command_line, session
 from neurorobust.errors import BadInput
-from neurorobust.networks import NetworkSpec
+
+if TYPE_CHECKING:
+    from neurorobust.networks import NetworkSpec
 
 
 def train(
@@ -38,6 +38,7 @@ def train(
 ) -> None:
     """Train a quantised CUBA network with SLAYER; the best validation epoch is kept."""
     with session(as_json, resumable=True) as output:
+        from neurorobust import datasets
         from neurorobust.training import load_run, recipe
         from neurorobust.training import train as train_network
         from neurorobust.training.recipes import DATASETS
@@ -90,6 +91,10 @@ def changed(spec: NetworkSpec, **values: Any) -> NetworkSpec:
     Raises:
         BadInput: a value that no network can have; names the field.
     """
+    from pydantic import ValidationError
+
+    from neurorobust.networks import NetworkSpec
+
     try:
         return NetworkSpec.model_validate({**spec.model_dump(), **_given(**values)})
     except ValidationError as error:
