@@ -17,6 +17,7 @@ from pydantic import ValidationError
 
 from neurorobust import files, netx
 from neurorobust.errors import BadInput, CardError, UnavailableError
+from neurorobust.names import unknown
 from neurorobust.netx.guarded import read_guarded
 from neurorobust.netx.model import NetxModel
 from neurorobust.records import Card, EncoderCard
@@ -166,7 +167,7 @@ def locate(reference: str) -> tuple[Path, Card | None, str]:
             f"model {reference}: comes with lava-dl, which is not installed; "
             'pip install "lava-dl==0.6.0" on Python 3.10'
         )
-    raise BadInput(f"model {reference!r}: no such file or network, known: {', '.join(entries)}")
+    raise BadInput(unknown("file or network", reference, entries))
 
 
 def read_card(path: Path) -> Card:

@@ -84,6 +84,6 @@ def test_the_two_by_two_agrees_with_the_record(spiking, tmp_path, stored: bool):
 
 def test_a_comparison_that_cannot_be_made_is_refused_before_any_work(spiking, tmp_path):
     network, data, _ = setting(spiking)
-    with pytest.raises(BadInput, match="attack 'pgd-linf': needs a budget, give eps"):
+    with pytest.raises(BadInput, match=r"attack 'pgd-linf': needs a budget, give --eps 0.1"):
         assess(network, data, Question(against=spiking()), tmp_path / "run")
     assert not (tmp_path / "run").exists()

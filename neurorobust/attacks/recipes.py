@@ -87,11 +87,6 @@ class Recipe:
     widths: tuple[Mode, Mode]
     targeted: tuple[Attack, ...]
 
-    @property
-    def kinds(self) -> str:
-        """Kinds of budget that some member takes."""
-        return " or ".join(dict.fromkeys(member.attack.kind for member in self.members))
-
     def of(self, kind: str) -> tuple[Member, ...]:
         """The members for one kind of budget."""
         return tuple(member for member in self.members if member.attack.kind == kind)

@@ -10,6 +10,7 @@ import typer
 from neurorobust.cli import options
 from neurorobust.cli.output import command_line, session
 from neurorobust.errors import BadInput
+from neurorobust.names import unknown
 
 if TYPE_CHECKING:
     from neurorobust.assessment import Confirm
@@ -64,6 +65,7 @@ def evaluate(
         from neurorobust.assessment import Question, assess
         from neurorobust.attacks.recipes import find_recipe
         from neurorobust.confirmation import require_identical
+        from neurorobust.evaluation.jobs import plan
         from neurorobust.report import REPORT_FILE, print_record
         from neurorobust.targets import Settings
 
@@ -72,6 +74,8 @@ def evaluate(
             model, card, encoder, steps, mean, std, gain, readout, logit_scale
         )
         chosen = options.names("" if attacks == "none" else attacks)
+        budgets = {"eps": eps, "flips": flips, "shifts": shifts, "patches": patches}
+        plan({kind: options.names(text) for kind, text in budgets.items()}, chosen)
         source = (network, dataset, data_dir, download, limit, bin_us)
         if any(map(find_recipe, chosen)):
             data, beside = options.load_both(*source)
@@ -114,7 +118,7 @@ def parse_confirm(text: str) -> Confirm | None:
         return None
     name, _, count = text.partition(":")
     if name not in BACKENDS:
-        raise BadInput(f"--confirm {text}: backend {name!r} unknown, known: {', '.join(BACKENDS)}")
+        raise BadInput(unknown(f"--confirm {text}: backend", name, BACKENDS))
     if not count.isdigit() or int(count) < 1:
         raise BadInput(f"--confirm {text}: needs a number of samples, as in {name}:32")
     return Confirm(name, int(count))

@@ -11,6 +11,7 @@ import typer
 
 from neurorobust.cli import options
 from neurorobust.cli.output import session
+from neurorobust.cli.usage import Commands
 from neurorobust.errors import BadInput, OutputError
 
 if TYPE_CHECKING:
@@ -20,7 +21,12 @@ if TYPE_CHECKING:
     from neurorobust.faults.leak import Leak
     from neurorobust.records import Rate
 
-app = typer.Typer(name="faults", help="Flip weight bits; let one sample spoil the next.")
+app = typer.Typer(
+    name="faults",
+    cls=Commands,
+    no_args_is_help=True,
+    help="Flip weight bits; let one sample spoil the next.",
+)
 
 Known = Annotated[int, typer.Option(help="Samples of other data that the adversary has.", min=1)]
 FaultsOut = Annotated[

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from neurorobust.cli.usage import one_of
 from neurorobust.errors import CardError, DatasetError
 
 if TYPE_CHECKING:
@@ -15,9 +16,20 @@ if TYPE_CHECKING:
     from neurorobust.models import Network
     from neurorobust.records import Card
 
+# names that options take, written out: what registers them loads torch (held by a test)
+BACKENDS = ("engine", "reference", "lava", "loihi2")
+ENCODERS = ("drive", "poisson", "latency", "direct")
+READOUTS = ("count", "membrane")
+NETWORKS = ("mlp", "cnn", "recurrent", "delayed")
+
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object and nothing else.")]
 Seed = Annotated[int, typer.Option(help="Seed of everything random.", min=0)]
-Backend = Annotated[str, typer.Option(help="Target: engine, reference, lava or loihi2.")]
+Backend = Annotated[
+    str,
+    typer.Option(
+        help="Target: engine, reference, lava or loihi2.", callback=one_of("--backend", BACKENDS)
+    ),
+]
 Device = Annotated[str, typer.Option(help="Where torch computes: cpu or cuda.")]
 MemoryLimit = Annotated[
     int | None, typer.Option(help="MiB the engine may use beside inputs and answers.", min=1)
@@ -57,12 +69,18 @@ Patches = Annotated[str, typer.Option(help="Rectangles of the sensor: 5x5.")]
 Limit = Annotated[int | None, typer.Option(help="The first N samples, in the set's order.", min=1)]
 
 CardFile = Annotated[Path | None, typer.Option("--card", help="card.json for this network.")]
-Encoder = Annotated[str | None, typer.Option(help="drive, poisson, latency or direct.")]
+Encoder = Annotated[
+    str | None,
+    typer.Option(help="drive, poisson, latency or direct.", callback=one_of("--encoder", ENCODERS)),
+]
 Steps = Annotated[int | None, typer.Option(help="Time steps.")]
 Mean = Annotated[float | None, typer.Option(help="Drive: x = (pixel - mean) / std.")]
 Std = Annotated[float | None, typer.Option(help="Drive: x = (pixel - mean) / std.")]
 Gain = Annotated[float | None, typer.Option(help="Poisson: spike probability = gain * pixel.")]
-Readout = Annotated[str | None, typer.Option(help="count or membrane.")]
+Readout = Annotated[
+    str | None,
+    typer.Option(help="count or membrane.", callback=one_of("--readout", READOUTS)),
+]
 LogitScale = Annotated[
     float | None, typer.Option(help="What the readout's integers are divided by.")
 ]

@@ -10,6 +10,7 @@ import typer
 
 from neurorobust.cli import options
 from neurorobust.cli.output import command_line, session
+from neurorobust.cli.usage import one_of
 from neurorobust.errors import BadInput
 
 if TYPE_CHECKING:
@@ -18,11 +19,16 @@ if TYPE_CHECKING:
 
 def train(
     out: Annotated[Path, typer.Option(help="The run directory.")],
-    network: Annotated[str, typer.Option(help="mlp, cnn, recurrent or delayed.")] = "mlp",
+    network: Annotated[
+        str,
+        typer.Option(
+            help="mlp, cnn, recurrent or delayed.", callback=one_of("--network", options.NETWORKS)
+        ),
+    ] = "mlp",
     dataset: Annotated[str, typer.Option(help="As for evaluate.")] = "digits",
     data_dir: options.DataDir = None,
     download: options.Download = False,
-    encoder: Annotated[str | None, typer.Option(help="drive, poisson, latency or direct.")] = None,
+    encoder: options.Encoder = None,
     steps: options.Steps = None,
     epochs: Annotated[int | None, typer.Option(min=1)] = None,
     batch: Annotated[int | None, typer.Option(min=1)] = None,

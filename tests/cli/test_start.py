@@ -7,12 +7,15 @@ import json
 import subprocess
 import sys
 from collections.abc import Callable
-from typing import Any
+from typing import Any, get_args
 
 from neurorobust.attacks.modes import PLAIN
-from neurorobust.cli import app, faults, quantise
+from neurorobust.cli import app, faults, options, quantise
 from neurorobust.fixedpoint import DECAY_BITS
 from neurorobust.quantise import MOST_BITS
+from neurorobust.records import Card, EncoderCard
+from neurorobust.targets import BACKENDS
+from neurorobust.training.recipes import NETWORKS
 
 HEAVY = ("torch", "lava", "statsmodels", "scipy", "matplotlib", "numba", "foolbox", "sklearn")
 START = f"""
@@ -65,10 +68,14 @@ def test_a_misspelt_command_or_option_is_refused_without_torch() -> None:
         assert (code, heavy) == (2, []), arguments
 
 
-def test_defaults_that_are_written_out_are_those_of_the_functions() -> None:
+def test_names_and_defaults_that_are_written_out_are_the_registered_ones() -> None:
     def default(function: Callable[..., Any], name: str) -> Any:
         return inspect.signature(function).parameters[name].default
 
+    assert tuple(BACKENDS) == options.BACKENDS
+    assert tuple(NETWORKS) == options.NETWORKS
+    assert get_args(EncoderCard.model_fields["kind"].annotation) == options.ENCODERS
+    assert get_args(Card.model_fields["readout"].annotation) == options.READOUTS
     assert default(faults.bits, "mode") == PLAIN.name
     assert default(quantise.quantise, "weight_bits") == str(MOST_BITS)
     assert default(quantise.quantise, "decay_bits") == str(DECAY_BITS)
