@@ -24,6 +24,7 @@ from neurorobust.cli import (
     run,
     train,
 )
+from neurorobust.cli.help import EXAMPLES
 from neurorobust.cli.usage import Commands
 
 app = typer.Typer(
@@ -32,6 +33,7 @@ app = typer.Typer(
     help="Train, export, check, run and attack spiking networks as they are deployed.",
     no_args_is_help=True,
     add_completion=False,
+    epilog="\n\n".join(("Examples:", *EXAMPLES[""])),
     pretty_exceptions_enable=False,
 )
 

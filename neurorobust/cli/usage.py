@@ -10,6 +10,7 @@ from typing import Any
 import typer
 from typer.core import TyperGroup
 
+from neurorobust.cli.help import dress
 from neurorobust.cli.output import INTERRUPTED, Output
 from neurorobust.names import near, unknown
 
@@ -19,6 +20,12 @@ UsageError: Any = typer.BadParameter.__bases__[0]  # of the click that typer bri
 
 class Commands(TyperGroup):
     """A group of commands whose wrong usage is one line on stderr, and with `--json` an object."""
+
+    def get_command(self, ctx: Any, cmd_name: str) -> Any:
+        """As typer's, dressed for its help page."""
+        found = super().get_command(ctx, cmd_name)
+        path = cmd_name if ctx.parent is None else f"{self.name} {cmd_name}"
+        return None if found is None else dress(found, path)
 
     def resolve_command(self, ctx: Any, args: list[str]) -> Any:
         """As typer's, but an unknown command is answered with the likely ones."""
