@@ -11,24 +11,22 @@ import importlib.resources
 import json
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from pydantic import ValidationError
 
 from neurorobust import files, netx
-from neurorobust.backends.base import Backend
-from neurorobust.classifier import Classifier
-from neurorobust.encoders import (
-    DirectEncoder,
-    DriveEncoder,
-    Encoder,
-    LatencyEncoder,
-    PoissonEncoder,
-)
 from neurorobust.errors import BadInput, CardError, UnavailableError
+from neurorobust.names import unknown
 from neurorobust.netx.guarded import read_guarded
 from neurorobust.netx.model import NetxModel
-from neurorobust.readout import Readout, default_scale
 from neurorobust.records import Card, EncoderCard
+
+if TYPE_CHECKING:  # networks are listed and found without torch
+    from neurorobust.backends.base import Backend
+    from neurorobust.classifier import Classifier
+    from neurorobust.encoders import Encoder
+    from neurorobust.readout import Readout
 
 CARD_FILE = "card.json"
 
@@ -169,7 +167,7 @@ def locate(reference: str) -> tuple[Path, Card | None, str]:
             f"model {reference}: comes with lava-dl, which is not installed; "
             'pip install "lava-dl==0.6.0" on Python 3.10'
         )
-    raise BadInput(f"model {reference!r}: no such file or network, known: {', '.join(entries)}")
+    raise BadInput(unknown("file or network", reference, entries))
 
 
 def read_card(path: Path) -> Card:
@@ -225,6 +223,8 @@ def check_card(card: Card, model: NetxModel, path: Path) -> None:
 
 def encoder(card: Card, model: NetxModel) -> Encoder:
     """The encoder a card describes, for this network."""
+    from neurorobust.encoders import DirectEncoder, DriveEncoder, LatencyEncoder, PoissonEncoder
+
     if card.encoder.kind == "drive":
         layer = model.input_layer
         if layer is None:
@@ -248,9 +248,13 @@ def encoder(card: Card, model: NetxModel) -> Encoder:
 
 def readout(card: Card) -> Readout:
     """The readout a card describes."""
+    from neurorobust.readout import Readout, default_scale
+
     return Readout(card.readout, card.logit_scale or default_scale(card.readout, card.steps))
 
 
 def classifier(network: Network, backend: Backend) -> Classifier:
     """Encoder + backend + readout."""
+    from neurorobust.classifier import Classifier
+
     return Classifier(encoder(network.card, network.model), backend, readout(network.card))

@@ -125,6 +125,6 @@ def test_where_every_attack_failed_the_record_is_whole_and_says_so(spiking, tmp_
 
 def test_a_comparison_that_cannot_be_made_is_refused_before_any_work(spiking, tmp_path):
     network, data, _ = setting(spiking)
-    with pytest.raises(BadInput, match="attack 'pgd-linf': needs a budget, give eps"):
+    with pytest.raises(BadInput, match=r"attack 'pgd-linf': needs a budget, give --eps 0.1"):
         assess(network, data, Question(against=spiking()), tmp_path / "run")
     assert not (tmp_path / "run").exists()

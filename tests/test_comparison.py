@@ -196,7 +196,7 @@ def test_spikes_are_compared_with_flips(spiking):
         ({"attack": "random"}, "attack 'random': no white-box attack"),
         ({"attack": "spike-topk"}, "attack 'spike-topk': needs spikes, toy holds images"),
         ({"attack": "cw"}, "attack 'cw': unknown"),
-        ({"epsilons": []}, "attack 'pgd-linf': needs a budget, give eps"),
+        ({"epsilons": []}, "attack 'pgd-linf': needs a budget, give --eps 0.1"),
         ({"epsilons": ["2"]}, "eps '2': outside"),
     ],
 )

@@ -75,10 +75,24 @@ def test_limit_keeps_the_first_samples():
         load("digits", limit=0)
 
 
-@pytest.mark.parametrize("name", ["digit", "", "npz:", ":factory", "module:"])
+@pytest.mark.parametrize("name", ["imagenet", ""])
 def test_unknown_names_list_the_known(name):
     known = "known: digits, mnist, fashion-mnist, cifar10, nmnist-small, npz:FILE, module:factory"
     with pytest.raises(DatasetError, match=f"unknown, {known}"):
+        load(name)
+
+
+@pytest.mark.parametrize(
+    ("name", "meant"),
+    [
+        ("digit", "digits"),
+        ("fasion-mnist", "fashion-mnist"),
+        ("npz:", "npz:FILE"),
+        (":factory", "module:factory"),
+    ],
+)
+def test_misspelt_names_are_recognised(name, meant):
+    with pytest.raises(DatasetError, match=rf"dataset '{name}': unknown, did you mean {meant}"):
         load(name)
 
 

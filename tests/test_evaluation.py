@@ -487,14 +487,20 @@ def test_spike_data_are_attacked_as_they_are(spiking):
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"attacks": ["random"]}, "attack 'random': needs a budget, give eps"),
-        ({"attacks": ["spike-topk"]}, "attack 'spike-topk': needs a budget, give flips"),
-        ({"epsilons": ["0.1"]}, "eps '0.1': no attack on images was asked for"),
+        ({"attacks": ["random"]}, "attack 'random': needs a budget, give --eps 0.1"),
+        ({"attacks": ["spike-topk"]}, "attack 'spike-topk': needs a budget, give --flips 10"),
+        (
+            {"epsilons": ["0.1"]},
+            "--eps 0.1: no attack on images was asked for",
+        ),
         (
             {"flips": ["1"], "attacks": ["random"], "epsilons": ["0"]},
-            "flips '1': no attack on spikes",
+            "--flips 1: no attack on spikes",
         ),
-        ({"attacks": ["cw"], "epsilons": ["0.1"]}, "attack 'cw': unknown, known: pgd-linf"),
+        (
+            {"attacks": ["cw"], "epsilons": ["0.1"]},
+            "attack 'cw': unknown, known: standard",
+        ),
         ({"attacks": ["random"] * 2, "epsilons": ["0.1"]}, "attack 'random': given twice"),
         ({"attacks": ["random"], "epsilons": ["0.1", "0.10"]}, "eps '0.10': given twice"),
         ({"attacks": ["random"], "epsilons": ["-1"]}, "eps '-1': outside"),

@@ -424,7 +424,9 @@ def test_several_norms_choose_one_mode_together(drive):
 
 def test_recipes_are_refused_with_words(drive):
     settings = {"card": card()}
-    with pytest.raises(BadInput, match="attack 'toy-1': needs a budget, give eps or flips"):
+    with pytest.raises(
+        BadInput, match=r"attack 'toy-1': needs a budget, give --eps 0.1 or --flips 10"
+    ):
         evaluate(drive, dataset(drive, 5), **settings, attacks=[TOY])
     with pytest.raises(BadInput, match="one recipe at a time, not toy-1 too"):
         evaluate(drive, dataset(drive, 5), **settings, attacks=[TOY, "standard"], epsilons=["0.1"])

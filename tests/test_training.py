@@ -391,7 +391,7 @@ def test_recipes():
             spec, options = recipe(network, name)
             assert spec.kind == network
             assert options.epochs >= 1
-    with pytest.raises(BadInput, match="network 'vgg' unknown, known: mlp, cnn"):
+    with pytest.raises(BadInput, match="network 'vgg': unknown, known: mlp, cnn"):
         recipe("vgg", "digits")
     with pytest.raises(BadInput, match="no recipe for data set 'npz:a', known: digits, mnist"):
         recipe("mlp", "npz:a")

@@ -7,15 +7,13 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from neurorobust import netx
 from neurorobust.cli import foreign, options
 from neurorobust.cli.output import session
 from neurorobust.errors import BadInput, OutputError
-from neurorobust.models import CARD_FILE, write_card
-from neurorobust.netx.model import NetxModel
 
 if TYPE_CHECKING:
     from neurorobust.networks.block_network import BlockNetwork
+    from neurorobust.netx.model import NetxModel
 
 
 def export(
@@ -35,6 +33,8 @@ def export(
     With --from it is your own lava-dl network, an nn.Module with `blocks`; it has no card yet.
     """
     with session(as_json) as output:
+        from neurorobust.models import CARD_FILE
+
         if (run is None) == (source is None):
             raise BadInput("export: give a run directory, or --from module:factory, not both")
         if source is None:
@@ -66,7 +66,9 @@ def export_run(run: Path, out: Path, overwrite: bool) -> tuple[NetxModel, tuple[
         BadInput: not a finished run.
         OutputError: the file or its card exists already, or cannot be written.
     """
+    from neurorobust import netx
     from neurorobust.export import explain
+    from neurorobust.models import CARD_FILE, write_card
     from neurorobust.training import load_run
 
     for path in (out, out.parent / CARD_FILE):
@@ -88,6 +90,7 @@ def export_foreign(
         BadInput: see `neurorobust.export.export`.
         OutputError: the file exists already, or cannot be written.
     """
+    from neurorobust import netx
     from neurorobust.export import explain
 
     if out.exists() and not overwrite:

@@ -5,13 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
-import numpy as np
-import torch
 import typer
 
 from neurorobust.errors import BadInput
 
 if TYPE_CHECKING:
+    import torch
+
     from neurorobust.networks.block_network import BlockNetwork
 
 From = Annotated[
@@ -60,6 +60,9 @@ def _shape(text: str | None) -> tuple[int, ...] | None:
 def _samples(path: Path | None) -> torch.Tensor | None:
     if path is None:
         return None
+    import numpy as np
+    import torch
+
     try:
         with np.load(path, allow_pickle=False) as file:
             return torch.from_numpy(np.asarray(file["x"], dtype=np.float64))

@@ -4,22 +4,21 @@ from __future__ import annotations
 
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
-import torch
 import typer
-from rich.table import Table
 
-from neurorobust import files, netx
-from neurorobust.classifier import Classifier
 from neurorobust.cli import options
 from neurorobust.cli.output import Bars, session
-from neurorobust.datasets import Dataset
 from neurorobust.errors import BadInput, OutputError
-from neurorobust.models import CARD_FILE, Network, classifier, read_card, write_card
-from neurorobust.nir import FloatLayer, FloatNetwork, LayerReport, quantise, read_graph
-from neurorobust.records import Rate, rate
-from neurorobust.targets import open_backend
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+    from neurorobust.datasets import Dataset
+    from neurorobust.models import Network
+    from neurorobust.nir import FloatLayer, LayerReport
+    from neurorobust.records import Rate
 
 BATCH = 64
 STEPS = 64  # where nothing says for how long a sample runs
@@ -45,6 +44,10 @@ def import_nir(
 ) -> None:
     """Quantise a NIR graph for the chip; with a data set, say what accuracy that costs."""
     with session(as_json) as output:
+        from neurorobust import files, netx
+        from neurorobust.models import CARD_FILE, Network, read_card, write_card
+        from neurorobust.nir import quantise, read_graph
+
         if out.exists() and not overwrite:
             raise OutputError(f"{out}: exists already; --overwrite replaces it")
         known = None if card is None else read_card(card)
@@ -86,6 +89,14 @@ def accuracies(
     network: Network, layers: tuple[FloatLayer, ...], data: Dataset, seed: int, bars: Bars
 ) -> dict[str, Rate]:
     """Of the float graph and of the integers, on the same encoded samples, and where they agree."""
+    import torch
+
+    from neurorobust.classifier import Classifier
+    from neurorobust.models import classifier
+    from neurorobust.nir import FloatNetwork
+    from neurorobust.records import rate
+    from neurorobust.targets import open_backend
+
     with open_backend("engine", network.model) as engine:
         deployed = classifier(network, engine)
         target = FloatNetwork(network.model, layers)
@@ -105,6 +116,8 @@ def accuracies(
 
 
 def _table(layers: tuple[LayerReport, ...]) -> Table:
+    from rich.table import Table
+
     table = Table("layer", "scale", "weights off by", "lost", "threshold off", "decays off")
     for row in layers:
         table.add_row(

@@ -4,21 +4,32 @@ from __future__ import annotations
 
 from functools import partial
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from pydantic import ValidationError
 
-from neurorobust import datasets
-from neurorobust.datasets import Dataset
+from neurorobust.cli.usage import one_of
 from neurorobust.errors import CardError, DatasetError
-from neurorobust.evaluation import held_out
-from neurorobust.models import Network, read_card, resolve
-from neurorobust.records import Card
+
+if TYPE_CHECKING:
+    from neurorobust.datasets import Dataset
+    from neurorobust.models import Network
+    from neurorobust.records import Card
+
+# names that options take, written out: what registers them loads torch (held by a test)
+BACKENDS = ("engine", "reference", "lava", "loihi2")
+ENCODERS = ("drive", "poisson", "latency", "direct")
+READOUTS = ("count", "membrane")
+NETWORKS = ("mlp", "cnn", "recurrent", "delayed")
 
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object and nothing else.")]
 Seed = Annotated[int, typer.Option(help="Seed of everything random.", min=0)]
-Backend = Annotated[str, typer.Option(help="Target: engine, reference, lava or loihi2.")]
+Backend = Annotated[
+    str,
+    typer.Option(
+        help="Target: engine, reference, lava or loihi2.", callback=one_of("--backend", BACKENDS)
+    ),
+]
 Device = Annotated[str, typer.Option(help="Where torch computes: cpu or cuda.")]
 MemoryLimit = Annotated[
     int | None, typer.Option(help="MiB the engine may use beside inputs and answers.", min=1)
@@ -58,12 +69,18 @@ Patches = Annotated[str, typer.Option(help="Rectangles of the sensor: 5x5.")]
 Limit = Annotated[int | None, typer.Option(help="The first N samples, in the set's order.", min=1)]
 
 CardFile = Annotated[Path | None, typer.Option("--card", help="card.json for this network.")]
-Encoder = Annotated[str | None, typer.Option(help="drive, poisson, latency or direct.")]
+Encoder = Annotated[
+    str | None,
+    typer.Option(help="drive, poisson, latency or direct.", callback=one_of("--encoder", ENCODERS)),
+]
 Steps = Annotated[int | None, typer.Option(help="Time steps.")]
 Mean = Annotated[float | None, typer.Option(help="Drive: x = (pixel - mean) / std.")]
 Std = Annotated[float | None, typer.Option(help="Drive: x = (pixel - mean) / std.")]
 Gain = Annotated[float | None, typer.Option(help="Poisson: spike probability = gain * pixel.")]
-Readout = Annotated[str | None, typer.Option(help="count or membrane.")]
+Readout = Annotated[
+    str | None,
+    typer.Option(help="count or membrane.", callback=one_of("--readout", READOUTS)),
+]
 LogitScale = Annotated[
     float | None, typer.Option(help="What the readout's integers are divided by.")
 ]
@@ -103,6 +120,8 @@ def load_both(
     Raises:
         DatasetError: none named, or it cannot be loaded.
     """
+    from neurorobust.evaluation import held_out
+
     whole = _split(network, name, "test", data_dir, download, bin_us)
     data = whole.limited(limit)
     train = partial(_split, network, name, "train", data_dir, download, bin_us)
@@ -124,6 +143,8 @@ def load_known(
     Raises:
         DatasetError: it cannot be loaded, or nothing is left.
     """
+    from neurorobust.datasets import Dataset
+
     train = _split(network, name, "train", data_dir, download, None)
     if train.split != "all":
         return train.limited(count)
@@ -144,6 +165,8 @@ def _split(
     download: bool,
     bin_us: int | None,
 ) -> Dataset:
+    from neurorobust import datasets
+
     chosen = name or network.card.dataset
     if chosen is None:
         raise DatasetError("--dataset: not given, and the card names none")
@@ -167,6 +190,8 @@ def network(
     Raises:
         BadInput, CardError, ModelFileError: see `models.resolve`.
     """
+    from neurorobust.models import read_card, resolve
+
     top = {"steps": steps, "readout": readout, "logit_scale": logit_scale}
     inner = {"kind": encoder, "mean": mean, "std": std, "gain": gain}
     card = None if card_file is None else read_card(card_file)
@@ -187,6 +212,10 @@ def changed(card: Card | None, top: dict[str, Any], inner: dict[str, Any]) -> Ca
     Raises:
         CardError: what comes out is no card; names the field.
     """
+    from pydantic import ValidationError
+
+    from neurorobust.records import Card
+
     fields = {} if card is None else card.model_dump()
     fields |= {key: value for key, value in top.items() if value is not None}
     inside = {key: value for key, value in inner.items() if value is not None}

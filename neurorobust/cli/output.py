@@ -70,10 +70,12 @@ class Bars:
         self._console = Console(stderr=True)
         self._display = Progress(
             TextColumn("{task.description}"),
-            BarColumn(bar_width=30),
+            BarColumn(bar_width=18),
             MofNCompleteColumn(),
             TimeElapsedColumn(),
+            TextColumn("so far"),
             TimeRemainingColumn(),
+            TextColumn("left"),
             console=self._console,
             speed_estimate_period=SPEED_OVER_S,
         )

@@ -4,23 +4,21 @@ from __future__ import annotations
 
 import time
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
-import numpy as np
-import numpy.typing as npt
-import torch
 import typer
 
-from neurorobust import files
-from neurorobust.backends.base import measured
 from neurorobust.cli import options
 from neurorobust.cli.output import session
 from neurorobust.errors import BadInput, OutputError
-from neurorobust.models import locate_model
-from neurorobust.targets import TARGETS, Settings, open_backend
-from neurorobust.types import Drive, Inputs, Run
 
-Arrays = dict[str, npt.NDArray[np.generic]]
+if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
+
+    from neurorobust.types import Inputs, Run
+
+    Arrays = dict[str, npt.NDArray[np.generic]]
 
 
 def run(
@@ -42,6 +40,12 @@ def run(
 ) -> None:
     """Run a network on inputs from a file, on any target."""
     with session(as_json) as output:
+        from neurorobust import files
+        from neurorobust.backends.base import measured
+        from neurorobust.models import locate_model
+        from neurorobust.targets import TARGETS, Settings, open_backend
+        from neurorobust.types import Drive
+
         if out.exists() and not overwrite:
             raise OutputError(f"{out}: exists already; --overwrite replaces it")
         network = locate_model(model)
@@ -90,6 +94,12 @@ def read_inputs(path: Path) -> Inputs:
     Raises:
         BadInput: a missing or superfluous array, or a wrong type; names the array.
     """
+    import numpy as np
+    import torch
+
+    from neurorobust import files
+    from neurorobust.types import Drive
+
     found = files.read_npz(path)
     if set(found) == {"spikes"}:
         spikes = found["spikes"]

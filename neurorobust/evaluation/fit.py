@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from neurorobust.attacks.base import CheckedAttack
+from neurorobust.budgets import KINDS, TYPED
 from neurorobust.classifier import Classifier
 from neurorobust.datasets.base import Dataset
 from neurorobust.errors import BadInput, DatasetError
@@ -86,7 +87,13 @@ def check_jobs(classifier: Classifier, dataset: Dataset, jobs: tuple[Job, ...]) 
     entries = int(np.prod(model.input_shape)) * steps
     for job in jobs:
         if job.domain == "images" and dataset.domain != "images":
-            raise BadInput(f"attack {job.attack.name!r}: needs images, {dataset.name} holds spikes")
+            others = " or ".join(
+                f"--{kind} {TYPED[kind][0]}" for kind in KINDS if KINDS[kind] == dataset.domain
+            )
+            raise BadInput(
+                f"--{job.kind} {job.typed}: changes images, {dataset.name} holds spikes, "
+                f"give {others}"
+            )
         if job.kind == "flips" and job.value > entries:
             raise BadInput(f"flips {job.typed!r}: above {entries}, the entries of one input")
         if isinstance(job.budget, SpikeBudget):
