@@ -9,6 +9,7 @@ import numpy as np
 import torch
 import typer
 
+from neurorobust import files
 from neurorobust.errors import BadInput
 
 if TYPE_CHECKING:
@@ -61,7 +62,9 @@ def _samples(path: Path | None) -> torch.Tensor | None:
     if path is None:
         return None
     try:
-        with np.load(path, allow_pickle=False) as file:
-            return torch.from_numpy(np.asarray(file["x"], dtype=np.float64))
-    except (OSError, ValueError, KeyError) as error:
-        raise BadInput(f"--samples {path}: cannot be read: {error}") from error
+        held = files.read_npz(path, "x")["x"]
+    except KeyError as error:
+        raise BadInput(f"--samples {path}: no array x") from error
+    if held.dtype.kind not in "buif":
+        raise BadInput(f"--samples {path}: x holds {held.dtype}, need numbers")
+    return torch.from_numpy(held.astype(np.float64))

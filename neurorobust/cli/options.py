@@ -17,7 +17,7 @@ from neurorobust.models import Network, read_card, resolve
 from neurorobust.records import Card
 
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object and nothing else.")]
-Seed = Annotated[int, typer.Option(help="Seed of everything random.", min=0)]
+Seed = Annotated[int, typer.Option(help="Seed of everything random.", min=0, max=2**63 - 1)]
 Backend = Annotated[str, typer.Option(help="Target: engine, reference, lava or loihi2.")]
 Device = Annotated[str, typer.Option(help="Where torch computes: cpu or cuda.")]
 MemoryLimit = Annotated[
