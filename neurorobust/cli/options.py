@@ -7,9 +7,8 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from pydantic import ValidationError
 
-from neurorobust import datasets
+from neurorobust import datasets, schema
 from neurorobust.datasets import Dataset
 from neurorobust.errors import CardError, DatasetError
 from neurorobust.evaluation import held_out
@@ -191,9 +190,4 @@ def changed(card: Card | None, top: dict[str, Any], inner: dict[str, Any]) -> Ca
     fields |= {key: value for key, value in top.items() if value is not None}
     inside = {key: value for key, value in inner.items() if value is not None}
     fields["encoder"] = {**fields.get("encoder", {}), **inside}
-    try:
-        return Card.model_validate(fields)
-    except ValidationError as error:
-        first = error.errors()[0]
-        field = ".".join(str(part) for part in first["loc"])
-        raise CardError(f"card on the command line: {field}: {first['msg']}") from error
+    return schema.validated(fields, Card, "card on the command line", CardError)

@@ -7,12 +7,10 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from pydantic import ValidationError
 
-from neurorobust import datasets
+from neurorobust import datasets, schema
 from neurorobust.cli import options
 from neurorobust.cli.output import command_line, session
-from neurorobust.errors import BadInput
 from neurorobust.networks import NetworkSpec
 
 
@@ -90,12 +88,7 @@ def changed(spec: NetworkSpec, **values: Any) -> NetworkSpec:
     Raises:
         BadInput: a value that no network can have; names the field.
     """
-    try:
-        return NetworkSpec.model_validate({**spec.model_dump(), **_given(**values)})
-    except ValidationError as error:
-        first = error.errors()[0]
-        field = ".".join(str(part) for part in first["loc"]) or "network"
-        raise BadInput(f"train: {field}: {first['msg']}") from error
+    return schema.validated({**spec.model_dump(), **_given(**values)}, NetworkSpec, "train")
 
 
 def _given(**values: Any) -> dict[str, Any]:
