@@ -19,9 +19,7 @@ From = Annotated[
     str | None,
     typer.Option("--from", help="module:factory of your own lava-dl network, not a run."),
 ]
-Weights = Annotated[
-    Path | None, typer.Option(help="With --from: its state dict (.pt or .safetensors).")
-]
+Weights = Annotated[Path | None, typer.Option(help="With --from: its state dict, as .safetensors.")]
 InputShape = Annotated[str | None, typer.Option(help="With --from: C,H,W, or features.")]
 Samples = Annotated[
     Path | None,

@@ -10,6 +10,7 @@ import typer
 
 from neurorobust import datasets, schema
 from neurorobust.datasets import Dataset
+from neurorobust.datasets.apart import check_apart
 from neurorobust.errors import CardError, DatasetError
 from neurorobust.evaluation import held_out
 from neurorobust.models import Network, read_card, resolve
@@ -100,12 +101,15 @@ def load_both(
     """As `load`, and beside it samples that are not scored, where there are any.
 
     Raises:
-        DatasetError: none named, or it cannot be loaded.
+        DatasetError: none named, it cannot be loaded, or its splits share samples.
     """
     whole = _split(network, name, "test", data_dir, download, bin_us)
     data = whole.limited(limit)
     train = partial(_split, network, name, "train", data_dir, download, bin_us)
-    return data, held_out(whole, len(data), train)
+    beside = held_out(whole, len(data), train)
+    if beside is not None:
+        check_apart(data, beside)
+    return data, beside
 
 
 def load_known(
@@ -121,11 +125,13 @@ def load_known(
     Where one split serves as both, those behind the scored ones.
 
     Raises:
-        DatasetError: it cannot be loaded, or nothing is left.
+        DatasetError: it cannot be loaded, its splits share samples, or nothing is left.
     """
     train = _split(network, name, "train", data_dir, download, None)
     if train.split != "all":
-        return train.limited(count)
+        known = train.limited(count)
+        check_apart(scored, known)
+        return known
     some = slice(len(scored), len(scored) + count)
     if not len(train.y[some]):
         raise DatasetError(
