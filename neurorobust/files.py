@@ -9,6 +9,7 @@ import zlib
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -73,9 +74,22 @@ def write_text(path: Path, text: str) -> None:
 
 
 def write_npz(path: Path, arrays: Mapping[str, npt.NDArray[np.generic]]) -> None:
-    """Write a compressed npz atomically."""
-    with atomic(path) as temporary, temporary.open("wb") as stream:
-        np.savez_compressed(stream, **arrays)
+    """Write a compressed npz atomically.
+
+    numpy's own writer leaves its zip open when the disk is full; the zip then tries once more when
+    it is collected, and prints a traceback beside the error. Here it is closed.
+
+    Raises:
+        OutputError: it cannot be written; `path` is as it was.
+    """
+    npy: Any = np.lib.format
+    with (
+        atomic(path) as temporary,
+        zipfile.ZipFile(temporary, "w", zipfile.ZIP_DEFLATED) as archive,
+    ):
+        for name, array in arrays.items():
+            with archive.open(f"{name}.npy", "w", force_zip64=True) as stream:
+                npy.write_array(stream, np.asanyarray(array), allow_pickle=False)
 
 
 def read_npz(path: Path, prefix: str = "") -> dict[str, npt.NDArray[np.generic]]:

@@ -8,14 +8,11 @@ from __future__ import annotations
 
 import importlib.metadata
 import importlib.resources
-import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pydantic import ValidationError
-
-from neurorobust import files, netx
+from neurorobust import files, netx, schema
 from neurorobust.errors import BadInput, CardError, UnavailableError
 from neurorobust.names import unknown
 from neurorobust.netx.guarded import read_guarded
@@ -174,18 +171,9 @@ def read_card(path: Path) -> Card:
     """Read `card.json`.
 
     Raises:
-        CardError: missing, not JSON, or not a card; names the field.
+        CardError: missing, too large, not JSON, or not a card; names the key, its value, the limit.
     """
-    try:
-        return Card.model_validate(json.loads(path.read_text(encoding="utf-8")))
-    except OSError as error:
-        raise CardError(f"card {path}: cannot be read: {error.strerror}") from error
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
-        raise CardError(f"card {path}: not JSON: {error}") from error
-    except ValidationError as error:
-        first = error.errors()[0]
-        field = ".".join(str(part) for part in first["loc"]) or "card"
-        raise CardError(f"card {path}: {field}: {first['msg']}") from error
+    return schema.read(path, Card, f"card {path}", CardError)
 
 
 def write_card(card: Card, path: Path) -> None:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
 from neurorobust.statistics import wilson
 
@@ -13,6 +13,14 @@ class Strict(BaseModel):
     """Knows all its fields and never changes."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+def _writable(text: Any) -> Any:
+    r"""Bytes of a file's name that are no UTF-8 as `\udcff`: a record can be written with them."""
+    return text.encode("utf-8", "backslashreplace").decode() if isinstance(text, str) else text
+
+
+Text = Annotated[str, BeforeValidator(_writable)]  # from a command line or the name of a file
 
 
 class Rate(Strict):

@@ -1,3 +1,5 @@
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -63,3 +65,40 @@ def test_declared_size_beyond_the_limit(tmp_path: Path, monkeypatch: pytest.Monk
     monkeypatch.setattr(files, "MAX_ARRAY_BYTES", 1000)
     with pytest.raises(BadInput, match=r"array a\.npy declares 80128 bytes, limit 1000"):
         files.read_npz(path)
+
+
+FULL = """
+import os, resource, sys
+from pathlib import Path
+import numpy as np
+from neurorobust import files, netx
+from neurorobust.errors import OutputError
+from neurorobust.netx import DenseLayer, NetxModel
+
+resource.setrlimit(resource.RLIMIT_FSIZE, (50_000, 50_000))  # what is beyond, the disk refuses
+folder, rng = Path(sys.argv[1]), np.random.default_rng(0)
+weights = rng.integers(-128, 127, (400, 400))
+net = NetxModel((400, 1, 1), (DenseLayer(0, (400, 1, 1), None, 2 * weights),))
+for write in (
+    lambda: files.write_npz(folder / "a.npz", {"x": weights, "y": np.arange(4)}),
+    lambda: files.write_text(folder / "a.txt", "x" * 60_000),
+    lambda: netx.write(net, folder / "a.net"),
+):
+    try:
+        write()
+    except OutputError as error:
+        print(error)
+print(sorted(os.listdir(folder)))
+"""
+
+
+def test_a_full_disk_is_one_error_and_nothing_else(tmp_path: Path) -> None:
+    """Nothing half-written stays, and no traceback of a zip that closes itself later."""
+    result = subprocess.run(
+        [sys.executable, "-c", FULL, str(tmp_path)], capture_output=True, text=True, check=False
+    )
+    lines = result.stdout.splitlines()
+    assert (result.returncode, result.stderr, len(lines)) == (0, "", 4), result
+    for line, name in zip(lines, ("a.npz", "a.txt", "a.net"), strict=False):
+        assert line.startswith(f"{tmp_path / name}: cannot be written: "), line
+    assert lines[-1] == "[]"

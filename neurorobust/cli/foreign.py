@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from neurorobust import files
 from neurorobust.errors import BadInput
 
 if TYPE_CHECKING:
@@ -18,9 +19,7 @@ From = Annotated[
     str | None,
     typer.Option("--from", help="module:factory of your own lava-dl network, not a run."),
 ]
-Weights = Annotated[
-    Path | None, typer.Option(help="With --from: its state dict (.pt or .safetensors).")
-]
+Weights = Annotated[Path | None, typer.Option(help="With --from: its state dict, as .safetensors.")]
 InputShape = Annotated[str | None, typer.Option(help="With --from: C,H,W, or features.")]
 Samples = Annotated[
     Path | None,
@@ -64,7 +63,9 @@ def _samples(path: Path | None) -> torch.Tensor | None:
     import torch
 
     try:
-        with np.load(path, allow_pickle=False) as file:
-            return torch.from_numpy(np.asarray(file["x"], dtype=np.float64))
-    except (OSError, ValueError, KeyError) as error:
-        raise BadInput(f"--samples {path}: cannot be read: {error}") from error
+        held = files.read_npz(path, "x")["x"]
+    except KeyError as error:
+        raise BadInput(f"--samples {path}: no array x") from error
+    if held.dtype.kind not in "buif":
+        raise BadInput(f"--samples {path}: x holds {held.dtype}, need numbers")
+    return torch.from_numpy(held.astype(np.float64))

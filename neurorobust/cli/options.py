@@ -23,7 +23,7 @@ READOUTS = ("count", "membrane")
 NETWORKS = ("mlp", "cnn", "recurrent", "delayed")
 
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object and nothing else.")]
-Seed = Annotated[int, typer.Option(help="Seed of everything random.", min=0)]
+Seed = Annotated[int, typer.Option(help="Seed of everything random.", min=0, max=2**63 - 1)]
 Backend = Annotated[
     str,
     typer.Option(
@@ -118,14 +118,18 @@ def load_both(
     """As `load`, and beside it samples that are not scored, where there are any.
 
     Raises:
-        DatasetError: none named, or it cannot be loaded.
+        DatasetError: none named, it cannot be loaded, or its splits share samples.
     """
+    from neurorobust.datasets.apart import check_apart
     from neurorobust.evaluation import held_out
 
     whole = _split(network, name, "test", data_dir, download, bin_us)
     data = whole.limited(limit)
     train = partial(_split, network, name, "train", data_dir, download, bin_us)
-    return data, held_out(whole, len(data), train)
+    beside = held_out(whole, len(data), train)
+    if beside is not None:
+        check_apart(data, beside)
+    return data, beside
 
 
 def load_known(
@@ -141,13 +145,16 @@ def load_known(
     Where one split serves as both, those behind the scored ones.
 
     Raises:
-        DatasetError: it cannot be loaded, or nothing is left.
+        DatasetError: it cannot be loaded, its splits share samples, or nothing is left.
     """
     from neurorobust.datasets import Dataset
+    from neurorobust.datasets.apart import check_apart
 
     train = _split(network, name, "train", data_dir, download, None)
     if train.split != "all":
-        return train.limited(count)
+        known = train.limited(count)
+        check_apart(scored, known)
+        return known
     some = slice(len(scored), len(scored) + count)
     if not len(train.y[some]):
         raise DatasetError(
@@ -212,17 +219,11 @@ def changed(card: Card | None, top: dict[str, Any], inner: dict[str, Any]) -> Ca
     Raises:
         CardError: what comes out is no card; names the field.
     """
-    from pydantic import ValidationError
-
+    from neurorobust import schema
     from neurorobust.records import Card
 
     fields = {} if card is None else card.model_dump()
     fields |= {key: value for key, value in top.items() if value is not None}
     inside = {key: value for key, value in inner.items() if value is not None}
     fields["encoder"] = {**fields.get("encoder", {}), **inside}
-    try:
-        return Card.model_validate(fields)
-    except ValidationError as error:
-        first = error.errors()[0]
-        field = ".".join(str(part) for part in first["loc"])
-        raise CardError(f"card on the command line: {field}: {first['msg']}") from error
+    return schema.validated(fields, Card, "card on the command line", CardError)

@@ -11,7 +11,6 @@ import typer
 from neurorobust.cli import options
 from neurorobust.cli.output import command_line, session
 from neurorobust.cli.usage import one_of
-from neurorobust.errors import BadInput
 
 if TYPE_CHECKING:
     from neurorobust.networks import NetworkSpec
@@ -97,16 +96,10 @@ def changed(spec: NetworkSpec, **values: Any) -> NetworkSpec:
     Raises:
         BadInput: a value that no network can have; names the field.
     """
-    from pydantic import ValidationError
-
+    from neurorobust import schema
     from neurorobust.networks import NetworkSpec
 
-    try:
-        return NetworkSpec.model_validate({**spec.model_dump(), **_given(**values)})
-    except ValidationError as error:
-        first = error.errors()[0]
-        field = ".".join(str(part) for part in first["loc"]) or "network"
-        raise BadInput(f"train: {field}: {first['msg']}") from error
+    return schema.validated({**spec.model_dump(), **_given(**values)}, NetworkSpec, "train")
 
 
 def _given(**values: Any) -> dict[str, Any]:

@@ -11,7 +11,8 @@ import typer
 from typer.core import TyperGroup
 
 from neurorobust.cli.help import dress
-from neurorobust.cli.output import INTERRUPTED, Output
+from neurorobust.cli.output import Output
+from neurorobust.ends import INTERRUPTED
 from neurorobust.names import near, unknown
 
 WRONG = 2  # as for every bad input
@@ -89,7 +90,7 @@ def _words(ctx: Any) -> int:
 
 
 def _words_of(error: Any, path: str) -> str:
-    option = getattr(error, "option_name", None)
+    option = str(getattr(error, "option_name", ""))
     if type(error).__name__ == "NoSuchOption":
         known = [name for one in error.ctx.command.params for name in one.opts]
         close = near(option, [name for name in known if name.startswith("-")])

@@ -21,16 +21,16 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from pydantic import ValidationError
 
-from neurorobust import files
-from neurorobust.errors import BadInput, OutputError
+from neurorobust import files, schema
+from neurorobust.errors import OutputError
 from neurorobust.evaluation import folder, sealed
 from neurorobust.evaluation.folder import RECORD, SAMPLES, SETTINGS, SHARDS
 from neurorobust.evaluation.kept import Count, Kept
 from neurorobust.evaluation.query import Arrays
 from neurorobust.records import Record
 
+RECORD_BYTES = 16 << 20  # that a record may have
 EPOCH = (1980, 1, 1, 0, 0, 0)  # zip entries carry no time: the same samples are the same bytes
 
 
@@ -38,15 +38,10 @@ def read_record(out: Path) -> Record:
     """The record of a finished evaluation.
 
     Raises:
-        BadInput: missing, not JSON or not a record.
+        BadInput: missing, too large, not JSON or not a record of this version.
     """
     path = out / RECORD
-    try:
-        return Record.model_validate_json(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise BadInput(f"{path}: cannot be read: {error.strerror}") from error
-    except (ValidationError, UnicodeDecodeError) as error:
-        raise BadInput(f"{path}: not a record of this version: {_one_line(error)}") from error
+    return schema.read(path, Record, str(path), limit=RECORD_BYTES, required=("version",))
 
 
 def write_record(out: Path, record: Record) -> None:

@@ -119,10 +119,10 @@ def settings(chosen: dict[str, Any]) -> list[tuple[str, str]]:
     for key, value in chosen.items():
         if key in ("control", "kind", "name") or (key == "norms" and value):
             continue  # said beside it
-        if key == "access" and value in access:
-            pairs.append(("", access[value]))
-        elif key == "domain" and value in domain:
-            pairs.append(("", domain[value]))
+        if key == "access" and str(value) in access:
+            pairs.append(("", access[str(value)]))
+        elif key == "domain" and str(value) in domain:
+            pairs.append(("", domain[str(value)]))
         else:
             pairs.append((key.replace("_", " "), _plain(value)))
     return pairs

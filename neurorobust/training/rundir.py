@@ -16,12 +16,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
-from pydantic import ValidationError
 from safetensors import SafetensorError
 from safetensors.torch import load as parse_tensors
 from safetensors.torch import save as dump_tensors
 from torch import Tensor
 
+from neurorobust import schema
 from neurorobust.errors import BadInput, OutputError
 from neurorobust.files import atomic, probe, write_text
 from neurorobust.lock import LOCK
@@ -121,10 +121,10 @@ def load_run(path: Path) -> tuple[SlayerNetwork, Card, dict[str, Any]]:
         if name in contents and hashlib.sha256(contents[name]).hexdigest() != digest:
             raise BadInput(f"run {path}: {name} is damaged: its SHA-256 is not {digest[:12]}...")
     try:
-        spec = NetworkSpec.from_json(contents[NETWORK].decode())
-        card = Card.model_validate_json(contents[CARD])
+        spec = NetworkSpec.from_json(contents[NETWORK])
+        card = schema.parse(contents[CARD], Card, CARD)
         tensors = parse_tensors(contents[WEIGHTS])
-    except (ValidationError, SafetensorError, BadInput, UnicodeDecodeError) as error:
+    except (SafetensorError, BadInput) as error:
         raise BadInput(f"run {path}: damaged: {' '.join(str(error).split())}") from error
     with torch.random.fork_rng(devices=[]):
         network = build(spec)

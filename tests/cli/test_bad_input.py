@@ -90,7 +90,10 @@ FILES: dict[str, tuple[Break, str]] = {
     "conv delay": (_edit(_as_conv), r"layer 1 \(conv\).*delay 3"),
     "no card": (lambda folder: (folder / "card.json").unlink(), "no card: nothing says how"),
     "card of another file": (_edit_card(sha256="0" * 64), "made for sha256 000000000000"),
-    "card field unknown": (_edit_card(step=3), r"card .*card\.json: step: Extra inputs"),
+    "card field unknown": (
+        _edit_card(step=3),
+        r"card .*card\.json: step is unknown, did you mean steps",
+    ),
     "card not JSON": (lambda folder: (folder / "card.json").write_text("{"), "not JSON"),
     "shape that does not match": (
         _data(x=IMAGES[:, :, :3], y=np.zeros(4, np.int64)),
@@ -141,7 +144,7 @@ OPTIONS: dict[str, tuple[tuple[str, ...], str]] = {
         ("--backend", "reference", "--attacks", "pgd-linf", "--eps", "0.1"),
         "reference",
     ),
-    "steps": (("--steps", "0"), "steps: Input should be greater than or equal to 1"),
+    "steps": (("--steps", "0"), "steps is 0, need at least 1"),
     "encoder": (("--encoder", "magic"), "--encoder 'magic': unknown, known: drive, poisson"),
     "encoder that does not fit": (("--encoder", "poisson"), "poisson.*on-chip input layer"),
 }

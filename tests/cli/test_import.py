@@ -57,7 +57,7 @@ def test_a_graph_becomes_a_file_and_says_what_it_costs(
     ("arguments", "message"),
     [
         (["--dataset", "digits"], "--dataset: needs --card, or --encoder, --steps and --readout"),
-        (["--encoder", "poisson"], "card on the command line: steps: Field required"),
+        (["--encoder", "poisson"], "card on the command line: steps is missing"),
         (["--dt", "1"], "node 'lif': tau 0.02 below dt 1"),
     ],
 )
