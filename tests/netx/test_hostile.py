@@ -168,8 +168,12 @@ def long_text(file: Any) -> None:
             "keeps its text in a damaged heap (2147483648 b",
         ),
         (lambda at, heap: (heap, "<4s", b"HEAP"), "keeps its text in a damaged heap"),
+        (
+            lambda at, heap: (heap + 16, "<HHIQ", (0, 0, 0, 0)),
+            "keeps its text in a damaged heap (an",
+        ),
     ],
-    ids=["length", "address", "size", "signature"],
+    ids=["length", "address", "size", "signature", "endless"],
 )
 def test_a_text_is_looked_at_before_it_is_allocated(
     change: Any, message: str, edited: Edited
@@ -179,7 +183,7 @@ def test_a_text_is_looked_at_before_it_is_allocated(
     image = bytearray(path.read_bytes())
     at = heap_reference(path)
     place, kind, value = change(at, struct.unpack_from("<IQI", image, at)[1])
-    struct.pack_into(kind, image, place, value)
+    struct.pack_into(kind, image, place, *(value if isinstance(value, tuple) else (value,)))
     path.write_bytes(image)
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     with pytest.raises(ModelFileError) as caught:
