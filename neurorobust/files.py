@@ -11,6 +11,7 @@ import zlib
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -34,6 +35,7 @@ SMALL_BYTES = 256 << 20
 RATIO = 250
 MAX_MEMBERS = 10_000  # of one npz file
 MANY = 8  # names that a message lists
+_NPY: Any = np.lib.format  # numpy leaves it untyped
 
 
 @contextmanager
@@ -128,7 +130,7 @@ def read_npz(
         out = {}
         for name, entry in wanted.items():
             with archive.open(entry) as member:
-                out[name] = np.lib.format.read_array(member, allow_pickle=False)
+                out[name] = _NPY.read_array(member, allow_pickle=False)
         return out
 
 
@@ -186,10 +188,10 @@ def _declared(path: Path, archive: zipfile.ZipFile, name: str, entry: zipfile.Zi
     """Bytes of an array as its header declares them, which must be what the zip declares."""
     with archive.open(entry) as member:
         try:
-            version = np.lib.format.read_magic(member)
+            version = _NPY.read_magic(member)
             read = {
-                (1, 0): np.lib.format.read_array_header_1_0,
-                (2, 0): np.lib.format.read_array_header_2_0,
+                (1, 0): _NPY.read_array_header_1_0,
+                (2, 0): _NPY.read_array_header_2_0,
             }[version]
             shape, _, dtype = read(member)
             header = member.tell()

@@ -102,7 +102,7 @@ def test_arrays_that_are_not_asked_for_are_not_decoded(
 ) -> None:
     names = {f"n{number}\x1b": np.zeros(3) for number in range(30)}
     np.savez(workshop / "in.npz", spikes=np.zeros((1, 1, 4, 4, 2), np.uint8), **names)
-    monkeypatch.setattr(files.np.lib.format, "read_array", None)  # type: ignore[attr-defined]
+    monkeypatch.setattr(np.lib.format, "read_array", None)
     out = workshop / "out.npz"
     result = command("run", workshop / "model.net", "--input", workshop / "in.npz", "--out", out)
     assert result.exit_code == 2
