@@ -120,10 +120,11 @@ def accuracies(
             inputs = deployed.encoder.encode(x, torch.Generator().manual_seed(seed + start))
             runs = target.run(inputs), engine.run(inputs)
             assert not isinstance(inputs, Drive)  # the float network refused it
-            for few in inputs.split(FEW):
+            for at in range(0, len(inputs), FEW):
                 if not silent:
                     break
-                for number, trace in engine.run(few, record=list(silent)).layers.items():
+                few = engine.run(inputs[at : at + FEW], record=list(silent))
+                for number, trace in few.layers.items():
                     if trace.spikes.any():
                         silent.pop(number)
             answers = [deployed.readout.labels(run) for run in runs]

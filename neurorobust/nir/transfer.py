@@ -46,10 +46,10 @@ def unpack(data: bytes) -> tuple[Shape, tuple[FloatLayer, ...]]:
     header = json.loads(stream.readline())
     layers = []
     for row in header["layers"]:
-        told: dict[str, Any] = row["synapses"]
+        told = row["synapses"]
         for name in ("stride", "padding", "dilation"):
             told[name] = tuple(told[name])
-        arrays: dict[str, Floats] = {name: _array(stream) for name in _OF_SYNAPSES}
+        arrays: dict[str, Any] = {name: _array(stream) for name in _OF_SYNAPSES}
         synapses = Synapses(**told, **arrays)
         arrays = {name: _array(stream) for name in _OF_NEURONS}
         layers.append(FloatLayer(row["name"], synapses, tuple(row["shape"]), **arrays))
