@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import ExitStack
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from neurorobust.records import Rate
 
 BATCH = 64
+FEW = 4  # samples of which every layer's u and v are held at once
 STEPS = 64  # where nothing says for how long a sample runs
 
 
@@ -44,12 +46,12 @@ def import_nir(
 ) -> None:
     """Quantise a NIR graph for the chip; with a data set, say what accuracy that costs."""
     with session(as_json) as output:
-        from neurorobust import files, netx
-        from neurorobust.models import CARD_FILE, Network, read_card, write_card
+        from neurorobust import files
+        from neurorobust.models import CARD_FILE, Network, check_card, read_card
+        from neurorobust.netx.read import parse
+        from neurorobust.netx.write import serialise
         from neurorobust.nir import quantise, read_graph
 
-        if out.exists() and not overwrite:
-            raise OutputError(f"{out}: exists already; --overwrite replaces it")
         known = None if card is None else read_card(card)
         asked = {"steps": steps, "readout": readout}
         described = known
@@ -57,19 +59,31 @@ def import_nir(
             described = options.changed(known, asked, {"kind": encoder, "gain": gain})
         if dataset is not None and described is None:
             raise BadInput("--dataset: needs --card, or --encoder, --steps and --readout")
+        targets = [out] if described is None else [out, out.parent / CARD_FILE]
+        for path in targets:
+            if path.is_dir():
+                raise OutputError(f"{path}: is a folder")
+            if path.exists() and not overwrite:
+                raise OutputError(f"{path}: exists already; --overwrite replaces it")
         files.probe(out.parent)
         shape, layers = read_graph(graph, dt)
         found = quantise(shape, layers, STEPS if described is None else described.steps)
-        model = netx.write(found.model, out)
+        image = serialise(found.model)
+        model = parse(image, str(out))
+        rates: dict[str, Rate] = {}
         if described is not None:
             described = described.model_copy(update={"sha256": model.sha256})
-            write_card(described, out.parent / CARD_FILE)
-        rates: dict[str, Rate] = {}
-        if dataset is not None and described is not None:
+            check_card(described, model, out)
             network = Network(out.stem, model, described)
-            data = options.load(network, dataset, data_dir, download, limit, bin_us)
-            with output.progress() as bars:
-                rates = accuracies(network, layers, data, seed, bars)
+            if dataset is not None:
+                data = options.load(network, dataset, data_dir, download, limit, bin_us)
+                with output.progress() as bars:
+                    rates = accuracies(network, layers, data, seed, bars)
+        with ExitStack() as stack:  # all or nothing: the files take their names at the end
+            if described is not None:
+                temporary = stack.enter_context(files.atomic(targets[-1]))
+                temporary.write_text(described.model_dump_json(indent=2) + "\n", "utf-8")
+            stack.enter_context(files.atomic(out)).write_bytes(image)
         output.result(
             model=str(out),
             sha256=model.sha256,
@@ -88,30 +102,52 @@ def import_nir(
 def accuracies(
     network: Network, layers: tuple[FloatLayer, ...], data: Dataset, seed: int, bars: Bars
 ) -> dict[str, Rate]:
-    """Of the float graph and of the integers, on the same encoded samples, and where they agree."""
+    """Of the float graph and of the integers, on the same encoded samples, and where they agree.
+
+    Raises:
+        BadInput: a layer of the deployed network never spiked on any of the samples.
+    """
+    import numpy as np
     import torch
 
-    from neurorobust.classifier import Classifier
     from neurorobust.models import classifier
-    from neurorobust.nir import FloatNetwork
+    from neurorobust.nir.simulate import FloatNetwork
     from neurorobust.records import rate
     from neurorobust.targets import open_backend
+    from neurorobust.types import Drive
 
+    silent = {
+        layer.number: row.name
+        for layer, row in zip(network.model.spiking_layers[-len(layers) :], layers, strict=True)
+        if layer.neuron is not None and np.isfinite(row.threshold).all()
+    }
     with open_backend("engine", network.model) as engine:
         deployed = classifier(network, engine)
         target = FloatNetwork(network.model, layers)
-        plain = Classifier(deployed.encoder, target, deployed.readout)
         right = {"float": 0, "deployed": 0, "agree": 0}
         for start in range(0, len(data), BATCH):
             x, labels = data.batch(start, min(start + BATCH, len(data)))
-            answers = [
-                one.predict(x, torch.Generator().manual_seed(seed + start))
-                for one in (plain, deployed)
-            ]
+            inputs = deployed.encoder.encode(x, torch.Generator().manual_seed(seed + start))
+            runs = target.run(inputs), engine.run(inputs)
+            assert not isinstance(inputs, Drive)  # the float network refused it
+            for at in range(0, len(inputs), FEW):
+                if not silent:
+                    break
+                few = engine.run(inputs[at : at + FEW], record=list(silent))
+                for number, trace in few.layers.items():
+                    if trace.spikes.any():
+                        silent.pop(number)
+            answers = [deployed.readout.labels(run) for run in runs]
             right["float"] += int((answers[0] == labels).sum())
             right["deployed"] += int((answers[1] == labels).sum())
             right["agree"] += int((answers[0] == answers[1]).sum())
             bars(min(start + BATCH, len(data)), len(data), "samples")
+    if silent:
+        number, name = min(silent.items())
+        raise BadInput(
+            f"layer {number} ({name}): no spike on any of {len(data)} samples, so nothing is "
+            "imported; stronger inputs (--gain, --steps), or the --dt that the graph was made for"
+        )
     return {name: rate(count, len(data)) for name, count in right.items()}
 
 

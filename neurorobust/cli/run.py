@@ -100,22 +100,26 @@ def read_inputs(path: Path) -> Inputs:
     from neurorobust import files
     from neurorobust.types import Drive
 
-    found = files.read_npz(path)
-    if set(found) == {"spikes"}:
+    present = set(files.npz_names(path))
+    if present not in ({"spikes"}, {"drive", "steps"}):
+        shown = ", ".join(ascii(name[:40]) for name in sorted(present)[:8])
+        raise BadInput(
+            f"{path}: holds {len(present)} arrays ({shown}), need spikes, or drive and steps"
+        )
+    found = files.read_npz(path, limit=files.foreign_limit(path))
+    if "spikes" in found:
         spikes = found["spikes"]
         if spikes.dtype not in (np.dtype(np.uint8), np.dtype(np.bool_)):
             raise BadInput(f"{path}: spikes is {spikes.dtype}, need uint8")
-        return torch.from_numpy(spikes.astype(np.uint8))
-    if set(found) == {"drive", "steps"}:
-        drive, steps = found["drive"], found["steps"]
-        if not np.issubdtype(drive.dtype, np.integer):
-            raise BadInput(f"{path}: drive is {drive.dtype}, need int32")
-        if steps.size != 1 or not np.issubdtype(steps.dtype, np.integer):
-            raise BadInput(f"{path}: steps must be one integer")
-        if drive.ndim != 4:
-            raise BadInput(f"{path}: drive has {drive.ndim} axes, need 4 (N, C, H, W)")
-        return Drive(torch.from_numpy(drive.astype(np.int64)), int(steps.item()))
-    raise BadInput(f"{path}: holds {sorted(found)}, need spikes, or drive and steps")
+        return torch.from_numpy(spikes.astype(np.uint8, copy=False))
+    drive, steps = found["drive"], found["steps"]
+    if not np.issubdtype(drive.dtype, np.integer):
+        raise BadInput(f"{path}: drive is {drive.dtype}, need int32")
+    if steps.size != 1 or not np.issubdtype(steps.dtype, np.integer):
+        raise BadInput(f"{path}: steps must be one integer")
+    if drive.ndim != 4:
+        raise BadInput(f"{path}: drive has {drive.ndim} axes, need 4 (N, C, H, W)")
+    return Drive(torch.from_numpy(drive.astype(np.int64)), int(steps.item()))
 
 
 def arrays(run: Run) -> Arrays:
