@@ -9,6 +9,7 @@ from neurorobust.attacks.events.patterns import Corner, Dash, Frame
 from neurorobust.attacks.events.pointwise import Pointwise
 from neurorobust.attacks.events.retiming import RandomJitter, Retiming
 from neurorobust.attacks.events.sda import Sda
+from neurorobust.attacks.events.search import FlipSearch, MoveSearch, PatchSearch
 from neurorobust.attacks.events.sparse_search import SparseSearch
 from neurorobust.attacks.events.spikefool import SpikeFool
 from neurorobust.attacks.events.universal import UniversalSparse
@@ -20,6 +21,7 @@ EVENTS: dict[str, Attack] = {
         SpikeTopK(),
         Sea(),
         Sda(),
+        FlipSearch(),
         G2S(),
         SpikeFool(),
         GumbelEvents(),
@@ -33,8 +35,10 @@ EVENTS: dict[str, Attack] = {
         RandomDrop(),
         RandomInsert(),
         Retiming(),
+        MoveSearch(),
         RandomJitter(),
         UniversalPatch(),
+        PatchSearch(),
         PatchNoise(),
     )
 }
