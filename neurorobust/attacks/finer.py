@@ -94,7 +94,7 @@ class FineJudge:
         """
         found = [self._ask(mask, rows, edits, start) for start in range(0, len(rows), PIECE)]
         if not found:
-            nothing = torch.zeros(0, self.classifier.backend.model.outputs, dtype=torch.float64)
+            nothing = torch.zeros(0, 0, dtype=torch.float64)
             return Answers(torch.zeros(0, dtype=torch.bool), nothing, nothing)
         return Answers(
             torch.cat([each.wrong for each in found]),

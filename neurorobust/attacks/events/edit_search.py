@@ -19,6 +19,8 @@ from neurorobust.attacks.gradients import Gradient
 from neurorobust.attacks.lots import Lots
 from neurorobust.attacks.modes import Mode
 
+TINY = 1e-30  # slopes of a sample without any gradient: all the same but for chance
+
 
 @dataclass(frozen=True)
 class Effort:
@@ -57,6 +59,9 @@ class EditSearch:
     modes: tuple[Mode, ...]
     effort: Effort
 
+    def __post_init__(self) -> None:
+        self.spikes = self.judge.x.flatten(1).bool()
+
     def __call__(self, edits: Edits, rows: Tensor) -> tuple[Tensor, Tensor]:
         """Search.
 
@@ -68,18 +73,20 @@ class EditSearch:
             flips bool `[n, entries]` inside the budget, those that break or the last ones tried;
             and which break, bool `[n]`.
         """
-        x = self.judge.x.flatten(1)
-        mask = torch.zeros(x.shape, dtype=torch.bool)
-        answers = self.judge(mask, torch.arange(len(x)))
-        lives, broken = Lives.start(answers, self.judge.labels), answers.wrong
+        mask = torch.zeros_like(self.spikes)
+        answers = self.judge(mask, torch.arange(len(mask)))
+        lives, broken = Lives.start(answers, self.judge.labels, mask.shape[1]), answers.wrong
         until = self.judge.asked + self.effort.queries
         while True:
             active = rows[~broken[rows] & (self.judge.asked[rows] < until[rows])]
             if not len(active):
                 return mask[rows], broken[rows]
             slope = self._slopes(mask[active], active, lives)
-            come = self._drawn(edits, mask[active], active, slope, lives)
+            come = self._come(edits, mask[active], active, slope, lives, self.effort.pool)
             room = (come[:, :, 0] >= 0).any(1)
+            stuck = ~room & ~mask[active].any(1)  # nothing may come, nothing is there to go
+            until[active[stuck]] = 0
+            active, come, room, slope = (each[~stuck] for each in (active, come, room, slope))
             self._add(edits, mask, active[room], come[room], lives)
             self._exchange(edits, mask, active[~room], slope[~room], lives)
             broken[active] = lives.level[active] == torch.inf
@@ -101,43 +108,60 @@ class EditSearch:
                     source = Gradient(mode).start(self.judge.plain)
                     slope[own] = source(now, labels, self.judge.generator, aim)[0].flatten(1)
         self.judge.asked[rows] += 1
+        blind = (~slope.any(1)).nonzero().flatten()
+        if len(blind):
+            slope[blind] = TINY * (self.lots.uniform(slope.shape[1], rows=rows[blind]) - 0.5)
         return slope
 
-    def _drawn(
-        self, edits: Edits, mask: Tensor, rows: Tensor, slope: Tensor, lives: Lives
+    def _come(
+        self, edits: Edits, mask: Tensor, rows: Tensor, slope: Tensor, lives: Lives, count: int
     ) -> Tensor:
-        """The most promising edits; from the second life on a random half of twice as many."""
-        pool, later = self.effort.pool, lives.number[rows] > 0
-        come = edits.come(mask, rows, slope, pool * (2 if bool(later.any()) else 1))
-        keys = torch.arange(come.shape[1]).expand(come.shape[:2]).float()
-        if bool(later.any()):
-            keys = keys.clone()
-            keys[later] = self.lots.uniform(come.shape[1], rows=rows[later])
-        keys = keys.masked_fill(come[:, :, 0] < 0, torch.inf)
-        order = keys.argsort(dim=1, stable=True)[:, :pool]
-        return come.gather(1, order[:, :, None].expand(-1, -1, come.shape[2]))
+        """What to ask next: int64 `[n, k, w]`, k at most `count`.
 
-    def _asked(self, mask: Tensor, rows: Tensor, come: Tensor, lives: Lives) -> Tensor:
+        A third are edits that gained most when they were asked last in this life, the others are
+        new, by the slope; from the second life on a random half of twice as many.
+        """
+        known = ~lives.gain[rows].isnan()
+        sign = torch.where(self.spikes[rows] ^ mask, -1.0, 1.0)
+        seen = edits.come(mask, rows, lives.gain[rows].nan_to_num() * sign, count // 3, known)
+        later = lives.number[rows] > 0
+        fresh = count - count // 3
+        new = edits.come(mask, rows, slope, fresh * (2 if bool(later.any()) else 1), ~known)
+        keys = torch.arange(new.shape[1]).expand(new.shape[:2]).float().clone()
+        if bool(later.any()):
+            keys[later] = self.lots.uniform(new.shape[1], rows=rows[later])
+        keys = keys.masked_fill(new[:, :, 0] < 0, torch.inf)
+        order = keys.argsort(dim=1, stable=True)[:, :fresh]
+        return torch.cat([seen, new.gather(1, order[:, :, None].expand(-1, -1, new.shape[2]))], 1)
+
+    def _asked(
+        self, mask: Tensor, rows: Tensor, come: Tensor, lives: Lives, level: Tensor | None = None
+    ) -> Tensor:
         """The score of each edit on top of its sample's state; minus infinity where there is none.
 
         Args:
             mask: bool `[n, entries]`.
             rows: int64 `[n]`.
             come: int64 `[n, k, w]`.
+            lives: it keeps the aims and the gains.
+            level: float64 `[n]`, the score without: gains are remembered. None: they are not.
         """
         score = torch.full(come.shape[:2], -torch.inf, dtype=torch.float64)
         owner, column = (come[:, :, 0] >= 0).nonzero(as_tuple=True)
-        base = torch.zeros(len(self.judge.x), mask.shape[1], dtype=torch.bool)
+        base = torch.zeros_like(self.spikes)
         base[rows] = mask
-        answers = self.judge(base, rows[owner], come[owner, column])
-        score[owner, column] = lives.score(answers, rows[owner])
+        asked = come[owner, column]
+        score[owner, column] = lives.score(self.judge(base, rows[owner], asked), rows[owner])
+        if level is not None:
+            gain = (score[owner, column] - level[owner]).float()
+            lives.gain[rows[owner], asked[:, -1]] = gain
         return score
 
     def _add(self, edits: Edits, mask: Tensor, rows: Tensor, come: Tensor, lives: Lives) -> None:
         """Make the best edit, or, of a large budget, as many of the best as do better together."""
         if not len(rows):
             return
-        score = self._asked(mask[rows], rows, come, lives)
+        score = self._asked(mask[rows], rows, come, lives, lives.level[rows])
         order = score.argsort(dim=1, descending=True, stable=True)
         come = come.gather(1, order[:, :, None].expand_as(come))
         level = score.gather(1, order)
@@ -171,12 +195,14 @@ class EditSearch:
             fewer = toggled(mask[rows], back)
             _keep(states, reached, fewer, level)
             going = ((level > -torch.inf) & (reached < torch.inf)).nonzero().flatten()
-            come = edits.come(fewer[going], rows[going], slope[going], self.effort.swaps + 1)
+            come = self._come(
+                edits, fewer[going], rows[going], slope[going], lives, self.effort.swaps
+            )
             again = (come.sort(2).values == back[going].sort(1).values[:, None]).all(2)
             come = come.masked_fill(again[:, :, None], -1)
             if not come.numel():
                 continue
-            value, best = self._asked(fewer[going], rows[going], come, lives).max(1)
+            value, best = self._asked(fewer[going], rows[going], come, lives, level[going]).max(1)
             tried = toggled(fewer[going], come[torch.arange(len(going)), best])
             some, most = states[going], reached[going]
             _keep(some, most, tried, value)

@@ -1,8 +1,8 @@
 """Changes of a binary tensor that count as one: a flip, or a spike moved in time.
 
 A state is a mask of flipped entries, bool `[n, entries]`; an edit is the few entries that it
-toggles on top, int64, filled up with -1. A search (edit_search.py) knows no budget: it asks here
-what may come, what may go, and whether all of it is allowed.
+toggles on top, int64, filled up with -1; the last one is where it ends. A search (edit_search.py)
+knows no budget: it asks here what may come, what may go, and whether all of it is allowed.
 """
 
 from __future__ import annotations
@@ -27,7 +27,9 @@ class Edits(Protocol):
         """Edits of one sample at most."""
         ...
 
-    def come(self, mask: Tensor, rows: Tensor, slope: Tensor, count: int) -> Tensor:
+    def come(
+        self, mask: Tensor, rows: Tensor, slope: Tensor, count: int, among: Tensor | None = None
+    ) -> Tensor:
         """The edits that promise most on top of a state, the most promising first.
 
         Args:
@@ -35,6 +37,7 @@ class Edits(Protocol):
             rows: int64 `[n]`, the samples.
             slope: `[n, entries]`, of what is maximised, by the entry.
             count: of a sample at most.
+            among: bool `[n, entries]`, where an edit may end; None: anywhere.
 
         Returns:
             int64 `[n, k, w]`; each alone is inside the budget on top of the state.
@@ -74,7 +77,9 @@ class Flips:
         """See `Edits.most`."""
         return min(self.feasible.budget.flips, self.feasible.spikes.shape[1])
 
-    def come(self, mask: Tensor, rows: Tensor, slope: Tensor, count: int) -> Tensor:
+    def come(
+        self, mask: Tensor, rows: Tensor, slope: Tensor, count: int, among: Tensor | None = None
+    ) -> Tensor:
         """See `Edits.come`; a flip that is made already is not offered."""
         budget, spikes = self.feasible.budget, self.feasible.spikes[rows]
         free = self.feasible.allowed[rows] & ~mask & (mask.sum(1) < budget.flips)[:, None]
@@ -82,6 +87,8 @@ class Flips:
             if most is not None:
                 full = (mask & (spikes == side)).sum(1) >= most
                 free &= ~(full[:, None] & (spikes == side))
+        if among is not None:
+            free &= among
         promise = torch.where(spikes ^ mask, -slope, slope)
         return top(promise.masked_fill(~free, -torch.inf), count)[:, :, None]
 
@@ -136,7 +143,9 @@ class Moves:
         limits = (spikes, self.budget.spikes, self.budget.total)
         return min(limit for limit in limits if limit is not None)
 
-    def come(self, mask: Tensor, rows: Tensor, slope: Tensor, count: int) -> Tensor:
+    def come(
+        self, mask: Tensor, rows: Tensor, slope: Tensor, count: int, among: Tensor | None = None
+    ) -> Tensor:
         """See `Edits.come`; twice as many are looked at, those outside the budget are dropped."""
         found = torch.full((len(rows), count, 2), -1, dtype=torch.int64)
         shifts = torch.tensor([*range(-self.reach, 0), *range(1, self.reach + 1)])
@@ -146,6 +155,8 @@ class Moves:
             time = spike[:, None] % self.steps + shifts
             target = (spike[:, None] + shifts).clamp(0, len(now) - 1)
             free = (time >= 0) & (time < self.steps) & ~now[target]
+            if among is not None:
+                free &= among[place, target]
             gain = slope[place, target] - slope[place, spike, None]
             order = top(gain.masked_fill(~free, -torch.inf).flatten()[None], 2 * count)[0]
             order = order[order >= 0]
@@ -187,4 +198,4 @@ class Moves:
         return fits
 
     def _lines(self, spikes: Tensor) -> Tensor:
-        return spikes.view(len(spikes), spikes.shape[1] // max(self.steps, 1), -1).sum(2)
+        return spikes.unflatten(1, (-1, self.steps)).sum(2)

@@ -31,6 +31,8 @@ class Lives:
         number: int64 `[batch]`, of the life.
         idle: int64 `[batch]`, rounds since the last progress.
         level: float64 `[batch]`, the score of the sample's state.
+        gain: float32 `[batch, entries]`, what an edit that ends there gained when it was asked last
+            since the search began from nothing; not a number: never asked.
     """
 
     labels: Labels
@@ -39,10 +41,11 @@ class Lives:
     number: Tensor
     idle: Tensor
     level: Tensor
+    gain: Tensor
 
     @staticmethod
-    def start(answers: Answers, labels: Labels) -> Lives:
-        """From what is said of the untouched samples."""
+    def start(answers: Answers, labels: Labels, entries: int) -> Lives:
+        """From what is said of the untouched samples, of so many entries."""
         own = labels[:, None]
         charge, count = answers.charge.gather(1, own), answers.integers.gather(1, own)
         spread = answers.charge.amax(1) - answers.charge.amin(1)
@@ -51,7 +54,8 @@ class Lives:
         worth = (answers.integers + answers.charge / unit[:, None]).scatter(1, own, -torch.inf)
         nearest = worth.argsort(dim=1, descending=True, stable=True)[:, :-1]
         zeros = torch.zeros(len(labels), dtype=torch.int64)
-        lives = Lives(labels, nearest, unit, zeros, zeros.clone(), zeros.double())
+        gain = torch.full((len(labels), entries), torch.nan)
+        lives = Lives(labels, nearest, unit, zeros, zeros.clone(), zeros.double(), gain)
         lives.level = lives.score(answers, torch.arange(len(labels)))
         return lives
 
@@ -66,6 +70,8 @@ class Lives:
 
         Infinity where the sample is broken.
         """
+        if not len(rows):
+            return torch.zeros(0, dtype=torch.float64)
         weight = torch.tensor(WEIGHTS, dtype=torch.float64)[self.number[rows] % len(WEIGHTS)]
         worth = answers.integers + answers.charge * (weight / self.unit[rows])[:, None]
         own, target = self.labels[rows, None], self.target(rows)
@@ -85,6 +91,7 @@ class Lives:
         """Begin the next life; which of the state's edits (bool `[n, k]`) it takes along."""
         self.number[rows] += 1
         self.idle[rows] = 0
+        self.gain[rows[self.number[rows] % 2 == 0]] = torch.nan
         keys = lots.uniform(mask.shape[1], rows=rows).masked_fill(~mask, torch.inf)
         half = (mask.sum(1) // 2) * (self.number[rows] % 2)
         order = keys.argsort(1).argsort(1)
