@@ -14,8 +14,9 @@ from neurorobust.attacks.events.g2s import G2S
 from neurorobust.attacks.events.patch import UniversalPatch
 from neurorobust.attacks.events.retiming import RandomJitter, Retiming
 from neurorobust.attacks.events.sda import Sda
+from neurorobust.attacks.events.search import FlipSearch, MoveSearch, PatchSearch
 from neurorobust.attacks.events.sparse_search import SparseSearch
-from neurorobust.attacks.modes import surrogate
+from neurorobust.attacks.modes import find_mode, surrogate
 from neurorobust.attacks.noise import UniformNoise
 from neurorobust.attacks.pgd import Pgd
 from neurorobust.attacks.recipe import EVERY, STRONGEST, Member, Recipe
@@ -137,6 +138,20 @@ IMAGES_2 = (
     Member(_corners("margin"), "fast-sigmoid-0.25"),
     Member(_corners("ce"), "assg-0.425"),
 )
+# the modes of the exact searches on spikes, in turn
+SEARCHED = tuple(
+    find_mode(name)
+    for name in (
+        "fast-sigmoid-0.25",
+        "triangle-1",
+        "atan-2",
+        "straight-through-1",
+        "sigmoid-1",
+        "rga",
+    )
+)
+
+# STANDARD_2, events
 EVENTS_2 = (
     # flips of spikes
     Member(SpikeRandom()),
@@ -144,15 +159,31 @@ EVENTS_2 = (
         Sda(steps=500, growth=10, excess=4, patience=100, rounds=3, pool=16),
         "fast-sigmoid-0.25",
     ),
-    Member(G2S(steps=25, turnover=0.05, threshold=1.5, loss="margin"), "fast-sigmoid-0.25"),
-    Member(SparseSearch(queries=1000, fewest=False)),
+    Member(
+        FlipSearch(queries=12000, pool=48, drops=3, swaps=32, steps=24, patience=3, modes=SEARCHED)
+    ),
     # moves of spikes in time
     Member(RandomJitter()),
     Member(Retiming(steps=40, rounds=10, overflow=20.0), "fast-sigmoid-0.25"),
     Member(Retiming(steps=40, rounds=10, overflow=20.0), "straight-through-1"),
+    Member(
+        MoveSearch(queries=6000, pool=48, drops=3, swaps=32, steps=24, patience=3, modes=SEARCHED)
+    ),
     # patches
     Member(PatchNoise()),
     Member(UniversalPatch(steps=15, places=4), "fast-sigmoid-0.25"),
+    Member(
+        PatchSearch(
+            queries=1500,
+            pool=48,
+            drops=3,
+            swaps=32,
+            steps=24,
+            patience=3,
+            modes=SEARCHED,
+            places=4,
+        )
+    ),
 )
 STANDARD_2 = Recipe(
     name="standard-2",

@@ -9,6 +9,7 @@ from neurorobust.attacks.events.patterns import Corner, Dash, Frame
 from neurorobust.attacks.events.pointwise import Pointwise
 from neurorobust.attacks.events.retiming import RandomJitter, Retiming
 from neurorobust.attacks.events.sda import Sda
+from neurorobust.attacks.events.search import FlipSearch, MoveSearch, PatchSearch
 from neurorobust.attacks.events.sparse_search import SparseSearch
 from neurorobust.attacks.events.spikefool import SpikeFool
 from neurorobust.attacks.events.universal import UniversalSparse
@@ -30,6 +31,11 @@ LISTED: tuple[Listed[Attack], ...] = (
         Sda(),
         "flips that lower the loss, then as few of them as still break",
         "SDA: Lun et al., CVPR 2025",
+    ),
+    Listed(
+        FlipSearch(),
+        "gradient-ranked flips by their exact margins, then swaps",
+        "SDA, CVPR 2025, ranks and keeps; exact margins and swaps are our form",
     ),
     Listed(
         G2S(),
@@ -97,6 +103,11 @@ LISTED: tuple[Listed[Attack], ...] = (
         "Yu et al., ICLR 2026 (arXiv:2602.03284); greedy under a total: our form",
     ),
     Listed(
+        MoveSearch(),
+        "gradient-ranked moves in time by their exact margins, then swaps",
+        "SDA, CVPR 2025, ranks and keeps; exact margins and swaps are our form",
+    ),
+    Listed(
         RandomJitter(),
         "spikes moved in time at random",
         "control of equal budget",
@@ -105,6 +116,11 @@ LISTED: tuple[Listed[Attack], ...] = (
         UniversalPatch(),
         "one patch for all samples, made on other samples",
         "Brown et al., 2017; on events after Büchel et al., 2022",
+    ),
+    Listed(
+        PatchSearch(),
+        "entries of one patch by their exact margins, then swaps",
+        "SDA, CVPR 2025, ranks and keeps; exact margins and swaps are our form",
     ),
     Listed(
         PatchNoise(),
