@@ -87,10 +87,21 @@ def parse(
     Raises:
         BadInput: `error`, in one line.
     """
+    values = _loads(content, what, error)
+    for key in required:
+        if isinstance(values, dict) and key not in values:
+            raise error(f"{what}: {key} is missing")
     try:
-        text = content.decode("utf-8")
+        return schema.model_validate_json(content, strict=True)
+    except ValidationError as problem:
+        raise error(f"{what}: {refusals(problem, schema)}") from problem
+
+
+def _loads(content: bytes, what: str, error: type[BadInput]) -> Any:
+    """JSON values within the limits that hold for every schema."""
+    try:
         values = json.loads(
-            text,
+            content.decode("utf-8"),
             object_pairs_hook=_once,
             parse_int=_integer,
             parse_float=_finite,
@@ -106,13 +117,7 @@ def parse(
     except json.JSONDecodeError as problem:
         place = f"line {problem.lineno}, column {problem.colno}"
         raise error(f"{what}: not JSON: {problem.msg} ({place})") from problem
-    for key in required:
-        if isinstance(values, dict) and key not in values:
-            raise error(f"{what}: {key} is missing")
-    try:
-        return schema.model_validate_json(text, strict=True)
-    except ValidationError as problem:
-        raise error(f"{what}: {refusals(problem, schema)}") from problem
+    return values
 
 
 def validated(

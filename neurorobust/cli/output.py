@@ -129,8 +129,9 @@ class Bars:
 
 
 def command_line() -> str:
-    """The command as it was typed, for records."""
-    return shlex.join(["neurorobust", *sys.argv[1:]])
+    r"""The command as it was typed, for records; bytes that are no UTF-8 as `\udcff`."""
+    typed = shlex.join(["neurorobust", *sys.argv[1:]])
+    return typed.encode("utf-8", "backslashreplace").decode()
 
 
 @contextmanager

@@ -147,8 +147,8 @@ def _read(path: Path, name: str) -> bytes:
 
 def _training(path: Path, content: bytes) -> dict[str, Any]:
     try:
-        training = json.loads(content)
-    except ValueError as error:
+        training = json.loads(content)  # a loss that became NaN is a result too
+    except (ValueError, RecursionError) as error:
         raise BadInput(f"run {path}: {TRAINING} is damaged: {error}") from error
     digests = training.get("sha256") if isinstance(training, dict) else None
     if not isinstance(digests, dict) or not {NETWORK, WEIGHTS} <= digests.keys():

@@ -187,3 +187,10 @@ def test_little_address_space_ends_in_one_line_or_in_a_library(workshop: Path) -
         )  # fmt: skip
         assert "Traceback" not in found.stderr, (mib, found.stderr)
         assert found.returncode != 1, (mib, found.stderr)
+
+
+def test_a_command_with_bytes_that_are_no_utf8_can_be_recorded(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(sys, "argv", ["neurorobust", "evaluate", "bad\udcff.net"])
+    assert output.command_line() == "neurorobust evaluate 'bad\\udcff.net'"
