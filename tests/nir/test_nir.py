@@ -278,15 +278,15 @@ def test_files_that_are_no_graph(content: bytes, tmp_path: Path) -> None:
 
 def test_an_if_neuron_adds_its_weights_however_long_a_step_is(tmp_path: Path) -> None:
     """As every simulator of the NIR paper: v <- v + r (w s + b), no dt."""
-    node = nir.IF(r=np.full(1, 2.0), v_threshold=np.full(1, 5.0))
-    graph = chain(("w", nir.Affine(np.array([[1.5, -1.0]]), np.array([0.5]))), ("n", node),
+    node = nir.IF(r=np.full(1, 2.0), v_threshold=np.full(1, 400.0))
+    graph = chain(("w", nir.Affine(np.array([[127.0, -60.0]]), np.array([7.0]))), ("n", node),
                   shape=(2,))  # fmt: skip
     path, x = saved(graph, tmp_path), spikes(1, 2, 1, 1, 20)
     voltage, wanted = 0.0, []
     for first, second in x[0, :, 0, 0].T.double().tolist():
-        voltage += 2.0 * (1.5 * first - 1.0 * second + 0.5)
-        wanted.append(int(voltage > 5.0))
-        voltage = 0.0 if voltage > 5.0 else voltage
+        voltage += 2.0 * (127.0 * first - 60.0 * second + 7.0)
+        wanted.append(int(voltage > 400.0))
+        voltage = 0.0 if voltage > 400.0 else voltage
     assert sum(wanted) > 1
     for dt in (1e-4, 1e-3, 1.0):
         shape, layers = read_graph(path, dt)
