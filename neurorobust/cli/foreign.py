@@ -62,10 +62,7 @@ def _samples(path: Path | None) -> torch.Tensor | None:
     import numpy as np
     import torch
 
-    try:
-        held = files.read_npz(path, "x")["x"]
-    except KeyError as error:
-        raise BadInput(f"--samples {path}: no array x") from error
+    held = files.read_npz(path, names=("x",), limit=files.foreign_limit(path))["x"]
     if held.dtype.kind not in "buif":
         raise BadInput(f"--samples {path}: x holds {held.dtype}, need numbers")
     return torch.from_numpy(held.astype(np.float64))
