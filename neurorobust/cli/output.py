@@ -19,9 +19,9 @@ from rich.progress import (
     Progress,
     TaskID,
     TextColumn,
-    TimeElapsedColumn,
     TimeRemainingColumn,
 )
+from rich.table import Column
 
 from neurorobust.ends import INTERRUPTED, unforeseen
 from neurorobust.errors import NeuroRobustError
@@ -73,10 +73,8 @@ class Bars:
             TextColumn("{task.description}"),
             BarColumn(bar_width=18),
             MofNCompleteColumn(),
-            TimeElapsedColumn(),
-            TextColumn("so far"),
-            TimeRemainingColumn(),
-            TextColumn("left"),
+            TimeRemainingColumn(table_column=Column(min_width=7)),
+            TextColumn("left", table_column=Column(min_width=4)),
             console=self._console,
             speed_estimate_period=SPEED_OVER_S,
         )

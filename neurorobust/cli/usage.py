@@ -90,8 +90,8 @@ def _words(ctx: Any) -> int:
 
 
 def _words_of(error: Any, path: str) -> str:
-    option = str(getattr(error, "option_name", ""))
     if type(error).__name__ == "NoSuchOption":
+        option = str(error.option_name)
         known = [name for one in error.ctx.command.params for name in one.opts]
         close = near(option, [name for name in known if name.startswith("-")])
         hint = f"did you mean {' or '.join(close)}?" if close else f"`{path} --help` lists them"
