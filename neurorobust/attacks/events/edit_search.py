@@ -118,10 +118,11 @@ class EditSearch:
     ) -> Tensor:
         """What to ask next: int64 `[n, k, w]`, k at most `count`.
 
-        A third are edits that gained most when they were asked last in this life, the others are
-        new, by the slope; from the second life on a random half of twice as many.
+        A third are edits that gained most when they were asked last in this life (in lives that
+        remember), the others are new, by the slope; from the second life on a random half of twice
+        as many.
         """
-        known = ~lives.gain[rows].isnan()
+        known = ~lives.gain[rows].isnan() & lives.remembers(rows)[:, None]
         sign = torch.where(self.spikes[rows] ^ mask, -1.0, 1.0)
         seen = edits.come(mask, rows, lives.gain[rows].nan_to_num() * sign, count // 3, known)
         later = lives.number[rows] > 0

@@ -24,7 +24,7 @@ class Edits(Protocol):
 
     @property
     def most(self) -> int:
-        """Edits of one sample at most."""
+        """Edits of one sample at most, whatever the samples."""
         ...
 
     def come(
@@ -139,8 +139,8 @@ class Moves:
     @property
     def most(self) -> int:
         """See `Edits.most`."""
-        spikes = int(self.spikes.sum(1).max()) if len(self.spikes) and self.reach else 0
-        limits = (spikes, self.budget.spikes, self.budget.total)
+        entries = self.spikes.shape[1] if self.reach else 0
+        limits = (entries // 2, self.budget.spikes, self.budget.total)
         return min(limit for limit in limits if limit is not None)
 
     def come(
@@ -164,7 +164,7 @@ class Moves:
             states = toggled(mask[place].expand(len(edits), -1), edits)
             edits = edits[self.inside(states, torch.full((len(edits),), row))][:count]
             found[place, : len(edits)] = edits
-        return found[:, : int((found[:, :, 0] >= 0).sum(1).max()) if len(found) else 0]
+        return found
 
     def gone(self, mask: Tensor, rows: Tensor, slope: Tensor, count: int) -> Tensor:
         """See `Edits.gone`; a spike whose own step another one has taken stays."""
@@ -198,4 +198,5 @@ class Moves:
         return fits
 
     def _lines(self, spikes: Tensor) -> Tensor:
-        return spikes.unflatten(1, (-1, self.steps)).sum(2)
+        lines = spikes.shape[1] // max(self.steps, 1)
+        return spikes.view(len(spikes), lines, self.steps).sum(2)

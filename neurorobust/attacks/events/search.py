@@ -37,9 +37,9 @@ MODES = tuple(
 class FlipSearch:
     """Flips ranked by gradients under several surrogates, each one's effect asked exactly.
 
-    A round takes the gradient of the margin, asks the network for each of the `pool` flips that
-    promise most, and makes the best one (of a large budget several at once, as many as do better
-    together). When the budget is spent, flips are exchanged: the `drops` least missed ones are
+    A round takes the gradient of the margin, asks the network for each of `pool` flips (a third
+    gained most when they were asked last, the others promise most), and makes the best one (of a
+    large budget several at once, as many as do better together). When the budget is spent, flips are exchanged: the `drops` least missed ones are
     taken back in turn, `swaps` others are asked in their place, and the best state is kept. Each
     round without progress turns to the next mode; after `patience` of them a new life begins, from
     a random half of the flips or from none, towards the nearest classes in turn (`lives.Lives`),
@@ -163,7 +163,8 @@ class PatchSearch(FlipSearch):
                 break
             allowed = torch.zeros(x.shape, dtype=torch.bool)
             for row in rows:
-                allowed[row][window(*places[row][turn], *size)] = True
+                top, left = places[row][turn]
+                allowed[row][window(top, left, *size)] = True
             entries = int(allowed[rows[0]].sum())
             feasible = Feasible(SpikeBudget(entries), x.flatten(1).bool(), allowed.flatten(1))
             mask, broken = search(Flips(feasible), torch.tensor(rows))
