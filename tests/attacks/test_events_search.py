@@ -7,7 +7,8 @@ from dataclasses import replace
 import pytest
 import torch
 
-from neurorobust.attacks.events.edits import Moves, toggled
+from neurorobust.attacks.events.edits import toggled
+from neurorobust.attacks.events.moves import Moves
 from neurorobust.attacks.events.search import FlipSearch, MoveSearch, PatchSearch
 from neurorobust.attacks.feasible import Feasible
 from neurorobust.attacks.finer import FineJudge
