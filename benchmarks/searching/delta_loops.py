@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 import numba
 import numpy as np
 
-from searching.delta_network import Array, Net
+from searching.delta_network import ENDS, Array, Net
 
 
 class State(NamedTuple):
@@ -243,8 +243,12 @@ def answer(net, state, whole, soft):  # type: ignore[no-untyped-def]
             whole[neuron - first] = _bits(
                 state.words_new[neuron] if marked else state.words[neuron]
             )
-            near = state.near_new[neuron] if marked else state.near[neuron]
-            soft[neuron - first] = whole[neuron - first] + near
+            if net.by_count == ENDS:
+                v = state.ends_new[neuron] if marked else state.ends[neuron]
+                part = min(max(v / max(net.theta[neuron], 64), -1.0), 1.0)
+            else:
+                part = state.near_new[neuron] if marked else state.near[neuron]
+            soft[neuron - first] = whole[neuron - first] + part
         else:
             whole[neuron - first] = state.ends_new[neuron] if marked else state.ends[neuron]
             soft[neuron - first] = whole[neuron - first] / net.scale

@@ -25,6 +25,7 @@ from neurorobust.netx.model import (
 )
 
 Array = npt.NDArray[Any]
+NEAR, ENDS = 1, 2
 STEPS_MAX = 64  # a neuron's spikes are the bits of one 64-bit word
 
 
@@ -38,7 +39,8 @@ class Net(NamedTuple):
         keep: int64 `[neurons, 2]`; 4096 - decay, of u and v.
         theta, bias: int64 `[neurons]`; in v's units.
         steps: time steps.
-        by_count: 1 where spikes are counted, 0 where the membrane is read.
+        by_count: 0 where the membrane is read; where spikes are counted `NEAR` or `ENDS`, what a
+            count is made finer by: how near each step came to a spike, or the last v.
         scale: by which a membrane is divided to be of the size of a spike count.
     """
 
@@ -53,6 +55,13 @@ class Net(NamedTuple):
     steps: int
     by_count: int
     scale: float
+
+
+def finer(net: Net, number: int) -> Net:
+    """The network with the one or the other energy, in turn: each is misled elsewhere."""
+    if not net.by_count or (number + number // 4) % 2 == 0:
+        return net
+    return net._replace(by_count=ENDS)
 
 
 def build(model: NetxModel, steps: int, readout: str) -> Net:
@@ -91,7 +100,9 @@ def build(model: NetxModel, steps: int, readout: str) -> Net:
     edges = np.concatenate(([0], np.cumsum(sizes))).astype(np.int64)
     ordered = (part[order].astype(np.int32) for part in (target, weight, late))
     scale = float((127 << 6) * steps) / 8
-    return Net(edges, start, *ordered, keep, theta, bias, steps, int(readout == "count"), scale)
+    return Net(
+        edges, start, *ordered, keep, theta, bias, steps, NEAR if readout == "count" else 0, scale
+    )
 
 
 def _dense(layer: DenseLayer) -> tuple[Array, Array, Array, Array]:

@@ -11,7 +11,7 @@ from torch import Tensor
 from neurorobust.classifier import Classifier
 from searching import annealing
 from searching.delta_loops import State, answer, refresh, standing
-from searching.delta_network import Array, Net
+from searching.delta_network import Array, Net, finer
 from searching.surrogates import SURROGATES, gradient
 
 POOL = 2000  # sites that are tried one by one at the clean sample
@@ -71,11 +71,11 @@ class FlipSearch:
         ranks = np.arange(len(self._pool))
         weights = np.cumsum(1.0 / (ranks + (20.0, 100.0, 5.0)[number % 3]))
         broken, energy = annealing.anneal_flips(
-            self.net, state, self.label, target, np.array(self.spikes.shape[:3]), sites,
-            self._pool, weights, moves, hot, COLD, int(self.rng.integers(1 << 31)), found,
+            finer(self.net, number), state, self.label, target, np.array(self.spikes.shape[:3]),
+            sites, self._pool, weights, moves, hot, COLD, int(self.rng.integers(1 << 31)), found,
         )  # fmt: skip
         self.moves += moves
-        if target >= 0 and not broken:  # as all are compared
+        if not broken:  # as all are compared
             refresh(self.net, state, self._made(found))
             energy = overall(self.net, state, self.label)
         self._keep(broken, energy, found)

@@ -16,7 +16,7 @@ from torch import Tensor
 from neurorobust.classifier import Classifier
 from searching import annealing
 from searching.delta_loops import State, refresh
-from searching.delta_network import Array, Net
+from searching.delta_network import Array, Net, finer
 from searching.events import overall, standing_order, words
 
 VALUES = 257  # of each pixel, evenly over what the ball allows, that are tried for its choices
@@ -73,7 +73,7 @@ class PixelSearch:
     def offer(self, state: State, image: Array) -> None:
         """An image that an ascent came to."""
         chosen = self.nearest(image)
-        self._walk(state, chosen, -1, 0, HOT)
+        self._walk(state, chosen, -1, 0, 0, HOT)
 
     def see(self, gradients: Array) -> None:
         """Let pixels with large gradients be changed more often."""
@@ -91,7 +91,7 @@ class PixelSearch:
             target = int(nearest[(number // 2) % min(4, len(nearest))])
         now = self._start(kind)
         moves = MOVES * min(4, 1 + number // 3)
-        self._walk(state, now, target, moves, HOT * (0.3, 1.0, 0.6, 2.0)[kind])
+        self._walk(state, now, target, number, moves, HOT * (0.3, 1.0, 0.6, 2.0)[kind])
 
     def _start(self, kind: int) -> Array:
         """The best, two good ones crossed, or a random corner."""
@@ -106,16 +106,18 @@ class PixelSearch:
         crossed: Array = np.where(mask, self.elite[one][1], self.elite[other][1])
         return crossed
 
-    def _walk(self, state: State, now: Array, target: int, moves: int, hot: float) -> None:
+    def _walk(
+        self, state: State, now: Array, target: int, number: int, moves: int, hot: float
+    ) -> None:
         refresh(self.net, state, self.choices[now])
         found = np.empty_like(now)
         sampled = np.cumsum(self.weights + self.weights.mean())
         broken, energy = annealing.anneal_choices(
-            self.net, state, self.label, target, np.array(self.shape), self.starts, self.choices,
-            now, self.free, sampled, moves, hot, COLD, int(self.rng.integers(1 << 31)), found,
+            finer(self.net, number), state, self.label, target, np.array(self.shape),
+            self.starts, self.choices, now, self.free, sampled, moves, hot, COLD, int(self.rng.integers(1 << 31)), found,
         )  # fmt: skip
         self.moves += moves
-        if target >= 0 and not broken:  # as all are compared
+        if not broken:  # as all are compared
             refresh(self.net, state, self.choices[found])
             energy = overall(self.net, state, self.label)
         if broken or energy < self.energy:
