@@ -22,7 +22,7 @@ from typing import Any
 import common
 import torch
 from searching import records, verify
-from searching.hunt import hunt
+from searching.hunt import Effort, hunt
 from torch import Tensor
 
 from neurorobust import budgets, datasets, files, models
@@ -69,12 +69,13 @@ def main(arguments: Sequence[str] | None = None) -> None:
     )
     made.add_argument("--recipe", default="standard", help="to be run where there is no --record")
     made.add_argument("--minutes", type=float, default=20.0, help="of search, a case")
+    made.add_argument("--rounds", type=int, default=None, help="at most (default any, quick 1)")
     made.add_argument("--seed", type=int, default=0)
     made.add_argument("--lava", type=int, default=0, metavar="N", help="replay N in Lava")
     made.add_argument("--found", type=Path, default=None, help="folder for what broke, as npz")
     options = common.begin(made, arguments)
     if options.quick:
-        options.minutes = min(options.minutes, 0.1)
+        options.rounds = options.rounds or 1
     try:
         chosen = asked(options)
         outcomes = {name: attempt(name, case, options) for name, case in chosen.items()}
@@ -127,8 +128,8 @@ def attempt(name: str, case: Case, options: argparse.Namespace) -> dict[str, Any
     x, labels = x[rows], labels[rows]
     print(f"{name}: {len(rows)} of {len(data)} stand at {key}", flush=True)
     begun = time.perf_counter()
-    minutes, threads = options.minutes, torch.get_num_threads()
-    found, broken, turns, moves = hunt(network, x, labels, budget, minutes, threads, options.seed)
+    effort = Effort(options.minutes, options.rounds, torch.get_num_threads(), options.seed)
+    found, broken, turns, moves = hunt(network, x, labels, budget, effort)
     seconds = time.perf_counter() - begun
     targets = {
         backend.name: models.classifier(network, backend)

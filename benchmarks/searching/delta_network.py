@@ -121,8 +121,6 @@ def _conv(layer: ConvLayer, incoming: tuple[int, int, int]) -> tuple[Array, Arra
     lists: list[tuple[Array, Array, Array]] = []
     for out, within, row, column in np.ndindex(outputs, per_group, height, width):
         weight = int(layer.weight[out, within, row, column])
-        if weight == 0:
-            continue
         channel = out // (outputs // layer.groups) * per_group + within
         y = rows * layer.stride[0] + row * layer.dilation[0] - layer.padding[0]
         x = columns * layer.stride[1] + column * layer.dilation[1] - layer.padding[1]

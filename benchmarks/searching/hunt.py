@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -23,14 +24,29 @@ from searching.rounds import Search, search
 ASCENTS = 0.3  # of the time, at most, for gradients of images before the annealing
 
 
+@dataclass(frozen=True)
+class Effort:
+    """What may be spent on a case.
+
+    Attributes:
+        minutes: of search.
+        rounds: turns of every sample at most; None: as many as there is time for.
+        threads: turns at a time.
+        seed: of everything random.
+    """
+
+    minutes: float
+    rounds: int | None
+    threads: int
+    seed: int
+
+
 def hunt(
     network: Network,
     x: Tensor,
     labels: Tensor,
     budget: Budget,
-    minutes: float,
-    threads: int,
-    seed: int,
+    effort: Effort,
 ) -> tuple[Tensor, list[int], int, int]:
     """Search all samples together.
 
@@ -39,9 +55,7 @@ def hunt(
         x: samples that stand, images `[batch, C, H, W]` or spikes `[batch, C, H, W, T]`.
         labels: their classes.
         budget: L-infinity, or a number of flips.
-        minutes: of search.
-        threads: turns at a time.
-        seed: of everything random.
+        effort: what may be spent.
 
     Returns:
         the best points (x's shape), places of those that are broken, turns, moves of annealing.
@@ -51,7 +65,7 @@ def hunt(
         CheckFailed: the search computes other answers than the engine.
     """
     begun = time.perf_counter()
-    end = begun + 60 * minutes
+    end = begun + 60 * effort.minutes
     classifier = models.classifier(network, EngineBackend(network.model))
     net = delta_network.build(network.model, network.card.steps, network.card.readout)
     encoder = network.card.encoder.kind
@@ -61,14 +75,14 @@ def hunt(
         if encoder != "direct":
             raise BadInput(f"encoder {encoder}: flips are searched on direct spikes only")
         agree(net, classifier, x, x.numpy())
-        flips = events.begin(net, classifier, x, labels, budget.flips, seed)
+        flips = events.begin(net, classifier, x, labels, budget.flips, effort.seed)
         searches, between = flips, lambda number: events.renew(flips, classifier, number)
     elif isinstance(budget, ImageBudget) and budget.norm == "linf":
         if encoder != "drive":
             raise BadInput(f"encoder {encoder}: pixels are searched behind drive only")
         agree(net, classifier, x, images.input_spikes(classifier, x))
-        pixels = images.begin(net, classifier, x, labels, budget.epsilon, seed)
-        share = begun + ASCENTS * 60 * minutes
+        pixels = images.begin(net, classifier, x, labels, budget.epsilon, effort.seed)
+        share = begun + ASCENTS * 60 * effort.minutes
         climber = Climber(pixels, empty(net), classifier, x, labels, budget.epsilon)
         searches = pixels
         between = lambda number: climber.climb(number, end if number else share)  # noqa: E731
@@ -81,7 +95,7 @@ def hunt(
         left = sum(not each.broken for each in searches)
         print(f"  turn {number}: {len(searches) - left} broken, {left} stand", flush=True)
 
-    turns = search(net, searches, between, end, threads, told)
+    turns = search(net, searches, between, end, effort.rounds, effort.threads, told)
     found = torch.stack([each.point() for each in searches]).view_as(x) if len(x) else x
     broken = [row for row, each in enumerate(searches) if each.broken]
     return found, broken, turns, sum(each.moves for each in searches)

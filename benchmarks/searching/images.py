@@ -114,7 +114,8 @@ class PixelSearch:
         sampled = np.cumsum(self.weights + self.weights.mean())
         broken, energy = annealing.anneal_choices(
             finer(self.net, number), state, self.label, target, np.array(self.shape),
-            self.starts, self.choices, now, self.free, sampled, moves, hot, COLD, int(self.rng.integers(1 << 31)), found,
+            self.starts, self.choices, now, self.free, sampled, moves, hot, COLD,
+            int(self.rng.integers(1 << 31)), found,
         )  # fmt: skip
         self.moves += moves
         if not broken:  # as all are compared

@@ -35,6 +35,7 @@ def search(
     searches: Sequence[Search],
     between: Callable[[int], None],
     deadline: float,
+    rounds: int | None,
     threads: int,
     told: Callable[[int], None],
 ) -> int:
@@ -47,6 +48,7 @@ def search(
         searches: one a sample.
         between: run before each turn with its number.
         deadline: of `time.perf_counter`.
+        rounds: turns at most; None: any number.
         threads: turns at a time.
         told: told the number of each turn that ended.
 
@@ -68,7 +70,7 @@ def search(
 
     number = 0
     with ThreadPoolExecutor(threads) as pool:
-        while time.perf_counter() < deadline:
+        while time.perf_counter() < deadline and (rounds is None or number < rounds):
             standing = sorted((s for s in searches if not s.broken), key=lambda s: s.energy)
             if not standing:
                 break
