@@ -95,6 +95,17 @@ def test_changes_are_followed_exactly(part: Callable[[str], ModuleType], readout
         assert fired > 0 or readout == "membrane", "a network that never fires tests nothing"
 
 
+def test_the_search_shares_no_code_with_the_attacks() -> None:
+    code = (
+        "import sys; from searching import hunt, records, verify; "
+        "print([name for name in sys.modules if name.startswith('neurorobust.attacks')])"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, cwd=FOLDER, timeout=250
+    )
+    assert done.stdout.strip() == "[]", done.stderr[-2000:]
+
+
 def test_what_the_search_cannot_follow_is_refused(part: Callable[[str], ModuleType]) -> None:
     build = part("delta_network").build
     weights = np.full((4, 4), 2)
@@ -213,5 +224,7 @@ def test_a_record_of_something_else_is_refused(
         survivors(tmp_path, "eps=0.1", "0" * 64, data)
     with pytest.raises(BadInput, match=r"no attack at eps=0\.2"):
         survivors(tmp_path, "eps=0.2", sha256, data)
+    with pytest.raises(BadInput, match="no finished evaluation"):
+        survivors(tmp_path / "nowhere", "eps=0.1", sha256, data)
     with pytest.raises(BadInput, match="other samples"):
         survivors(tmp_path, "eps=0.1", sha256, data.limited(3))

@@ -8,10 +8,12 @@ import sys
 from pathlib import Path
 
 import numpy as np
+from pydantic import ValidationError
 
+from neurorobust import files
 from neurorobust.datasets.base import Dataset
 from neurorobust.errors import BadInput
-from neurorobust.evaluation import load_samples, read_record
+from neurorobust.records import Record
 from searching.delta_network import Array
 
 
@@ -25,17 +27,21 @@ def survivors(folder: Path, key: str, model_sha256: str, data: Dataset) -> Array
         data: the samples to be searched.
 
     Raises:
-        BadInput: a record of another network, other data or another budget.
+        BadInput: no finished evaluation, or one of another network, other data or another budget.
     """
-    record, arrays = read_record(folder), load_samples(folder)
+    try:
+        record = Record.model_validate_json((folder / "record.json").read_text(encoding="utf-8"))
+        asked = json.loads((folder / "settings.json").read_text(encoding="utf-8"))
+    except (OSError, ValidationError, ValueError) as error:
+        raise BadInput(f"{folder}: no finished evaluation: {str(error).splitlines()[0]}") from error
+    arrays = files.read_npz(folder / "samples.npz")
     if record.model_sha256 != model_sha256:
         raise BadInput(f"{folder}: of another network, sha256 {record.model_sha256[:12]}")
     labels = np.asarray(arrays["label"])
     if len(labels) != len(data) or not np.array_equal(labels, data.y.numpy()):
         raise BadInput(f"{folder}: of {len(labels)} other samples, not these {len(data)}")
-    digest = json.loads((folder / "settings.json").read_text(encoding="utf-8")).get("data")
-    if digest != data.digest():
-        raise BadInput(f"{folder}: of other samples, digest {str(digest)[:12]}")
+    if asked.get("data") != data.digest():
+        raise BadInput(f"{folder}: of other samples, digest {str(asked.get('data'))[:12]}")
     attacked = [name for name in arrays if name.startswith(f"predicted/{key}/")]
     if not attacked:
         raise BadInput(f"{folder}: no attack at {key}")
