@@ -12,7 +12,6 @@ from contextlib import contextmanager
 from typing import Any, ClassVar
 
 import typer
-from click import ClickException
 from rich.progress import (
     BarColumn,
     MofNCompleteColumn,
@@ -28,6 +27,7 @@ from neurorobust.errors import NeuroRobustError
 from neurorobust.terminal import Terminal, printable
 
 KEPT = "; --resume goes on with what is kept"  # where the work does not say what that is
+UsageError: Any = typer.BadParameter.__bases__[0]  # of the click that typer brings or uses
 LINE_EVERY_S = 20.0  # progress where there is no terminal
 SPEED_OVER_S = 3600.0  # pieces of work differ in length: the time left is from all so far
 
@@ -147,7 +147,7 @@ def session(as_json: bool, resumable: bool = False) -> Iterator[Output]:
         try:
             yield output
             text = json.dumps(output.json, allow_nan=False)
-        except (BrokenPipeError, ClickException, typer.Exit, typer.Abort):
+        except (BrokenPipeError, UsageError, typer.Exit, typer.Abort):
             raise  # click ends these as every program does
         except (Exception, KeyboardInterrupt) as error:  # anything: it becomes one line
             code, fields = _ending(output, error, resumable)

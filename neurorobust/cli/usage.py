@@ -11,12 +11,11 @@ import typer
 from typer.core import TyperGroup
 
 from neurorobust.cli.help import dress
-from neurorobust.cli.output import Output
+from neurorobust.cli.output import Output, UsageError
 from neurorobust.ends import INTERRUPTED
 from neurorobust.names import near, unknown
 
 WRONG = 2  # as for every bad input
-UsageError: Any = typer.BadParameter.__bases__[0]  # of the click that typer brings or uses
 
 
 class Commands(TyperGroup):
