@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from neurorobust import files
 from neurorobust.errors import BadInput
 
 if TYPE_CHECKING:
@@ -61,6 +60,8 @@ def _samples(path: Path | None) -> torch.Tensor | None:
         return None
     import numpy as np
     import torch
+
+    from neurorobust import files
 
     held = files.read_npz(path, names=("x",), limit=files.foreign_limit(path))["x"]
     if held.dtype.kind not in "buif":
