@@ -5,6 +5,7 @@ from __future__ import annotations
 import typer
 
 from neurorobust.cli import (
+    card,
     check,
     compare,
     demo,
@@ -32,6 +33,7 @@ for verb in (
     demo.demo,
     train.train,
     export.export,
+    card.card,
     check.check,
     quantise.quantise,
     parity.parity,

@@ -12,13 +12,14 @@ from rich.table import Table
 from rich.text import Text
 
 from neurorobust.cli import options
+from neurorobust.cli.card_options import NO_OPTIONS, CardOptions, takes_card
 from neurorobust.cli.output import session
 from neurorobust.errors import CheckFailed
 from neurorobust.hardware.energy import LABEL
 from neurorobust.hardware.fit import Fit
 from neurorobust.hardware.limits import LOIHI2
 from neurorobust.lint import Verdict, lint, on_samples
-from neurorobust.models import Network, encoder, read_card
+from neurorobust.models import Network, encoder
 from neurorobust.netx.rules import ERROR, RULES, WARNING
 
 STYLES = {ERROR: "bold red", WARNING: "yellow"}
@@ -26,20 +27,20 @@ BAR = 6
 DATA_SAMPLES = 256
 
 
+@takes_card
 def check(
     model: Annotated[str, typer.Argument(help="A .net file or a network's name.")],
     dataset: options.DatasetName = None,
     data_dir: options.DataDir = None,
     limit: options.Limit = None,
     bin_us: options.BinUs = None,
-    card: options.CardFile = None,
-    steps: options.Steps = None,
+    described: CardOptions = NO_OPTIONS,
     seed: options.Seed = 0,
     as_json: options.Json = False,
 ) -> None:
     """Lint a network, estimate whether it fits a chip and, on sample data, what a run costs."""
     with session(as_json) as output:
-        verdict, used = lint(model, None if card is None else read_card(card), steps)
+        verdict, used = lint(model, described.alone(model), described.steps)
         if (dataset or data_dir) and verdict.model is not None and used is not None:
             network = Network(verdict.path.stem, verdict.model, used)
             data = options.load(network, dataset, data_dir, False, limit or DATA_SAMPLES, bin_us)

@@ -10,6 +10,7 @@ import typer
 from neurorobust.assessment import Confirm, Question, assess
 from neurorobust.attacks.recipes import find_recipe
 from neurorobust.cli import options
+from neurorobust.cli.card_options import NO_OPTIONS, CardOptions, takes_card
 from neurorobust.cli.output import command_line, session
 from neurorobust.confirmation import require_identical
 from neurorobust.errors import BadInput
@@ -18,6 +19,7 @@ from neurorobust.report import REPORT_FILE, print_record
 from neurorobust.targets import BACKENDS, Settings
 
 
+@takes_card
 def evaluate(
     model: Annotated[str, typer.Argument(help="A .net file or a network's name.")],
     dataset: options.DatasetName = None,
@@ -41,14 +43,7 @@ def evaluate(
     ] = False,
     confirm: Annotated[str, typer.Option(help="Replay N samples elsewhere: lava:N.")] = "",
     out: options.Out = None,
-    card: options.CardFile = None,
-    encoder: options.Encoder = None,
-    steps: options.Steps = None,
-    mean: options.Mean = None,
-    std: options.Std = None,
-    gain: options.Gain = None,
-    readout: options.Readout = None,
-    logit_scale: options.LogitScale = None,
+    described: CardOptions = NO_OPTIONS,
     seed: options.Seed = 0,
     backend: options.Backend = "engine",
     device: options.Device = "cpu",
@@ -64,9 +59,7 @@ def evaluate(
     """Score a deployed network, attack it, score it again, and let Lava confirm."""
     with session(as_json, resumable=out is not None) as output:
         replay = parse_confirm(confirm)
-        network = options.network(
-            model, card, encoder, steps, mean, std, gain, readout, logit_scale
-        )
+        network = described.network(model)
         chosen = options.names("" if attacks == "none" else attacks)
         source = (network, dataset, data_dir, download, limit, bin_us)
         if any(map(find_recipe, chosen)):

@@ -15,6 +15,7 @@ from rich.table import Table
 from neurorobust import files, netx
 from neurorobust.attacks.modes import PLAIN, find_mode
 from neurorobust.cli import options
+from neurorobust.cli.card_options import NO_OPTIONS, CardOptions, takes_card
 from neurorobust.cli.output import session
 from neurorobust.errors import BadInput, OutputError
 from neurorobust.faults.bits import Row, Samples, Search, curve, random_flips
@@ -34,6 +35,7 @@ FaultsOut = Annotated[
 
 
 @app.command()
+@takes_card
 def bits(
     model: Annotated[str, typer.Argument(help="A .net file or a network's name.")],
     dataset: options.DatasetName = None,
@@ -50,7 +52,7 @@ def bits(
     repeats: Annotated[int, typer.Option(help="Repetitions of random flips.", min=1)] = 5,
     mode: Annotated[str, typer.Option(help="Backward mode of the search.")] = PLAIN.name,
     out: FaultsOut = None,
-    card: options.CardFile = None,
+    described: CardOptions = NO_OPTIONS,
     seed: options.Seed = 0,
     overwrite: options.Overwrite = False,
     as_json: options.Json = False,
@@ -59,7 +61,7 @@ def bits(
     with session(as_json) as output:
         wanted = _counts(counts)
         search = Search(candidates, find_mode(mode))
-        network = options.network(model, card)
+        network = described.network(model)
         target = fresh(out, "bits.json", overwrite)
         scored = options.load(network, dataset, data_dir, download, limit)
         own = options.load_known(network, dataset, data_dir, download, scored, known)
@@ -97,6 +99,7 @@ def bits(
 
 
 @app.command()
+@takes_card
 def leak(
     model: Annotated[str, typer.Argument(help="A .net file or a network's name.")],
     dataset: options.DatasetName = None,
@@ -106,14 +109,14 @@ def leak(
     known: Known = 32,
     rounds: Annotated[int, typer.Option(help="Queries a victim while crafting.", min=0)] = 100,
     out: FaultsOut = None,
-    card: options.CardFile = None,
+    described: CardOptions = NO_OPTIONS,
     seed: options.Seed = 0,
     overwrite: options.Overwrite = False,
     as_json: options.Json = False,
 ) -> None:
     """Choose the sample before so that what it leaves behind spoils the next answer."""
     with session(as_json) as output:
-        network = options.network(model, card)
+        network = described.network(model)
         target = fresh(out, "leak.json", overwrite)
         scored = options.load(network, dataset, data_dir, download, limit)
         own = options.load_known(network, dataset, data_dir, download, scored, known)

@@ -12,7 +12,7 @@ from rich.table import Table
 
 from neurorobust import files, netx
 from neurorobust.classifier import Classifier
-from neurorobust.cli import options
+from neurorobust.cli import card_options, options
 from neurorobust.cli.output import Bars, session
 from neurorobust.datasets import Dataset
 from neurorobust.errors import BadInput, OutputError
@@ -51,7 +51,7 @@ def import_nir(
         asked = {"steps": steps, "readout": readout}
         described = known
         if encoder is not None or any(value is not None for value in asked.values()):
-            described = options.changed(known, asked, {"kind": encoder, "gain": gain})
+            described = card_options.changed(known, asked | {"encoder": encoder, "gain": gain})
         if dataset is not None and described is None:
             raise BadInput("--dataset: needs --card, or --encoder, --steps and --readout")
         files.probe(out.parent)

@@ -4,17 +4,15 @@ from __future__ import annotations
 
 from functools import partial
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
-from pydantic import ValidationError
 
 from neurorobust import datasets
 from neurorobust.datasets import Dataset
-from neurorobust.errors import CardError, DatasetError
+from neurorobust.errors import DatasetError
 from neurorobust.evaluation import held_out
-from neurorobust.models import Network, read_card, resolve
-from neurorobust.records import Card
+from neurorobust.models import Network
 
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object and nothing else.")]
 Seed = Annotated[int, typer.Option(help="Seed of everything random.", min=0)]
@@ -57,7 +55,7 @@ Shifts = Annotated[str, typer.Option(help="How spikes may move: reach=2 or reach
 Patches = Annotated[str, typer.Option(help="Rectangles of the sensor: 5x5.")]
 Limit = Annotated[int | None, typer.Option(help="The first N samples, in the set's order.", min=1)]
 
-CardFile = Annotated[Path | None, typer.Option("--card", help="card.json for this network.")]
+CardFile = Annotated[Path | None, typer.Option("--card", help="card.json elsewhere.")]
 Encoder = Annotated[str | None, typer.Option(help="drive, poisson, latency or direct.")]
 Steps = Annotated[int | None, typer.Option(help="Time steps.")]
 Mean = Annotated[float | None, typer.Option(help="Drive: x = (pixel - mean) / std.")]
@@ -149,51 +147,3 @@ def _split(
         raise DatasetError("--dataset: not given, and the card names none")
     steps = network.card.steps
     return datasets.load(chosen, split, data_dir, download, steps=steps, bin_us=bin_us)
-
-
-def network(
-    reference: str,
-    card_file: Path | None = None,
-    encoder: str | None = None,
-    steps: int | None = None,
-    mean: float | None = None,
-    std: float | None = None,
-    gain: float | None = None,
-    readout: str | None = None,
-    logit_scale: float | None = None,
-) -> Network:
-    """The network a command names; card options on the command line go before its card's fields.
-
-    Raises:
-        BadInput, CardError, ModelFileError: see `models.resolve`.
-    """
-    top = {"steps": steps, "readout": readout, "logit_scale": logit_scale}
-    inner = {"kind": encoder, "mean": mean, "std": std, "gain": gain}
-    card = None if card_file is None else read_card(card_file)
-    if all(value is None for value in (*top.values(), *inner.values())):
-        return resolve(reference, card)
-    if card is None:
-        try:
-            card = resolve(reference).card
-        except CardError:
-            if None in (encoder, steps, readout):
-                raise
-    return resolve(reference, changed(card, top, inner))
-
-
-def changed(card: Card | None, top: dict[str, Any], inner: dict[str, Any]) -> Card:
-    """A card with fields of its own (`top`) and of its encoder (`inner`) replaced; None: as it is.
-
-    Raises:
-        CardError: what comes out is no card; names the field.
-    """
-    fields = {} if card is None else card.model_dump()
-    fields |= {key: value for key, value in top.items() if value is not None}
-    inside = {key: value for key, value in inner.items() if value is not None}
-    fields["encoder"] = {**fields.get("encoder", {}), **inside}
-    try:
-        return Card.model_validate(fields)
-    except ValidationError as error:
-        first = error.errors()[0]
-        field = ".".join(str(part) for part in first["loc"])
-        raise CardError(f"card on the command line: {field}: {first['msg']}") from error

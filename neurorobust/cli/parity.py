@@ -14,6 +14,7 @@ from neurorobust import models
 from neurorobust.alignment import alignment
 from neurorobust.backends.base import ALIGNED, GLOBAL, Backend, Clock
 from neurorobust.cli import foreign, options
+from neurorobust.cli.card_options import NO_OPTIONS, CardOptions, takes_card
 from neurorobust.cli.output import session
 from neurorobust.errors import BadInput, CheckFailed
 from neurorobust.models import locate_model
@@ -30,6 +31,7 @@ VARIABLES = ("spikes", "u", "v")
 INEXACT = "WgtScaleBatchNorm is folded to the nearest: lava-dl rounds what it divides"
 
 
+@takes_card
 def parity(
     first: Annotated[str, typer.Argument(help="A training run (SLAYER) or a .net file.")],
     second: Annotated[
@@ -45,7 +47,10 @@ def parity(
     download: options.Download = False,
     bin_us: options.BinUs = None,
     limit: Annotated[int, typer.Option(help="Samples compared.", min=1)] = 16,
-    random: Annotated[bool, typer.Option("--random", help="Random inputs, no data set.")] = False,
+    random: Annotated[
+        bool, typer.Option("--random", help="Random inputs: no data set, no card.")
+    ] = False,
+    described: CardOptions = NO_OPTIONS,
     seed: options.Seed = 0,
     device: options.Device = "cpu",
     memory_limit: options.MemoryLimit = None,
@@ -63,6 +68,8 @@ def parity(
     with session(as_json) as output:
         if (second is None) != (source is not None):
             raise BadInput("parity: give two networks, or --from module:factory and one .net file")
+        if random and described != NO_OPTIONS:
+            raise BadInput("--random: its inputs need no card; leave out the options of one")
         deployed = first if second is None else second
         if source is None:
             foreign.only_with_from(weights=weights, input_shape=input_shape, samples=samples)
@@ -83,7 +90,7 @@ def parity(
             if random:
                 origin, inputs = "random", random_inputs(model, limit, generator)
             else:
-                network = options.network(deployed)
+                network = described.network(deployed)
                 data = options.load(network, dataset, data_dir, download, limit, bin_us)
                 x, _ = data.batch(0, limit)
                 origin, inputs = data.name, models.encoder(network.card, model).encode(x, generator)

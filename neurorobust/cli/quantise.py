@@ -11,6 +11,7 @@ from rich.table import Table
 
 from neurorobust.assessment import float_classifier
 from neurorobust.cli import options
+from neurorobust.cli.card_options import NO_OPTIONS, CardOptions, takes_card
 from neurorobust.cli.export import export_run
 from neurorobust.cli.output import session
 from neurorobust.errors import BadInput
@@ -23,6 +24,7 @@ from neurorobust.targets import Settings
 TRAINING_FILE = "training.json"
 
 
+@takes_card
 def quantise(
     model: Annotated[
         str,
@@ -46,7 +48,7 @@ def quantise(
     attacks: Annotated[str, typer.Option(help="Names with commas between, or none.")] = "none",
     eps: options.Eps = "",
     flips: options.Flips = "",
-    card: options.CardFile = None,
+    described: CardOptions = NO_OPTIONS,
     seed: options.Seed = 0,
     device: options.Device = "cpu",
     resume: options.Resume = False,
@@ -69,7 +71,7 @@ def quantise(
             if not (resume and exported.is_file()):
                 export_run(Path(model), exported, overwrite)
             against, model = against or Path(model), str(exported)
-        network = options.network(model, card)
+        network = described.network(model)
         data = options.load(network, dataset, data_dir, download, limit, bin_us)
         question = Question(
             options.names("" if attacks == "none" else attacks),

@@ -128,8 +128,8 @@ OPTIONS: dict[str, tuple[tuple[str, ...], str]] = {
         ("--backend", "reference", "--attacks", "pgd-linf", "--eps", "0.1"),
         "reference",
     ),
-    "steps": (("--steps", "0"), "steps: Input should be greater than or equal to 1"),
-    "encoder": (("--encoder", "magic"), "encoder.kind: Input should be 'drive', 'poisson'"),
+    "steps": (("--steps", "0"), "--steps 0: needs a whole number from 1 to 100000"),
+    "encoder": (("--encoder", "magic"), "--encoder magic: needs drive, poisson, latency or direct"),
     "encoder that does not fit": (("--encoder", "poisson"), "poisson.*on-chip input layer"),
 }
 
