@@ -25,6 +25,7 @@ class BlockNetwork(nn.Module):
         offset: how many blocks stand before the first that the user wrote.
         shapes: C, H, W of what each block gives, once the network is settled.
         shifted: a frozen copy whose original has `delay_shift` in some block.
+        untried: why nobody tried whether the user's own forward pass is the blocks; "" where it is.
     """
 
     def __init__(self, blocks: Iterable[nn.Module], input_shape: Shape, offset: int = 0) -> None:
@@ -34,6 +35,7 @@ class BlockNetwork(nn.Module):
         self.offset = offset
         self.shapes: tuple[Shape, ...] = ()
         self.shifted = False
+        self.untried = ""
 
     def name(self, number: int) -> str:
         """What messages call a block: its place among the user's own, and its class."""

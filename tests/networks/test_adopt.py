@@ -9,9 +9,10 @@ from safetensors.torch import save_file
 from torch import nn
 
 from neurorobust.errors import BadInput
-from neurorobust.export import export
+from neurorobust.export import explain, export
 from neurorobust.networks import adopt
 from neurorobust.networks.foreign import load_foreign
+from neurorobust.networks.input import InputBlock
 from neurorobust.networks.lava_dl import import_slayer
 from neurorobust.networks.state import load_state, read_state
 from neurorobust.netx.compare import difference
@@ -213,6 +214,76 @@ def test_images_for_a_dense_first_block_are_flattened():
     model = export(adopt(Flattening(flat()), (2, 2, 2)))
     assert [layer.kind for layer in model.layers] == ["input", "flatten", "dense"]
     assert model.input_shape == (2, 2, 2)
+
+
+def test_a_dense_network_that_wants_features_takes_the_shape_of_images():
+    torch.manual_seed(0)
+    model = export(adopt(Net(flat()), (2, 2, 2)))  # as lava-dl's N-MNIST tutorial has it
+    assert [layer.kind for layer in model.layers] == ["input", "flatten", "dense"]
+    assert model.input_shape == (2, 2, 2)
+    with pytest.raises(BadInput, match="does not return what its blocks"):
+        adopt(Wrong(flat()), (2, 2, 2))
+
+
+class Loop(Net):
+    def forward(self, drive):
+        return super().forward(drive)[0]
+
+
+class Stepped(Net):
+    def forward(self, drive, steps):
+        x = self.blocks[0](drive, steps)
+        for block in self.blocks[1:]:
+            x = block(x)
+        return x
+
+
+class OfDrive(Stepped):
+    def forward(self, drive):
+        return super().forward(drive.bias_mant, drive.steps)
+
+
+class Named(Stepped):
+    def forward(self, *, picture, steps):
+        return super().forward(picture, steps)
+
+
+def flipped(kind):
+    class Flipped(kind):
+        def forward(self, *given):
+            return super().forward(*given).flip(1)
+
+    return Flipped
+
+
+@pytest.mark.parametrize("kind", [Loop, Stepped, OfDrive])
+def test_a_network_that_takes_drive_is_tried_too(kind):
+    torch.manual_seed(0)
+    parts = (InputBlock((2, 2, 2), 1.0, 0.1), blocks().Flatten(), flat())
+    assert adopt(kind(*parts)).untried == ""
+    with pytest.raises(BadInput, match="network Flipped: its forward pass does not return what"):
+        adopt(flipped(kind)(*parts))
+
+
+def test_a_network_whose_forward_pass_could_not_be_tried_says_so_when_exported():
+    made = explain(adopt(Named(InputBlock((8, 1, 1), 1.0, 0.1), flat())))
+    (note,) = made.notes
+    assert "network Named: its forward pass takes neither (drive, steps) nor drive alone" in note
+
+
+@pytest.mark.parametrize("drawn", [True, False])
+def test_convolutions_with_decays_one_a_channel_are_tried_too(drawn):
+    torch.manual_seed(0)
+    own = {"shared_param": False, "current_decay": (0.1, 0.6), "voltage_decay": (0.02, 0.3)}
+    conv = blocks().Conv({**NEURON, **own}, 2, 5, 3, weight_scale=3)
+    if drawn:
+        conv(torch.zeros(1, 2, 7, 7, 3))  # five channels, five wide
+    with pytest.raises(BadInput, match="does not return what its blocks"):
+        adopt(flipped(Loop)(conv), (2, 7, 7))
+    adopted = adopt(Loop(conv), (2, 7, 7))
+    assert adopted.untried == ""
+    assert conv.neuron.current_decay.numel() == (5 if drawn else 1)  # the user's own stays
+    assert hasattr(conv.neuron, "current_decay_min") == (not drawn)
 
 
 def wide_network():
