@@ -174,7 +174,7 @@ def with_recipe(*rates: RobustRate, **changes: object) -> Record:
     ("rates", "message"),
     [
         ((chained(m0=member(45, 100), square=member(3, 55, None)),),
-         "eps 0.1: square breaks 3 samples without gradients that withstood every white-box"),
+         "eps 0.1: square breaks 3 samples without gradients that survived every white-box"),
         ((chained(m0=member(1, 100), m1=member(2, 99), random=attack(97, None)),),
          "eps 0.1: random breaks 3 samples, toy-1 3: the white-box attack is no stronger"),
         ((chained(m0=member(45, 100), m1=member(0, 9, 0.6), m2=member(0, 9, 0.0)),),

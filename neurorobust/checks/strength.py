@@ -49,7 +49,7 @@ def black_box(record: Record, kind: str, rows: Rows) -> Iterator[str]:
             if rate.asked is not None and broken >= max(FEW, BEYOND * robust.total):
                 yield (
                     f"{kind} {typed}: {other} breaks {broken} samples without gradients that "
-                    f"withstood every white-box attack before it: gradients are masked"
+                    f"survived every white-box attack before it: gradients are masked"
                 )
 
 

@@ -109,6 +109,8 @@ def show(verdict: Verdict, console: Console) -> None:
         _show_fit(verdict.fit, console)
     if verdict.counts:
         _show_counts(verdict, console)
+    if verdict.findings:
+        console.print("NX…: numbers of rules, all of them in docs/rules.md")
     console.print(
         f"{verdict.path}: " + ("runs" if verdict.runs else "does not run as it is")
         + f", {len(verdict.findings)} findings"
@@ -131,6 +133,7 @@ def _show_fit(fitted: Fit, console: Console) -> None:
         f"{fitted.cores} of {cores:.0f} cores, {fitted.margin:.0%} of a chip free: "
         f"{'fits' if fitted.fits else 'does not fit'} (an estimate, not a compiler)"
     )
+    console.print("axons: input lines into a core. delay: the longest of the layer, in steps.")
 
 
 def _show_counts(verdict: Verdict, console: Console) -> None:

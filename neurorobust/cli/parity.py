@@ -28,6 +28,10 @@ if TYPE_CHECKING:
     from neurorobust.networks.block_network import BlockNetwork
 
 VARIABLES = ("spikes", "u", "v")
+CLOCKS: dict[str, str] = {
+    ALIGNED: "each layer starts from zero when its first data arrive",
+    GLOBAL: "all layers start together, and each synapse passes on a step late, as on the chip",
+}
 INEXACT = "WgtScaleBatchNorm is folded to the nearest: lava-dl rounds what it divides"
 
 
@@ -84,7 +88,10 @@ def parity(
         ):
             clock = trained_clock(left)
             if clock == GLOBAL and backend == "lava":
-                output.console.print("trained with delay_shift: Lava's backend resets, so without")
+                output.console.print(
+                    "trained with delay_shift (layers one step late each): Lava's backend resets "
+                    "every sample, so it is compared without"
+                )
                 clock = ALIGNED
             generator = torch.Generator().manual_seed(seed)
             if random:
@@ -109,6 +116,7 @@ def parity(
             f"identical: {result.first} and {result.second}, {result.samples} samples of {origin}, "
             f"{clock} clock, layers {', '.join(str(number) for number in result.layers)} ({what})"
         )
+        output.console.print(f"{clock} clock: {CLOCKS[clock]}")
         if cost is not None:
             output.console.print(alignment_sentence(cost))
 
@@ -143,7 +151,8 @@ def alignment_sentence(cost: Alignment) -> str:
     late, aligned = cost.as_trained, cost.aligned
     return (
         f"aligned resets change {cost.label_changes} of {aligned.total} labels: "
-        f"{late.correct} right as trained (delay_shift, global clock), {aligned.correct} aligned"
+        f"{late.correct} right as trained (delay_shift: all layers start together), {aligned.correct} "
+        "where each layer starts when its data arrive (aligned)"
     )
 
 

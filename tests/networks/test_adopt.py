@@ -404,6 +404,23 @@ def test_a_factory_of_the_current_folder(tmp_path, monkeypatch, capsys):
     sys.modules.pop("my_networks")
 
 
+def test_only_torchs_warning_of_the_older_weight_norm_is_held_back(tmp_path, monkeypatch):
+    (tmp_path / "normed.py").write_text(
+        "import warnings\n"
+        "import torch, lava.lib.dl.slayer as slayer\n"
+        "def network():\n"
+        "    warnings.warn('the user says so')\n"
+        f"    dense = slayer.block.cuba.Dense({NEURON}, 8, 4, weight_norm=True)\n"
+        "    return torch.nn.Sequential(dense)\n"
+    )
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delitem(sys.modules, "normed", raising=False)
+    with warnings.catch_warnings(record=True) as seen:
+        warnings.simplefilter("always")
+        load_foreign("normed:network")
+    assert [str(one.message) for one in seen] == ["the user says so"]
+
+
 def test_masks_are_what_the_forward_pass_makes_of_them():
     """With weight norm lava-dl's forward pass makes the weights anew and the mask is lost."""
     for weight_norm in (False, True):
