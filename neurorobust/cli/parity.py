@@ -151,8 +151,8 @@ def alignment_sentence(cost: Alignment) -> str:
     late, aligned = cost.as_trained, cost.aligned
     return (
         f"aligned resets change {cost.label_changes} of {aligned.total} labels: "
-        f"{late.correct} right as trained (delay_shift: all layers start together), {aligned.correct} "
-        "where each layer starts when its data arrive (aligned)"
+        f"{late.correct} right as trained (delay_shift: all layers start together), "
+        f"{aligned.correct} where each layer starts when its data arrive (aligned)"
     )
 
 
