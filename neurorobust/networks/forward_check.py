@@ -92,18 +92,19 @@ def _feed(whole: nn.Module, network: BlockNetwork, depth: int) -> tuple[Any, Ten
     """
     x = _probe(network, depth)
     shapes = [x, x.flatten(1, -2)] if network.offset == 2 else [x]
-    errors = []
+    first: tuple[Tensor, Exception] | None = None
     for given in shapes:
         try:
             _begin(whole)
             return whole(given), shapes[-1]
         except Exception as error:  # anything: it is the user's code
-            errors.append((given, error))
-    given, error = errors[0]
+            first = first or (given, error)
+    assert first is not None
+    given, problem = first
     raise BadInput(
         f"network {type(whole).__name__}: its forward pass on shape {tuple(given.shape)} "
-        f"raised {type(error).__name__}: {_line(error)}"
-    ) from error
+        f"raised {type(problem).__name__}: {_line(problem)}"
+    ) from problem
 
 
 def _drive(whole: Any, first: InputBlock, shape: Shape, depth: int) -> tuple[Any, Tensor] | None:
@@ -123,7 +124,7 @@ def _drive(whole: Any, first: InputBlock, shape: Shape, depth: int) -> tuple[Any
 
     for block in whole.modules():
         if isinstance(block, InputBlock):
-            block.forward = spikes_of  # type: ignore[method-assign]
+            block.forward = spikes_of  # type: ignore[method-assign, assignment]
     for given in ((bias, steps), (Drive(bias, steps),), (bias,)):
         seen.clear()
         try:

@@ -173,7 +173,7 @@ class Broken(Net):
         (
             lambda: Net(flat(), flat(5)),
             (8,),
-            r"block 1 \(Dense\): cannot be given shape \(4, 1, 1\)",
+            r"block 1 \(Dense\): cannot be given shape \(4, 1, 1\) \(C, H, W\): it takes 5 channels$",
         ),
         (lambda: Net(flat()), (2, 3, 1), r"block 0 \(Dense\): cannot be given shape \(6, 1, 1\)"),
         (
@@ -346,7 +346,7 @@ class Evil:
         (lambda net: {**net.state_dict(), "b": torch.zeros(2)}, "fit Net: unknown b"),
         (
             lambda net: {**net.state_dict(), "blocks.1.synapse.weight": torch.zeros(2, 2)},
-            "size mismatch for blocks.1.synapse.weight",
+            "blocks.1.synapse.weight has shape (2, 2) in the file and (5, 8, 1, 1, 1) in the",
         ),
     ],
 )
