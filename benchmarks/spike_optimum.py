@@ -19,6 +19,7 @@ import torch
 from torch import Tensor
 
 from neurorobust.attacks import Attack, find
+from neurorobust.attacks.events.search import FlipSearch
 from neurorobust.attacks.events.sparse_search import SparseSearch
 from neurorobust.attacks.judge import Judge
 from neurorobust.backends.engine import EngineBackend
@@ -28,8 +29,8 @@ from neurorobust.netx.model import DenseLayer, NetxModel, Neuron
 from neurorobust.readout import Readout
 from neurorobust.types import SpikeBudget
 
-ATTACKS = ("sda", "sparse-search", "spike-topk", "sea", "spikefool", "g2s", "gumbel", "pointwise",
-           "spike-random")  # fmt: skip
+ATTACKS = ("flip-search", "sda", "sparse-search", "spike-topk", "sea", "spikefool", "g2s", "gumbel",
+           "pointwise", "spike-random")  # fmt: skip
 BITS, FLIPS = 16, 3
 
 
@@ -85,7 +86,11 @@ def reached(
     name: str, classifier: Classifier, x: Tensor, labels: Tensor, queries: int = 1000
 ) -> Tensor:
     """Flips by which the attack broke each sample, FLIPS + 1 where it did not."""
-    attack: Attack = SparseSearch(queries, fewest=True) if name == "sparse-search" else find(name)
+    attack: Attack = find(name)
+    if isinstance(attack, SparseSearch):
+        attack = SparseSearch(queries, fewest=True)
+    if isinstance(attack, FlipSearch):
+        attack = FlipSearch(queries)
     found = attack(classifier, x, labels, SpikeBudget(FLIPS), torch.Generator().manual_seed(0))
     used = (found != x).flatten(1).sum(1)
     return torch.where(classifier.predict(found) != labels, used, FLIPS + 1)

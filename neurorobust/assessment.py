@@ -5,19 +5,21 @@ from __future__ import annotations
 import shutil
 import tempfile
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from neurorobust.attacks import find
+from neurorobust.backends.base import Backend
 from neurorobust.checks import flags
 from neurorobust.classifier import Classifier
 from neurorobust.comparison import compare, planned
 from neurorobust.confirmation import confirm
 from neurorobust.datasets import Dataset
 from neurorobust.errors import BadInput
-from neurorobust.evaluation import Progress, evaluate, load_samples, write_record
+from neurorobust.evaluation import DRAWS, Progress, evaluate, load_samples, write_record
+from neurorobust.lock import locked
 from neurorobust.models import Network, classifier
 from neurorobust.records import ParityResult, Record
 from neurorobust.report import write_report
@@ -41,7 +43,7 @@ class Question:
 
     Attributes:
         attacks, epsilons, flips, shifts, patches: names and budgets as typed; with `seed`, `seeds`,
-            `minimum`, `targeted` and `validation` see `evaluation.evaluate`.
+            `draws`, `minimum`, `targeted` and `validation` see `evaluation.evaluate`.
         backend, settings: the target that is attacked, and how it (and Lava, confirming) runs.
         confirm: the second target that replays samples, if any.
         against: the float network for the 2x2, if any; attacked with `compare_with`.
@@ -56,6 +58,7 @@ class Question:
     patches: Sequence[str] = ()
     seed: int = 0
     seeds: int = 1
+    draws: int = DRAWS
     minimum: bool = False
     targeted: bool = False
     validation: Dataset | None = None
@@ -93,10 +96,13 @@ def assess(
         BackendError: a target failed; finished shards stay for `resume`.
     """
     with (
+        nullcontext() if out is None else locked(out),
         _stored(out, question) as directory,
         open_backend(question.backend, network.model, question.settings) as target,
     ):
         attacked = classifier(network, target)
+        if question.confirm is not None:
+            _confirmable(network, question, question.confirm)
         if question.against is not None:
             planned(question.against, attacked, data, question.compared, question.compare_with)
         record = evaluate(
@@ -111,6 +117,7 @@ def assess(
             attacks=question.attacks,
             seed=question.seed,
             seeds=question.seeds,
+            draws=question.draws,
             minimum=question.minimum,
             targeted=question.targeted,
             validation=question.validation,
@@ -124,8 +131,7 @@ def assess(
         later = question.confirm is not None or question.against is not None
         samples = load_samples(directory) if later and directory is not None else {}
         if question.confirm is not None:
-            confirming = replace(question.settings, device="cpu")
-            with open_backend(question.confirm.backend, network.model, confirming) as second:
+            with _second(network, question, question.confirm) as second:
                 confirmed = confirm(
                     record, samples, attacked, second, question.confirm.samples, progress
                 )
@@ -138,6 +144,7 @@ def assess(
                 epsilons=question.compared,
                 attack=question.compare_with,
                 seed=question.seed,
+                draws=question.draws,
                 samples=samples,
                 progress=progress,
             )
@@ -173,6 +180,31 @@ def float_classifier(run: Path | BlockNetwork, network: Network) -> Classifier:
             f"{wanted} and has {network.model.outputs}"
         )
     return classifier(network, backend)
+
+
+def _second(
+    network: Network, question: Question, confirm: Confirm
+) -> AbstractContextManager[Backend]:
+    """The target that confirms; the engine then runs on the CPU."""
+    settings = replace(question.settings, device="cpu")
+    return open_backend(confirm.backend, network.model, settings)
+
+
+def _confirmable(network: Network, question: Question, confirm: Confirm) -> None:
+    """Refuse, before any work, what could not be confirmed after it.
+
+    Raises:
+        BadInput: no attack whose samples could be replayed, or the second target is not there.
+    """
+    if confirm.samples < 1:
+        raise BadInput(f"confirm: {confirm.samples} samples, need at least 1")
+    if not question.attacks:
+        raise BadInput(
+            f"confirm {confirm.backend}:{confirm.samples}: no attack was asked for, and only its "
+            "samples are replayed; give attacks and a budget"
+        )
+    with _second(network, question, confirm):
+        pass
 
 
 def _pending(question: Question) -> tuple[str, ...]:

@@ -17,6 +17,19 @@ from neurorobust.types import NORMS, Budget, ImageBudget, PatchBudget, ShiftBudg
 
 # kinds of budgets, and the domain of the attacks that they bound
 KINDS = {"eps": "images", "flips": "spikes", "shifts": "spikes", "patches": "spikes"}
+# by kind, the first for messages: how a budget is typed, and what one sample may change
+TYPED = {
+    "eps": ("0.1", "8/255", "l2:1.5", "l1:10", "l0:20"),
+    "flips": ("10", "insert=5+delete=3", "10+channel=1", "10+rows=2:8+columns=0:4"),
+    "shifts": ("reach=2", "reach=3+spikes=4", "reach=3+total=10"),
+    "patches": ("5x5",),
+}
+ABOUT = {
+    "eps": "pixels in [0, 1], by so much in L-infinity, L2 or L1, or so many of them (l0)",
+    "flips": "spikes made or deleted, in all, by side, of one channel, in one region",
+    "shifts": "spikes moved in time, by so many steps, so many of them or so far in all",
+    "patches": "one rectangle of the sensor, all channels and steps",
+}
 
 _Value = TypeVar("_Value")
 

@@ -15,8 +15,9 @@ from neurorobust.classifier import Classifier
 from neurorobust.datasets.base import Dataset
 from neurorobust.errors import BadInput
 from neurorobust.evaluation import Progress, check_fit
+from neurorobust.evaluation.draws import DRAWS, HALF, Draws, Judgement
 from neurorobust.evaluation.jobs import Job, plan
-from neurorobust.evaluation.query import one_thread, score
+from neurorobust.evaluation.query import one_thread
 from neurorobust.evaluation.seeds import fork
 from neurorobust.evaluation.shard import SHARD
 from neurorobust.evaluation.sift import sift
@@ -40,6 +41,7 @@ def compare(
     epsilons: Sequence[str],
     attack: str | Attack = "pgd-linf",
     seed: int = 0,
+    draws: int = DRAWS,
     samples: Samples | None = None,
     progress: Progress | None = None,
 ) -> tuple[Comparison, ...]:
@@ -56,6 +58,8 @@ def compare(
         epsilons: budgets as typed, of the attack's kind.
         attack: name of a white-box attack (or the attack).
         seed: of everything random.
+        draws: of an encoder that draws: a sample is right where more than half of so many draws
+            are; others select between the proposal and x.
         samples: `samples.npz` of an evaluation of the deployed network on the same data, with the
             same seed: what it crafted and scored there is taken as it is, not done again.
         progress: told (done, total, what).
@@ -69,22 +73,26 @@ def compare(
     if known and not np.array_equal(known["label"], dataset.y.numpy()):
         raise BadInput(f"compare: the stored samples are not those of {dataset.name}")
     shards = -(-len(dataset) // SHARD)
+    if known and deployed_classifier.encoder.random and "scoring/clean" not in known:
+        raise BadInput("compare: the stored samples were scored by one draw, evaluate anew")
     parts: dict[str, list[Mask]] = {}
     done = 0
     for number in range(shards):
         start, stop = number * SHARD, min((number + 1) * SHARD, len(dataset))
         x, labels = dataset.batch(start, stop)
         stored = {name: known[name][start:stop] for name in _names(jobs) if name in known}
+        judge = Draws(seed, number, draws)
         with one_thread():
+            clean: dict[Side, Judgement] = {}
             for side, classifier in classifiers.items():
                 if side == "deployed" and "predicted/clean" in stored:
-                    predicted = torch.from_numpy(stored["predicted/clean"])
+                    clean[side] = _stored(stored, "clean", labels)
                 else:
-                    predicted, _ = score(classifier, x, fork(seed, number, "clean"))
-                parts.setdefault(f"label/{side}", []).append(predicted.numpy())
-                parts.setdefault(f"clean/{side}", []).append((predicted == labels).numpy())
+                    clean[side] = judge.judge(classifier, x, labels)
+                parts.setdefault(f"label/{side}", []).append(clean[side].predicted.numpy())
+                parts.setdefault(f"clean/{side}", []).append(_right(clean[side]).numpy())
             for job in jobs:
-                for name, mask in _attack(classifiers, x, labels, job, seed, number, stored):
+                for name, mask in _attack(classifiers, x, labels, job, judge, clean, stored):
                     parts.setdefault(name, []).append(mask)
                 done += 1
                 if progress is not None:
@@ -113,9 +121,27 @@ def planned(
 
 def _names(jobs: tuple[Job, ...]) -> Iterator[str]:
     """What is used of the stored samples."""
-    yield "predicted/clean"
+    shares = ("predicted", "selecting", "scoring")
+    yield from (f"{what}/clean" for what in shares)
     for job in jobs:
-        yield from (f"{what}/{job.name}" for what in ("adversarial", "failed", "predicted"))
+        yield from (f"{what}/{job.name}" for what in ("adversarial", "failed", *shares))
+
+
+def _stored(samples: Samples, name: str, labels: Labels) -> Judgement:
+    """What an evaluation judged."""
+    predicted = torch.from_numpy(samples[f"predicted/{name}"])
+    right = (predicted == labels).double()
+    if f"scoring/{name}" not in samples:
+        return Judgement(predicted, predicted, right, right, None)
+    selecting, scoring = (
+        torch.from_numpy(samples[f"{which}/{name}"]) for which in ("selecting", "scoring")
+    )
+    return Judgement(predicted, predicted, selecting, scoring, None)
+
+
+def _right(judged: Judgement) -> Tensor:
+    """Bool: in more than half of the scoring draws."""
+    return judged.scoring > HALF
 
 
 def _attack(
@@ -123,12 +149,12 @@ def _attack(
     x: Tensor,
     labels: Labels,
     job: Job,
-    seed: int,
-    number: int,
+    draws: Draws,
+    clean: Mapping[Side, Judgement],
     stored: Samples,
 ) -> Iterator[tuple[str, Mask]]:
     """`<key>/<crafted>/<scored>`, and which samples `scored` gets wrong."""
-    words = (number, job.label, job.kind, job.value)
+    words = (draws.number, job.label, job.kind, job.value)
     for crafted, classifier in classifiers.items():
         known = crafted == "deployed" and f"adversarial/{job.name}" in stored
         if known:
@@ -136,16 +162,18 @@ def _attack(
             failed = torch.from_numpy(stored[f"failed/{job.name}"])
         else:
             proposal = job.attack(
-                classifier, x.clone(), labels.clone(), job.budget, fork(seed, *words)
+                classifier, x.clone(), labels.clone(), job.budget, fork(draws.seed, *words)
             )
             usable, failed = sift(proposal, x)
             adversarial, _ = project(usable, x, job.budget)
         for scored, target in classifiers.items():
             if known and scored == "deployed":
-                predicted = torch.from_numpy(stored[f"predicted/{job.name}"])
+                judged = _stored(stored, job.name, labels)
             else:
-                predicted, _ = score(target, adversarial, fork(seed, *words, "score"))
-            yield f"{job.key}/{crafted}/{scored}", ((predicted != labels) & ~failed).numpy()
+                judged = draws.judge(target, adversarial, labels)
+            worse = (judged.selecting < clean[scored].selecting) & ~failed
+            left = torch.where(worse, _right(judged), _right(clean[scored]))
+            yield f"{job.key}/{crafted}/{scored}", (~left).numpy()
 
 
 def _comparison(job: Job, arrays: dict[str, Mask]) -> Comparison:

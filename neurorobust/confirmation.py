@@ -72,10 +72,11 @@ def confirm(
     if count < 1:
         raise BadInput(f"confirm: {count} samples, need at least 1")
     cases = choose(record, samples, count)
-    if not cases:
+    if not any(_jobs(record)):
         raise BadInput("confirm: nothing to replay, the record holds no attack")
-    identical, first, done, seconds = 0, None, 0, 0.0
-    if progress is not None:
+    identical, done, seconds = 0, 0, 0.0
+    first = None if cases else "nothing to replay, no attack proposed what can be scored"
+    if progress is not None and cases:
         progress(0, len(cases), f"replaying in {other.name}")
     for batch in _batches(cases):
         inputs = _inputs(classifier, samples, batch)

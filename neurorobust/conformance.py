@@ -105,7 +105,7 @@ def find(name: str, data: str | None = None) -> Case:
 
 def _inputs_named(path: Path) -> Arrays:
     """`run`'s own input files call their spikes `spikes`; here those are answers."""
-    arrays = files.read_npz(path)
+    arrays = files.read_npz(path, limit=files.foreign_limit(path))
     if set(arrays) == {"spikes"}:
         return {"input": arrays["spikes"]}
     if "input" not in arrays and not {"drive", "steps"} <= set(arrays):

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from hashlib import sha256
 from pathlib import Path
 
 from neurorobust import datasets, models, netx
 from neurorobust.assessment import Confirm, Question, assess, float_classifier
 from neurorobust.confirmation import require_identical
 from neurorobust.datasets import Dataset
-from neurorobust.errors import CheckFailed, OutputError
+from neurorobust.errors import BadInput, CheckFailed, OutputError
 from neurorobust.evaluation import Progress
-from neurorobust.evaluation.store import RECORD
-from neurorobust.models import CARD_FILE, Network, write_card
+from neurorobust.evaluation.folder import RECORD
+from neurorobust.lock import locked
+from neurorobust.models import CARD_FILE, Network, read_card, write_card
 from neurorobust.parity import parity
 from neurorobust.records import ParityResult, Record
 from neurorobust.targets import open_backend
@@ -20,6 +22,7 @@ from neurorobust.targets import open_backend
 EPSILONS = ("0.05", "0.1", "0.15", "0.2", "0.3")
 FLIPS = ("5", "10", "20")
 ATTACKS = ("random", "pgd-linf", "spike-random", "spike-topk")
+NAME = "digits-mlp"
 LAVA_SAMPLES = 16
 CONFIRM_SAMPLES = 16
 
@@ -50,10 +53,25 @@ def demo(
         CheckFailed: the forms of the network differ somewhere, or Lava does not confirm.
         OutputError: `out` holds a result and neither `resume` nor `overwrite` was given.
     """
+    with locked(out):
+        return _demo(out, seed, resume, overwrite, say, progress, command)
+
+
+def _demo(
+    out: Path,
+    seed: int,
+    resume: bool,
+    overwrite: bool,
+    say: Say,
+    progress: Progress,
+    command: str,
+) -> Record:
+    """The same, with `out` locked."""
     if not (resume or overwrite):
         for name in ("run", "model.net", CARD_FILE, RECORD):
             if (out / name).exists():
                 raise OutputError(f"{out / name}: exists already; --resume or --overwrite")
+    _require_ours(out)
     run = train_digits(out / "run", seed, resume, overwrite, progress)
     say(f"trained   {run}")
     network = export_digits(run, out)
@@ -76,6 +94,28 @@ def demo(
     if record.confirmed is not None:
         require_identical(record.confirmed)
     return record
+
+
+def _require_ours(out: Path) -> None:
+    """Refuse to replace a network that no demo wrote: it leaves one with its card beside it.
+
+    Raises:
+        OutputError: names the file.
+    """
+    model, card = out / "model.net", out / CARD_FILE
+    there = [path for path in (model, card) if path.exists()]
+    if not there:
+        return
+    try:
+        known = read_card(card)
+        ours = known.name == NAME and known.sha256 == sha256(model.read_bytes()).hexdigest()
+    except (BadInput, OSError):
+        ours = False
+    if not ours:
+        raise OutputError(
+            f"{there[0]}: not written by the demo, and never replaced; move it, or choose another "
+            "--out"
+        )
 
 
 def train_digits(run: Path, seed: int, resume: bool, overwrite: bool, progress: Progress) -> Path:
@@ -104,9 +144,9 @@ def export_digits(run: Path, out: Path) -> Network:
 
     network, card, _ = load_run(run)
     model = netx.write(export(network), out / "model.net")
-    card = card.model_copy(update={"sha256": model.sha256, "name": "digits-mlp"})
+    card = card.model_copy(update={"sha256": model.sha256, "name": NAME})
     write_card(card, out / CARD_FILE)
-    return Network("digits-mlp", model, card)
+    return Network(NAME, model, card)
 
 
 def check_parity(

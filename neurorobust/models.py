@@ -8,27 +8,22 @@ from __future__ import annotations
 
 import importlib.metadata
 import importlib.resources
-import json
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from pydantic import ValidationError
-
-from neurorobust import files, netx
-from neurorobust.backends.base import Backend
-from neurorobust.classifier import Classifier
-from neurorobust.encoders import (
-    DirectEncoder,
-    DriveEncoder,
-    Encoder,
-    LatencyEncoder,
-    PoissonEncoder,
-)
+from neurorobust import files, netx, schema
 from neurorobust.errors import BadInput, CardError, UnavailableError
+from neurorobust.names import unknown
 from neurorobust.netx.guarded import read_guarded
 from neurorobust.netx.model import NetxModel
-from neurorobust.readout import Readout, default_scale
 from neurorobust.records import Card, EncoderCard
+
+if TYPE_CHECKING:  # networks are listed and found without torch
+    from neurorobust.backends.base import Backend
+    from neurorobust.classifier import Classifier
+    from neurorobust.encoders import Encoder
+    from neurorobust.readout import Readout
 
 CARD_FILE = "card.json"
 
@@ -184,25 +179,16 @@ def locate(reference: str) -> tuple[Path, Card | None, str]:
             f"model {reference}: comes with lava-dl, which is not installed; "
             'pip install "lava-dl==0.6.0" on Python 3.10'
         )
-    raise BadInput(f"model {reference!r}: no such file or network, known: {', '.join(entries)}")
+    raise BadInput(unknown("file or network", reference, entries))
 
 
 def read_card(path: Path) -> Card:
     """Read `card.json`.
 
     Raises:
-        CardError: missing, not JSON, or not a card; names the field.
+        CardError: missing, too large, not JSON, or not a card; names the key, its value, the limit.
     """
-    try:
-        return Card.model_validate(json.loads(path.read_text(encoding="utf-8")))
-    except OSError as error:
-        raise CardError(f"card {path}: cannot be read: {error.strerror}") from error
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
-        raise CardError(f"card {path}: not JSON: {error}") from error
-    except ValidationError as error:
-        first = error.errors()[0]
-        field = ".".join(str(part) for part in first["loc"]) or "card"
-        raise CardError(f"card {path}: {field}: {first['msg']}") from error
+    return schema.read(path, Card, f"card {path}", CardError)
 
 
 def write_card(card: Card, path: Path) -> None:
@@ -252,6 +238,8 @@ def check_owner(card: Card, model: NetxModel, path: Path) -> None:
 
 def encoder(card: Card, model: NetxModel) -> Encoder:
     """The encoder a card describes, for this network."""
+    from neurorobust.encoders import DirectEncoder, DriveEncoder, LatencyEncoder, PoissonEncoder
+
     if card.encoder.kind == "drive":
         layer = model.input_layer
         if layer is None:
@@ -275,9 +263,13 @@ def encoder(card: Card, model: NetxModel) -> Encoder:
 
 def readout(card: Card) -> Readout:
     """The readout a card describes."""
+    from neurorobust.readout import Readout, default_scale
+
     return Readout(card.readout, card.logit_scale or default_scale(card.readout, card.steps))
 
 
 def classifier(network: Network, backend: Backend) -> Classifier:
     """Encoder + backend + readout."""
+    from neurorobust.classifier import Classifier
+
     return Classifier(encoder(network.card, network.model), backend, readout(network.card))

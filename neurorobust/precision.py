@@ -12,7 +12,7 @@ from neurorobust import netx
 from neurorobust.backends.base import Backend
 from neurorobust.classifier import Classifier
 from neurorobust.datasets.base import Dataset
-from neurorobust.errors import BadInput, ModelFileError
+from neurorobust.errors import BadInput, ModelFileError, OutputError
 from neurorobust.evaluation import Progress, evaluate, load_samples
 from neurorobust.evaluation.seeds import fork
 from neurorobust.models import CARD_FILE, Network, classifier, write_card
@@ -22,6 +22,7 @@ from neurorobust.rates import Rate
 from neurorobust.targets import Settings, open_backend
 from neurorobust.types import Drive, Labels
 
+MODEL_FILE = "model.net"
 BATCH = 64
 TRACED = 128  # samples whose spikes are compared, layer by layer
 
@@ -97,11 +98,16 @@ def sweep(
 
     Raises:
         BadInput: two precisions of one name; see `evaluation.evaluate`.
+        OutputError: a file is there already, and neither `resume` nor `overwrite` was given.
     """
     names = [precision.name for precision in precisions]
     for place, name in enumerate(names):
         if name in names[:place]:
             raise BadInput(f"precision {name}: given twice")
+    for name in names:
+        for file in (MODEL_FILE, CARD_FILE):
+            if (out / name / file).exists() and not (resume or overwrite):
+                raise OutputError(f"{out / name / file}: exists already; --resume or --overwrite")
     with open_backend("engine", network.model, question.settings) as given:
         plain = classifier(network, given)
         wanted = labels(reference or plain, data, question.seed)
@@ -113,7 +119,7 @@ def sweep(
                 rows.append(Row(precision, refused=str(error)))
                 continue
             folder = out / precision.name
-            written = netx.write(model, folder / "model.net")
+            written = netx.write(model, folder / MODEL_FILE)
             notes = f"{network.name} at precision {precision.name}, quantised after training"
             changes = {"sha256": written.sha256, "accuracy": {}, "notes": notes}
             card = network.card.model_copy(update=changes)
@@ -143,7 +149,7 @@ def sweep(
             rows.append(
                 Row(
                     precision,
-                    str(folder / "model.net"),
+                    str(folder / MODEL_FILE),
                     written.sha256,
                     clean=record.clean,
                     robust=robust,

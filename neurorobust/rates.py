@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
 from neurorobust.statistics import wilson
 
@@ -15,15 +15,28 @@ class Strict(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
-class Rate(Strict):
-    """A count with its 95 % Wilson interval."""
+def _writable(text: Any) -> Any:
+    r"""Bytes of a file's name that are no UTF-8 as `\udcff`: a record can be written with them."""
+    return text.encode("utf-8", "backslashreplace").decode() if isinstance(text, str) else text
 
-    correct: int
-    total: int
+
+Text = Annotated[str, BeforeValidator(_writable)]  # from a command line or the name of a file
+
+
+class Rate(Strict):
+    """A count with its 95 % Wilson interval.
+
+    Where a random encoder was judged by several draws a count is the sum over samples of the share
+    of draws that count, and need not be whole. The interval is over samples: draws are none. (A
+    share varies less than a coin of the same mean, so Wilson's interval is rather too wide there.)
+    """
+
+    correct: int | float
+    total: int | float
     interval: tuple[float, float]
 
 
-def rate(correct: int, total: int) -> Rate:
+def rate(correct: int | float, total: int | float) -> Rate:
     """A count with its interval."""
     return Rate(correct=correct, total=total, interval=wilson(correct, total))
 
@@ -31,7 +44,7 @@ def rate(correct: int, total: int) -> Rate:
 class AttackRate(Strict):
     """One attack at one budget. `correct`: samples right both clean and attacked."""
 
-    correct: int
+    correct: int | float
     total: int
     interval: tuple[float, float]
     success: Rate  # `correct` = broken among the samples that were right when clean
@@ -42,21 +55,27 @@ class AttackRate(Strict):
     failed: int = 0  # proposals not finite, not binary or of a wrong shape: counted as no success
     projected: int = 0  # proposals outside the budget, projected back by the evaluation
     unconfirmed: int = 0  # successes that the attack claimed and the re-run did not show
+    unchanged: int = 0  # samples, right when clean, for which the proposal was x itself (any seed)
     asked: int | None = None  # member of a recipe: samples that were still standing; None: all
+    beyond: int | None = (
+        None  # without gradients: broken, and by no white-box attack, from any seed
+    )
     queries: int | None = None  # asked of the network, over all samples; None: not counted
 
 
 class RobustRate(Strict):
     """Worst case over attacks (and seeds), per sample; wrong when clean counts as not robust.
 
-    Where a random encoder draws afresh at every query, controls are not part of it.
+    Where a random encoder draws, one proposal for each sample is selected by some draws and scored
+    by others, the same for x and every proposal.
     """
 
-    correct: int
+    correct: int | float
     total: int
     interval: tuple[float, float]
     by_attack: dict[str, AttackRate]
     carried: int = 0  # recipe: broken by what was found at a smaller budget, which lies in this one
+    white_box: int = 0  # recipe: broken by its white-box members, from any seed, carried included
     by_seed: dict[str, Rate] = Field(default_factory=dict)  # several seeds: each one's worst case
 
     @property

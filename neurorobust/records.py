@@ -15,6 +15,7 @@ from neurorobust.rates import (
     RobustRate,
     Strict,
     Targeted,
+    Text,
     rate,
 )
 
@@ -29,7 +30,9 @@ class EncoderCard(Strict):
     name both, a wrong guess costs accuracy in silence.
     """
 
-    kind: Literal["drive", "poisson", "latency", "direct"]
+    kind: Literal["drive", "poisson", "latency", "direct"] = Field(
+        description="drive, poisson, latency or direct"
+    )
     mean: float = Field(default=0.0, allow_inf_nan=False)
     std: float = Field(default=1.0, gt=0, allow_inf_nan=False)
     gain: float = Field(default=1.0, gt=0, le=1)
@@ -38,7 +41,10 @@ class EncoderCard(Strict):
     def _says_all(self) -> EncoderCard:
         missing = {"mean", "std"} - self.model_fields_set
         if self.kind == "drive" and missing:
-            raise ValueError(f"a drive needs {' and '.join(sorted(missing))} (0 and 1: as it is)")
+            raise ValueError(
+                f"a drive needs {' and '.join(sorted(missing))}: it is fed (pixel - mean) / std, "
+                "with 0 and 1 the pixels as they are"
+            )
         return self
 
 
@@ -48,10 +54,12 @@ class Card(Strict):
     version: Literal[1] = 1
     name: str = ""
     dataset: str | None = None
-    encoder: EncoderCard
-    steps: int = Field(ge=1, le=100_000)
-    readout: Literal["count", "membrane"]
-    logit_scale: float | None = Field(default=None, gt=0)  # None: readout.default_scale
+    encoder: EncoderCard = Field(description="an object with kind, of a drive also mean and std")
+    steps: int = Field(ge=1, le=100_000, description="time steps, 1 to 100000")
+    readout: Literal["count", "membrane"] = Field(description="count or membrane")
+    logit_scale: float | None = Field(
+        default=None, gt=0, allow_inf_nan=False
+    )  # None: readout.default_scale
     sha256: str | None = None  # of the .net file it belongs to; None: any
     training: dict[str, Any] = Field(default_factory=dict)  # command, seed, defence …
     accuracy: dict[str, Any] = Field(
@@ -130,7 +138,7 @@ class Provenance(Strict):
     neurorobust: str
     versions: dict[str, str]
     machine: dict[str, str]
-    command: str
+    command: Text
     started: str  # ISO 8601, UTC
     seconds: float
     target: dict[str, Any] = Field(default_factory=dict)  # what the target tells of its runs
@@ -140,16 +148,19 @@ class Record(Strict):
     """One evaluation, as data. Arrays per sample lie beside it in `samples.npz` (evaluation.py)."""
 
     version: Literal[1] = 1
-    model: str
+    model: Text
     model_sha256: str
     card: Card
     backend: str
-    target: str  # what `backend` is, in words: "Lava's integers, computed by neurorobust's engine"
-    dataset: str
+    target: Text  # what `backend` is, in words: "Lava's integers, computed by neurorobust's engine"
+    dataset: Text
     seed: int
     attacks: dict[str, dict[str, Any]]  # name -> its threat model and parameters
     clean: Rate
-    redraw: Rate | None = None  # random encoders: broken (of the clean-correct) by drawing again
+    draws: int | None = (
+        None  # random encoders: so many selected a proposal, as many others scored it
+    )
+    redraw: Rate | None = None  # random encoders: of those right in one draw, wrong in another
     robust: dict[str, RobustRate] = Field(default_factory=dict)  # by epsilon as typed
     robust_flips: dict[str, RobustRate] = Field(default_factory=dict)  # by number of flips as typed
     robust_shifts: dict[str, RobustRate] = Field(default_factory=dict)  # by reach as typed

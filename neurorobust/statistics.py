@@ -1,20 +1,20 @@
-"""Intervals and paired tests, from statsmodels."""
+"""Intervals and paired tests, from statsmodels, which is loaded with the first of them."""
 
 from __future__ import annotations
 
 import numpy as np
 import numpy.typing as npt
-from statsmodels.stats.contingency_tables import mcnemar
-from statsmodels.stats.proportion import proportion_confint
 
 CONFIDENCE = 0.95
 
 
-def wilson(correct: int, total: int) -> tuple[float, float]:
+def wilson(correct: float, total: float) -> tuple[float, float]:
     """95 % Wilson score interval of a proportion (Wilson, JASA 22, 1927).
 
     (0, 1) when nothing was counted.
     """
+    from statsmodels.stats.proportion import proportion_confint
+
     if total == 0:
         return (0.0, 1.0)
     low, high = proportion_confint(correct, total, alpha=1 - CONFIDENCE, method="wilson")
@@ -29,6 +29,8 @@ def exact_mcnemar(
     Returns:
         the p-value, and the discordant pairs (only first true, only second true).
     """
+    from statsmodels.stats.contingency_tables import mcnemar
+
     table = [
         [int((first & second).sum()), int((first & ~second).sum())],
         [int((~first & second).sum()), int((~first & ~second).sum())],

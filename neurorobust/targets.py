@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from neurorobust.backends.base import Backend
 from neurorobust.errors import BadInput
+from neurorobust.names import unknown
 from neurorobust.netx.model import NetxModel
 
 
@@ -98,7 +99,7 @@ def open_backend(
         UnavailableError: it needs something that is not installed.
     """
     if name not in BACKENDS:
-        raise BadInput(f"backend {name!r}: unknown, known: {', '.join(BACKENDS)}")
+        raise BadInput(unknown("backend", name, BACKENDS))
     settings = settings or Settings()
     if name != "engine" and settings.device != "cpu":
         raise BadInput(f"backend {name}: runs on the CPU only, not on device {settings.device!r}")

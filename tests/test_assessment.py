@@ -5,11 +5,12 @@ import torch
 
 from neurorobust.assessment import Confirm, Question, assess
 from neurorobust.datasets.base import Dataset
-from neurorobust.errors import BadInput
+from neurorobust.errors import BadInput, UnavailableError
 from neurorobust.evaluation import load_samples, read_record
 from neurorobust.models import Network
 from neurorobust.records import Card, EncoderCard
 from neurorobust.report import write_report
+from neurorobust.targets import BACKENDS
 
 CARD = Card(encoder=EncoderCard(kind="drive", mean=0.5, std=0.5), steps=12, readout="count")
 
@@ -82,8 +83,48 @@ def test_the_two_by_two_agrees_with_the_record(spiking, tmp_path, stored: bool):
     assert stored == bool((tmp_path / "samples.npz").exists() and load_samples(tmp_path))
 
 
+@pytest.mark.parametrize("attacks", [(), ("pgd-linf",)])
+def test_what_cannot_be_confirmed_is_refused_before_any_work(
+    spiking, tmp_path, monkeypatch, attacks: tuple[str, ...]
+):
+    """No attack to replay, or no target to replay it on."""
+
+    def missing(model, settings):
+        raise UnavailableError("lava: not installed here")
+
+    monkeypatch.setitem(BACKENDS, "lava", missing)
+    network, data, _ = setting(spiking)
+    asked = Question(attacks=attacks, epsilons=("0.05",) * len(attacks), confirm=Confirm("lava", 2))
+    message = "lava: not installed" if attacks else "confirm lava:2: no attack was asked for"
+    with pytest.raises(BadInput, match=message):
+        assess(network, data, asked, tmp_path / "run", progress=lambda *_: pytest.fail("worked"))
+    assert not (tmp_path / "run").exists()
+
+
+class Broken:
+    """Proposes nothing that can be scored."""
+
+    name, kind, access, control = "broken", "eps", "none", False
+
+    def __call__(self, classifier, x, labels, budget, generator):
+        return None
+
+
+def test_where_every_attack_failed_the_record_is_whole_and_says_so(spiking, tmp_path):
+    network, data, _ = setting(spiking)
+    asked = Question(attacks=(Broken(),), epsilons=("0.05",), confirm=Confirm("reference", 2))
+    record = assess(network, data, asked, tmp_path)
+    assert record.pending == ()
+    assert record.confirmed.replayed == 0
+    assert not record.confirmed.holds
+    assert "confirm reference: 0 of 0 identical; first difference: nothing to replay" in str(
+        record.flags
+    )
+    assert (tmp_path / "report.html").is_file()
+
+
 def test_a_comparison_that_cannot_be_made_is_refused_before_any_work(spiking, tmp_path):
     network, data, _ = setting(spiking)
-    with pytest.raises(BadInput, match="attack 'pgd-linf': needs a budget, give eps"):
+    with pytest.raises(BadInput, match=r"attack 'pgd-linf': needs a budget, give --eps 0.1"):
         assess(network, data, Question(against=spiking()), tmp_path / "run")
     assert not (tmp_path / "run").exists()

@@ -75,10 +75,24 @@ def test_limit_keeps_the_first_samples():
         load("digits", limit=0)
 
 
-@pytest.mark.parametrize("name", ["digit", "", "npz:", ":factory", "module:"])
+@pytest.mark.parametrize("name", ["imagenet", ""])
 def test_unknown_names_list_the_known(name):
     known = "known: digits, mnist, fashion-mnist, cifar10, nmnist-small, npz:FILE, module:factory"
     with pytest.raises(DatasetError, match=f"unknown, {known}"):
+        load(name)
+
+
+@pytest.mark.parametrize(
+    ("name", "meant"),
+    [
+        ("digit", "digits"),
+        ("fasion-mnist", "fashion-mnist"),
+        ("npz:", "npz:FILE"),
+        (":factory", "module:factory"),
+    ],
+)
+def test_misspelt_names_are_recognised(name, meant):
+    with pytest.raises(DatasetError, match=rf"dataset '{name}': unknown, did you mean {meant}"):
         load(name)
 
 
@@ -223,7 +237,7 @@ BAD_ARRAYS = [
     ({"x": X, "y": Y[:, None]}, r"labels are int64 of shape \(6, 1\), need integers"),
     ({"x": X, "y": Y.astype("U1")}, "y holds <U1, need numbers"),
     ({"x": X, "labels": Y}, "no array 'y', need x, y; it holds labels, x"),
-    ({"x": X, "y": Y.astype(object)}, "y holds Python objects, which are never loaded"),
+    ({"x": X, "y": Y.astype(object)}, "array y holds Python objects, which are never loaded"),
 ]
 
 
@@ -239,22 +253,22 @@ def test_npz_that_is_refused(tmp_path, arrays, message):
 def test_npz_files_that_are_refused(tmp_path):
     with pytest.raises(DatasetError, match=r"npz:.*none.npz: no such file"):
         load(f"npz:{tmp_path}/none.npz")
-    with pytest.raises(DatasetError, match="no such file"):
+    with pytest.raises(DatasetError, match="not a regular file"):
         load(f"npz:{tmp_path}")
     text = tmp_path / "text.npz"
     text.write_text("x, y")
-    with pytest.raises(DatasetError, match="not an npz file"):
+    with pytest.raises(DatasetError, match="not a readable npz file"):
         load(f"npz:{text}")
     single = tmp_path / "single.npz"
     with single.open("wb") as file:
         np.save(file, X)
-    with pytest.raises(DatasetError, match="not an npz file"):
+    with pytest.raises(DatasetError, match="not a readable npz file"):
         load(f"npz:{single}")
     whole = tmp_path / "whole.npz"
     np.savez(whole, x=X, y=Y)
     content = whole.read_bytes()
     whole.write_bytes(content[: len(content) // 2])
-    with pytest.raises(DatasetError, match="not an npz file"):
+    with pytest.raises(DatasetError, match="not a readable npz file"):
         load(f"npz:{whole}")
     whole.write_bytes(content[:300] + b"\xff" * 8 + content[308:])  # inside the first array
     with pytest.raises(DatasetError, match="damaged"):
@@ -271,8 +285,8 @@ def header(shape: tuple[int, ...], content: bytes = b"") -> bytes:
 @pytest.mark.parametrize(
     ("x", "message"),
     [
-        (header((10**6, 1, 10**4, 10**4)), r"x declares shape .* the limit is 8589934592 bytes"),
-        (header((-1, 1, 3, 4)), r"x declares shape \(-1, 1, 3, 4\) .* the limit is"),
+        (header((10**6, 1, 10**4, 10**4)), r"x is damaged: it declares 800000000000000 bytes, 0 a"),
+        (header((-1, 1, 3, 4)), r"x is damaged: shape \(-1, 1, 3, 4\)"),
         (header((6, 1, 3, 4), b"\x00" * 16), "damaged"),
         (b"no array", "x is damaged"),
         (b"\x93NUMPY\x09\x00", "x is damaged"),
@@ -366,7 +380,7 @@ def test_nmnist_small_that_is_refused(tmp_path):
         load("nmnist-small", data_dir=tmp_path)
     assert load("nmnist-small", data_dir=tmp_path, steps=4).x.shape == (3, 2, 3, 4, 4)
     path.write_bytes(b"PK")
-    with pytest.raises(DatasetError, match=r"npz:.*nmnist_small_test.npz: not an npz file"):
+    with pytest.raises(DatasetError, match=r"npz:.*nmnist_small_test.npz: not a readable npz file"):
         load("nmnist-small", data_dir=tmp_path, steps=4)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -12,6 +13,7 @@ from rich.console import Console
 from neurorobust import demo as demo_module
 from neurorobust.demo import demo
 from neurorobust.errors import CheckFailed, OutputError
+from neurorobust.models import resolve, write_card
 from neurorobust.records import ParityResult, Record
 from neurorobust.report import REPORT_FILE, print_record
 
@@ -86,6 +88,32 @@ def test_a_result_is_not_replaced_unasked(shown: tuple[Path, Record, list[str]])
     with pytest.raises(OutputError, match="exists already; --resume or --overwrite"):
         demo(out, 0, False, False, _quiet, _quiet)
     assert {path: path.stat().st_mtime_ns for path in out.rglob("*")} == before
+
+
+@pytest.mark.parametrize("mine", ["model.net", "card.json"])
+def test_a_network_of_somebody_elses_is_never_replaced(tmp_path: Path, mine: str) -> None:
+    (tmp_path / mine).write_text("mine")
+    for flags in ((True, False), (False, True)):
+        with pytest.raises(OutputError, match=f"{mine}: not written by the demo"):
+            demo(tmp_path, 0, *flags, _quiet, _quiet)
+    assert [path.name for path in tmp_path.iterdir()] == [mine]
+    assert (tmp_path / mine).read_text() == "mine"
+
+
+def test_its_own_network_is_replaced_when_asked(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shipped = resolve("digits-mlp")
+    assert shipped.model.path is not None
+    shutil.copy(shipped.model.path, tmp_path / "model.net")
+    write_card(shipped.card.model_copy(update={"name": "digits-mlp"}), tmp_path / "card.json")
+
+    def train(*_: object) -> Path:
+        raise CheckFailed("it began")
+
+    monkeypatch.setattr(demo_module, "train_digits", train)
+    with pytest.raises(CheckFailed, match="it began"):
+        demo(tmp_path, 0, False, True, _quiet, _quiet)
 
 
 def test_a_difference_ends_it(

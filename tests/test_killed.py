@@ -73,6 +73,43 @@ def test_killed_in_the_second_shard_and_resumed(tmp_path: Path):
     assert left == ["record.json", "report.html", "samples.npz", "settings.json"]
 
 
+def test_killed_among_the_jobs_of_the_first_shard_and_resumed(tmp_path: Path):
+    options = [*ATTACKS, "--limit", "64"]
+    process = start(tmp_path / "killed", *options)
+    jobs = tmp_path / "killed/shards/00000"
+    deadline = time.monotonic() + 120
+    while len(list(jobs.glob("*.npz"))) < 2:  # of six
+        assert process.poll() is None
+        assert time.monotonic() < deadline
+        time.sleep(0.005)
+    kill(process)
+    assert not (tmp_path / "killed/shards/00000.npz").exists()
+    here(tmp_path / "killed", *options, "--resume")
+    here(tmp_path / "whole", *options)
+    assert results(tmp_path / "killed") == results(tmp_path / "whole")
+
+
+def test_an_interruption_says_what_is_kept(tmp_path: Path):
+    options = [*ATTACKS, "--limit", "64", "--out", str(tmp_path)]
+    process = subprocess.Popen(
+        [sys.executable, "-m", "neurorobust", "evaluate", "digits-mlp", *options],
+        stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    jobs = tmp_path / "shards/00000"
+    deadline = time.monotonic() + 120
+    while len(list(jobs.glob("*.npz"))) < 2:
+        assert process.poll() is None
+        assert time.monotonic() < deadline
+        time.sleep(0.005)
+    process.send_signal(signal.SIGINT)
+    _, said = process.communicate(timeout=120)
+    assert process.returncode == 130
+    kept = len(list(jobs.glob("[!.]*.npz")))
+    assert 2 <= kept < 6
+    line = f"interrupted; {kept} of 6 jobs of shard 1 of 1 are kept; --resume goes on from here"
+    assert said.splitlines()[-1] == f"neurorobust: {line}"
+
+
 @pytest.mark.slow
 @pytest.mark.timeout(3000)
 @pytest.mark.parametrize("seed", range(3))

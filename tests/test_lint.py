@@ -111,6 +111,7 @@ def recurrent_delay(file: Any) -> None:
 
 ONES = np.ones(3, dtype=np.int64)
 BREAKS: dict[str, Callable[[Path], None]] = {
+    rules.POINTER: lambda path: path.write_text("version https://git-lfs.example/spec/v1\n"),
     rules.DAMAGED: lambda path: path.write_bytes(b"not HDF5") and None,
     rules.HOSTILE: spoilt(link),
     rules.LAYERS: spoilt(renumber),

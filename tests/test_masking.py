@@ -10,7 +10,8 @@ import torch
 
 from neurorobust.attacks.modes import find_mode, surrogate
 from neurorobust.attacks.pgd import Pgd
-from neurorobust.attacks.recipes import STANDARD_1, Member
+from neurorobust.attacks.recipe import Member
+from neurorobust.attacks.recipes import STANDARD_1
 from neurorobust.attacks.sa_pgd import SaPgd
 from neurorobust.attacks.square import Square
 from neurorobust.backends.engine import EngineBackend

@@ -38,18 +38,18 @@ def drive(batch=3, steps=8):
 
 @pytest.mark.parametrize("changes", [{}, CNN, {"encoder": "poisson", "threshold": 0.1}])
 def test_a_spec_survives_its_json(changes):
-    assert NetworkSpec.from_json(spec(**changes).to_json()) == spec(**changes)
+    assert NetworkSpec.from_json(spec(**changes).to_json().encode()) == spec(**changes)
 
 
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("{", "network: Invalid JSON"),
-        ("{}", "kind: Field required"),
-        (spec().to_json().replace('"hidden"', '"hiden"'), "hiden: Extra inputs"),
+        ("{", r"network\.json: not JSON: Expecting property name"),
+        ("{}", "kind is missing"),
+        (spec().to_json().replace('"hidden"', '"hiden"'), "hiden is unknown, did you mean hidden"),
         (
             spec().to_json().replace('"mlp"', '"rnn"'),
-            "kind: Input should be 'mlp', 'cnn' or 'recurrent'",
+            'kind is "rnn", need mlp, cnn or recurrent',
         ),
         (spec().to_json().replace('"threshold": 1.25', '"threshold": 64'), "less than 64"),
         (spec().to_json().replace('"mlp"', '"cnn"'), "kind cnn: channels"),
@@ -64,13 +64,13 @@ def test_a_spec_survives_its_json(changes):
         (spec(hidden=()).to_json().replace('"mlp"', '"recurrent"'), "kind recurrent: hidden"),
         (
             spec().to_json().replace('"max_delay": 0', '"max_delay": 63'),
-            "max_delay: Input should be less than or equal to 62",
+            "max_delay is 63, need at most 62",
         ),
     ],
 )
 def test_a_damaged_spec_is_refused_in_one_line(text, message):
     with pytest.raises(BadInput, match=message) as caught:
-        NetworkSpec.from_json(text)
+        NetworkSpec.from_json(text.encode())
     assert "\n" not in str(caught.value)
 
 

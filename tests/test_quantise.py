@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from neurorobust.backends.engine import EngineBackend
 from neurorobust.datasets.base import Dataset
-from neurorobust.errors import BadInput, ModelFileError
+from neurorobust.errors import BadInput, ModelFileError, OutputError
 from neurorobust.models import Network, resolve
 from neurorobust.netx import DenseLayer, InputLayer, NetxModel, Neuron, RecurrentLayer, write
 from neurorobust.netx.compare import difference
@@ -159,5 +159,12 @@ def test_a_sweep_measures_every_precision(tmp_path: Path) -> None:
         assert (out / row.precision.name / "record" / "record.json").is_file()
     again = sweep(network, data, precisions, question, out, resume=True)
     assert again == rows
+    with pytest.raises(OutputError, match=r"w8/model.net: exists already; --resume or --over"):
+        sweep(network, data, precisions, question, out)
+    (tmp_path / "other/w8").mkdir(parents=True)
+    (tmp_path / "other/w8/card.json").write_text("mine")
+    with pytest.raises(OutputError, match=r"w8/card.json: exists already"):
+        sweep(network, data, precisions, question, tmp_path / "other")
+    assert [path.name for path in (tmp_path / "other/w8").iterdir()] == ["card.json"]
     with pytest.raises(BadInput, match="precision w4: given twice"):
         sweep(network, data, [Precision(4), Precision(4)], question, out)

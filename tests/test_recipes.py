@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -12,28 +13,28 @@ from neurorobust.attacks import ATTACKS
 from neurorobust.attacks.base import Proposal
 from neurorobust.attacks.modes import surrogate
 from neurorobust.attacks.pgd import Pgd
-from neurorobust.attacks.recipes import (
-    EVERY,
-    RECIPES,
-    STANDARD_1,
-    STRONGEST,
-    Member,
-    Recipe,
-    find_recipe,
-)
+from neurorobust.attacks.recipe import EVERY, STRONGEST, Member, Recipe, first_taking
+from neurorobust.attacks.recipes import RECIPES, STANDARD_1, STANDARD_2, find_recipe
 from neurorobust.attacks.spike_flips import SpikeRandom, SpikeTopK
 from neurorobust.backends.engine import EngineBackend
+from neurorobust.budgets import KINDS, parse
 from neurorobust.checks import flags
+from neurorobust.classifier import Classifier
 from neurorobust.datasets.base import Dataset
+from neurorobust.encoders import DriveEncoder
 from neurorobust.errors import BadInput
 from neurorobust.evaluation import evaluate, held_out, load_samples
+from neurorobust.evaluation.jobs import plan
 from neurorobust.evaluation.minimum import curve, median
 from neurorobust.evaluation.probes import probes
+from neurorobust.evaluation.strongest import broken_by_mode, largest
 from neurorobust.evaluation.targeted import aim, targets
+from neurorobust.netx.model import DenseLayer, InputLayer, NetxModel, Neuron
 from neurorobust.projection import inside
-from neurorobust.records import Card, EncoderCard
+from neurorobust.readout import Readout
+from neurorobust.records import Card, EncoderCard, Record
 from neurorobust.surrogates import DEFAULT
-from neurorobust.types import ImageBudget
+from neurorobust.types import NORMS, ImageBudget
 
 WIDTHS = (surrogate("fast-sigmoid", 0.25), surrogate("fast-sigmoid", 1.0))
 TOY = Recipe(
@@ -48,10 +49,10 @@ TOY = Recipe(
         Member(SpikeTopK(rounds=3), "bptr"),
     ),
     modes=("fast-sigmoid-0.25", "straight-through-1"),
-    chooser=Pgd(steps=4),
-    probe=Pgd(steps=4),
-    widths=WIDTHS,
+    choosers=(Pgd(steps=4),),
+    probes=(Pgd(steps=4),),
     targeted=(Pgd(steps=10),),
+    widths=WIDTHS,
 )
 SAMPLES = 70
 
@@ -281,9 +282,10 @@ def test_random_encoders_keep_the_drawn_spikes_of_the_last_proposal(spiking, tmp
 
 
 def test_standard_is_the_latest_version():
-    assert find_recipe("standard") is find_recipe("standard-1") is STANDARD_1
+    assert find_recipe("standard") is find_recipe("standard-2") is STANDARD_2
+    assert find_recipe("standard-1") is STANDARD_1
     assert find_recipe("pgd-linf") is None
-    assert list(RECIPES) == ["standard-1"]
+    assert list(RECIPES) == ["standard-1", "standard-2"]
 
 
 def test_standard_has_what_its_version_says():
@@ -306,9 +308,125 @@ def test_standard_has_what_its_version_says():
     assert "retiming+fast-sigmoid-0.25" in labels["shifts"]
 
 
+def shortened(attack: Any) -> Any:
+    """The same attack with a few steps and queries; nothing else changes."""
+    few = {
+        "steps": 3, "rounds": 2, "queries": 40, "targets": 2, "restarts": 1, "patience": 3,
+        "places": 1,
+    }  # fmt: skip
+    kept = {name: few[name] for name in few if hasattr(attack, name)}
+    return replace(attack, **kept) if kept else attack
+
+
+def short(recipe: Recipe) -> Recipe:
+    """All members of a released recipe, its choosers, probes and targets, each shortened."""
+    return replace(
+        recipe,
+        members=tuple(replace(one, attack=shortened(one.attack)) for one in recipe.members),
+        choosers=tuple(map(shortened, recipe.choosers)),
+        probes=tuple(map(shortened, recipe.probes)),
+        targeted=tuple(map(shortened, recipe.targeted)),
+    )
+
+
+def run_short(recipe: Recipe, kind: str, typed: str, **settings: Any) -> Record:
+    x = torch.rand(8, 1, 6, 6, generator=torch.Generator().manual_seed(2))
+    classifier = small()
+    data = Dataset("toy", "test", x, classifier.predict(x), 4)
+    names = {"eps": "epsilons"}
+    return evaluate(
+        classifier, data, card=card(), attacks=[short(recipe)], validation=replace(data, x=1 - x),
+        **{names.get(kind, kind): [typed]}, **settings,
+    )  # fmt: skip
+
+
+def small() -> Classifier:
+    """A random network on 6 x 6 pixels, which is enough for every attack: 36-20-4."""
+    rng = np.random.default_rng(5)
+    cuba = Neuron(*(np.array(value) for value in (1024, 256, 64)))
+    out = Neuron(*(np.array(value) for value in (1024, 128, 64)))
+    own = Neuron(np.array(4096), np.array(0), np.array(64))
+    shape = (36, 1, 1)
+    layers = (
+        InputLayer(0, shape, own, weight=60.0, bias=4.0),
+        DenseLayer(1, (20, 1, 1), cuba, 2 * rng.integers(-40, 50, (20, 36))),
+        DenseLayer(2, (4, 1, 1), out, 2 * rng.integers(-40, 50, (4, 20))),
+    )
+    backend = EngineBackend(NetxModel(shape, layers, sha256="0" * 64))
+    return Classifier(DriveEncoder(shape, 60.0, 4.0, 0.5, 0.5, 8), backend, Readout("count", 1.0))
+
+
+BUDGETS = [
+    ("eps", "0.1"), ("eps", "2/255"), ("eps", "l2:0.5"), ("eps", "l1:2"), ("eps", "l0:3"),
+    ("flips", "4"), ("flips", "insert=3"), ("flips", "insert=2+delete=2"), ("flips", "4+channel=0"),
+    ("flips", "4+rows=0:9+columns=0:1"), ("shifts", "reach=2"), ("shifts", "reach=2+spikes=4"),
+    ("shifts", "reach=2+total=6"), ("patches", "2x1"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("recipe", [STANDARD_1, STANDARD_2], ids=lambda recipe: recipe.name)
+@pytest.mark.parametrize(("kind", "typed"), BUDGETS)
+def test_every_released_recipe_runs_with_every_budget_that_it_takes(
+    recipe: Recipe, kind: str, typed: str
+):
+    """Modes chosen, probes made and targets attacked by an attack of that norm and kind."""
+    if not recipe.of(kind):
+        with pytest.raises(BadInput, match=f"{kind} '{typed}': no attack on spikes was asked for"):
+            run_short(recipe, kind, typed)
+        return
+    record = run_short(recipe, kind, typed, targeted=True)
+    rates = record.by_kind()[kind][typed].by_attack
+    members = [name for name, rate in rates.items() if rate.asked is not None]
+    assert members
+    assert not any(name.endswith(STRONGEST) for name in members)
+    assert any(record.is_control(name) for name in rates)
+    assert (record.recipe.strongest is not None) == any("apgd-t" in name for name in members)
+    probed = {probe.attack for probe in record.probes}
+    expected = first_taking(recipe.probes, kind, parse(kind, typed))
+    assert probed == ({expected.name} if expected is not None else set())
+    aimed = first_taking(recipe.targeted, kind, parse(kind, typed))
+    assert [list(row.by_attack) for row in record.targeted] == (
+        [[aimed.name]] if aimed is not None else []
+    )
+
+
+def test_standard_takes_every_kind_of_budget_that_can_be_typed():
+    for kind in KINDS:
+        assert any(one.attack.control for one in STANDARD_2.of(kind))
+        assert any(one.attack.access == "white-box" for one in STANDARD_2.of(kind))
+    for typed in ("0.1", "l2:1", "l1:5", "l0:4"):
+        budget = parse("eps", typed)
+        takers = [one for one in STANDARD_2.of("eps") if one.takes(budget)]
+        assert len([one for one in takers if one.attack.access == "white-box"]) >= 3
+
+
+def test_labels_of_a_recipe_are_told_apart():
+    for recipe in RECIPES.values():
+        for mode in recipe.modes:
+            labels = [one.label for one in recipe.ready(mode).members]
+            assert len(set(labels)) == len(labels)
+
+
+def test_several_norms_choose_one_mode_together(drive):
+    chooser = replace(TOY, choosers=(Pgd(steps=4), Pgd("l2", ("l2",), steps=4)))
+    jobs = plan({"eps": ["0.1", "0.04"], "flips": ["3"]}, [chooser])
+    undecided = [job for job in jobs if job.label == f"long+{STRONGEST}"]
+    assert [job.typed for job in largest(undecided)] == ["0.1"]
+    both = replace(TOY, members=(Member(Pgd("long", NORMS, steps=2), STRONGEST),))
+    jobs = plan({"eps": ["0.1", "0.04", "l2:0.5"]}, [both])
+    assert [job.typed for job in largest(jobs)] == ["0.1", "l2:0.5"]
+    data = dataset(drive, 10, 0)
+    counts = broken_by_mode(drive, chooser, data, jobs, 0)
+    assert {asked for _, asked in counts.values()} == {2 * 3 * len(data)}
+    with pytest.raises(BadInput, match=r"toy-1: no attack chooses a mode at eps=l2:0\.5"):
+        broken_by_mode(drive, TOY, data, jobs, 0)
+
+
 def test_recipes_are_refused_with_words(drive):
     settings = {"card": card()}
-    with pytest.raises(BadInput, match="attack 'toy-1': needs a budget, give eps or flips"):
+    with pytest.raises(
+        BadInput, match=r"attack 'toy-1': needs a budget, give --eps 0.1 or --flips 10"
+    ):
         evaluate(drive, dataset(drive, 5), **settings, attacks=[TOY])
     with pytest.raises(BadInput, match="one recipe at a time, not toy-1 too"):
         evaluate(drive, dataset(drive, 5), **settings, attacks=[TOY, "standard"], epsilons=["0.1"])
@@ -371,7 +489,7 @@ def test_an_attack_that_sees_another_network_than_the_one_that_answers_is_flagge
 
 
 def test_probes_find_no_fault_with_a_sound_attack(drive):
-    found = probes(drive, TOY, dataset(drive), "0.1", ImageBudget(0.1), 0)
+    found = probes(drive, TOY, dataset(drive), plan({"eps": ["0.04", "0.1"]}, ["pgd-linf"]), 0)
     by_what = {probe.what: probe for probe in found}
     assert set(by_what) == {"width", "scale", "steps"}
     assert by_what["scale"].settings == ("1", "0.0001")
@@ -401,7 +519,7 @@ class Naive:
 
 
 def test_probes_find_an_attack_that_depends_on_the_scale(drive):
-    recipe = replace(TOY, probe=Naive())
-    found = probes(drive, recipe, dataset(drive), "0.1", ImageBudget(0.1), 0)
+    recipe = replace(TOY, probes=(Naive(),))
+    found = probes(drive, recipe, dataset(drive), plan({"eps": ["0.1"]}, ["pgd-linf"]), 0)
     scale = next(probe for probe in found if probe.what == "scale")
     assert scale.differ > 0

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import io
+import json
 import re
+import tracemalloc
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
@@ -12,8 +14,10 @@ import numpy as np
 import pytest
 from rich.console import Console
 
+from neurorobust.cli import output
 from neurorobust.confirmation import require_identical
 from neurorobust.errors import BadInput, CheckFailed, OutputError
+from neurorobust.evaluation import read_record
 from neurorobust.files import write_npz
 from neurorobust.records import (
     AttackRate,
@@ -29,6 +33,8 @@ from neurorobust.records import (
     rate,
 )
 from neurorobust.report import print_record, write_report
+from neurorobust.report.samples import read_examples
+from neurorobust.report.words import settings
 
 CLEAN, TOTAL = 973, 1000
 NO_EXAMPLES = {"label": np.arange(3)}
@@ -471,18 +477,18 @@ def test_transfer_is_said_to_be_no_part_of_the_worst_case(whole: tuple[str, Page
     assert said not in " ".join(printed(alone).split())
 
 
-def test_the_redraw_baseline_stands_beside_the_results(
+def test_what_one_draw_to_the_next_changes_stands_beside_the_results(
     whole: tuple[str, Page], tmp_path: Path
 ) -> None:
-    again = sample_record(redraw=rate(31, CLEAN))
+    again = sample_record(redraw=rate(31, CLEAN), draws=10)
     _, page = page_of(write_sample(tmp_path, again, NO_EXAMPLES))
     results = page.text[page.text.index("Results") : page.text.index("How accuracy falls")]
-    assert "drawn again, no attack (baseline) 3.2 % 2.3 to 4.5 % 31 of 973" in results
+    assert "from one draw to another, no attack 3.2 % 2.3 to 4.5 % 31 of 973" in results
     for text in (results, " ".join(printed(again).split())):
-        assert "without any attack, broke 31 of the 973 inputs answered correctly (3.2 %" in text
-        assert "Controls are no part of the worst case there" in text
+        assert "without any attack, it lost 31 of 973 right answers (3.2 %" in text
+        assert "So 10 draws selected the worst proposal for each input" in text
     for text in (whole[1].text, printed(sample_record())):
-        assert "drawn again" not in text
+        assert "from one draw to another" not in text
 
 
 @pytest.mark.parametrize(
@@ -601,7 +607,14 @@ def test_a_record_that_counted_nothing_is_shown(tmp_path: Path) -> None:
 
 def spoil_samples(directory: Path, **changes: np.ndarray) -> None:
     named = {name.replace("__", "/"): array for name, array in changes.items()}
-    write_npz(directory / "samples.npz", sample_arrays() | named)
+    np.savez(directory / "samples.npz", **(sample_arrays() | named))
+
+
+def spoil_record(directory: Path, old: str, new: str, count: int = -1) -> None:
+    path = directory / "record.json"
+    text = path.read_text()
+    assert old in text
+    path.write_text(text.replace(old, new, count))
 
 
 SPOILED: list[tuple[str, Any, str]] = [
@@ -634,6 +647,41 @@ SPOILED: list[tuple[str, Any, str]] = [
         "wrong kind",
         lambda d: spoil_samples(d, example__eps__label=np.zeros(3)),
         r"example/eps/label is float64 with 1 axes, need 1 axes of numpy kind i or u or b",
+    ),
+    (
+        "number in words",
+        lambda d: spoil_record(d, '"seconds": 12.34', '"seconds": "12.34"'),
+        r'record\.json: robust\.0\.2\.by_attack\.pgd-linf\.seconds is "12\.34", need a number',
+    ),
+    (
+        "no number",
+        lambda d: spoil_record(d, '"seconds": 12.34', '"seconds": NaN'),
+        r"record\.json: NaN is no finite number",
+    ),
+    (
+        "infinite number",
+        lambda d: spoil_record(d, '"seconds": 12.34', '"seconds": 1e400'),
+        r"record\.json: number 1e400 is too large",
+    ),
+    (
+        "no version",
+        lambda d: spoil_record(d, '"version": 1,', "", 1),
+        r"record\.json: version is missing",
+    ),
+    (
+        "another version",
+        lambda d: spoil_record(d, '"version": 1,', '"version": 2,', 1),
+        r"record\.json: version is 2, need 1",
+    ),
+    (
+        "a record of 17 MiB",
+        lambda d: spoil_record(d, "{", "{" + " " * (17 << 20), 1),
+        r"record\.json: 178\d+ bytes, the limit is 16777216",
+    ),
+    (
+        "a thousand examples",
+        lambda d: spoil_samples(d, example__eps__index=np.arange(1000)),
+        r"example/eps/index names 1000 examples, the limit is 100",
     ),
     (
         "not finite",
@@ -692,3 +740,50 @@ def test_a_page_that_cannot_be_written_leaves_nothing_behind(tmp_path: Path) -> 
         write_report(directory)
     names = {path.name for path in directory.iterdir()}
     assert names == {"record.json", "samples.npz", "report.html"}
+
+
+def test_reading_examples_takes_the_memory_that_they_declare(tmp_path: Path) -> None:
+    spikes = (np.random.default_rng(0).random((3, 1, 64, 64, 200)) < 0.1).astype(np.uint8)
+    named = {f"example/flips/input/{side}": spikes for side in ("clean", "adversarial")}
+    named["example/flips/index"] = np.arange(3)
+    arrays = sample_examples("flips", ("4", "5", "6"), "flip-greedy") | named
+    path = tmp_path / "samples.npz"
+    write_npz(path, arrays)
+    tracemalloc.start()
+    found = read_examples(path)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert [example.entered.clean.dtype for example in found] == [np.uint8] * 3
+    assert np.array_equal(found[2].entered.attacked, spikes[2].reshape(-1, 200))
+    assert peak < 3 * spikes.nbytes  # two of them are kept
+
+
+def test_settings_of_any_kind_are_words() -> None:
+    assert settings({"access": {"a": 1}, "domain": [1, None]}) == [
+        ("access", "a 1"),
+        ("domain", "1, none"),
+    ]
+
+
+HOSTILE = "\x1b]0;evil\x07\x1b[2J\u202e\x9b31m"
+
+
+@pytest.mark.parametrize("key", ["model", "target", "dataset", "flags", "attacks"])
+def test_no_control_character_of_a_record_reaches_the_terminal(
+    tmp_path: Path, capfd: Any, key: str
+) -> None:
+    record = sample_record(confirmed=None, flags=("doubtful",))
+    values = json.loads(record.model_dump_json())
+    values[key] = {
+        "flags": [HOSTILE],
+        "attacks": {**values["attacks"], HOSTILE: {"access": HOSTILE}},
+    }.get(key, HOSTILE)
+    if key == "attacks":
+        rates = values["robust"]["0.05"]["by_attack"]
+        rates[HOSTILE] = rates["pgd-linf"]
+    write_sample(tmp_path, Record.model_validate_json(json.dumps(values)))
+    with output.session(False) as said:
+        print_record(read_record(tmp_path), said.console, write_report(tmp_path))
+    shown = capfd.readouterr().out
+    assert r"\x1b]0;evil" in "".join(shown.split())
+    assert not [one for one in shown if one in HOSTILE and not one.isprintable()]

@@ -2,9 +2,11 @@ from __future__ import annotations
 
 import importlib.util
 import json
+import shutil
 import signal
 import subprocess
 import sys
+import threading
 from dataclasses import replace
 from pathlib import Path
 
@@ -249,10 +251,36 @@ def test_existing_output(finished, tmp_path):
     (folder / "mine.txt").write_text("mine")
     with pytest.raises(OutputError, match="holds no training run to resume"):
         train(SMALL, "digits", folder, QUICK, resume=True)
-    (folder / "training.json").write_text("old")
+    for name in ("training.json", "card.json"):
+        (folder / name).write_text("mine")
+        with pytest.raises(OutputError, match=rf"{name}: not written by a training run"):
+            train(SMALL, "digits", folder, QUICK, overwrite=True)
+        assert (folder / name).read_text() == "mine"
+        (folder / name).unlink()
+    shutil.copytree(finished, folder, dirs_exist_ok=True)
     train(SMALL, "digits", folder, replace(QUICK, epochs=1), overwrite=True)
     assert sorted(path.name for path in folder.iterdir()) == sorted([*FILES, "mine.txt"])
     assert load_run(folder)[2]["best_epoch"] == 1
+
+
+@lava
+def test_a_run_in_use_is_refused(tmp_path):
+    refused: list[str] = []
+
+    def elsewhere() -> None:
+        with pytest.raises(OutputError, match="in use by this process") as caught:
+            train(SMALL, "digits", tmp_path / "run", QUICK, resume=True)
+        refused.append(str(caught.value))
+
+    def meanwhile(done: int, total: int, what: str) -> None:
+        if not refused:
+            thread = threading.Thread(target=elsewhere)
+            thread.start()
+            thread.join()
+
+    train(SMALL, "digits", tmp_path / "run", replace(QUICK, epochs=1), progress=meanwhile)
+    assert len(refused) == 1
+    assert sorted(path.name for path in (tmp_path / "run").iterdir()) == sorted(FILES)
 
 
 @lava
@@ -280,7 +308,7 @@ def test_damaged_runs(damaged):
     refused("weights.safetensors", b"", "weights.safetensors is damaged: its SHA-256")
     other = kept["network.json"].replace(b"16", b"17")
     refused("network.json", other, "network.json is damaged: its SHA-256")
-    refused("card.json", b'{"steps": 0}', "damaged: .*Card")
+    refused("card.json", b'{"steps": 0}', r"damaged: card\.json: encoder is missing")
     refused("training.json", b'{"seed": ', "training.json is damaged")
     refused("training.json", b"[]", "training.json is damaged: no SHA-256 of network.json")
     assert load_run(damaged)[2]["best_epoch"] >= 1
@@ -363,7 +391,7 @@ def test_recipes():
             spec, options = recipe(network, name)
             assert spec.kind == network
             assert options.epochs >= 1
-    with pytest.raises(BadInput, match="network 'vgg' unknown, known: mlp, cnn"):
+    with pytest.raises(BadInput, match="network 'vgg': unknown, known: mlp, cnn"):
         recipe("vgg", "digits")
     with pytest.raises(BadInput, match="no recipe for data set 'npz:a', known: digits, mnist"):
         recipe("mlp", "npz:a")

@@ -2,13 +2,18 @@
 
 from neurorobust.attacks.base import Attack, GradientAttack, domain, settings
 from neurorobust.attacks.events import EVENTS
+from neurorobust.attacks.events import LISTED as LISTED_EVENTS
 from neurorobust.attacks.images import IMAGES, find_foolbox
+from neurorobust.attacks.images import LISTED as LISTED_IMAGES
+from neurorobust.attacks.listing import Listed
 from neurorobust.errors import BadInput
+from neurorobust.names import unknown
 
 ATTACKS: dict[str, Attack] = {
     **IMAGES,
     **EVENTS,
 }
+LISTED: tuple[Listed[Attack], ...] = (*LISTED_IMAGES, *LISTED_EVENTS)  # in the same order
 
 
 def find(name: str) -> Attack:
@@ -21,8 +26,19 @@ def find(name: str) -> Attack:
     if foolbox is not None:
         return foolbox
     if name not in ATTACKS:
-        raise BadInput(f"attack {name!r}: unknown, known: {', '.join(ATTACKS)}")
+        from neurorobust.attacks.recipes import LATEST, RECIPES
+
+        known = [*LATEST, *ATTACKS, *RECIPES]
+        raise BadInput(unknown("attack", name, known, "`neurorobust attacks` lists all"))
     return ATTACKS[name]
 
 
-__all__ = ["ATTACKS", "Attack", "GradientAttack", "domain", "find", "settings"]
+__all__ = [
+    "ATTACKS",
+    "LISTED",
+    "Attack",
+    "GradientAttack",
+    "domain",
+    "find",
+    "settings",
+]

@@ -110,6 +110,14 @@ class Apgd(Claims):
         report(classifier, oracle.used)
         return oracle.best.proposal()
 
+    def check(self, classifier: Classifier, shape: tuple[int, ...], budget: Budget) -> None:
+        """Refuse a network with too few classes for the loss.
+
+        Raises:
+            BadInput: see `CheckedAttack`.
+        """
+        enough_classes(self.name, classifier.backend.model.outputs, LOSSES[self.loss])
+
     def gradient(
         self, classifier: Classifier, x: Tensor, labels: Labels, generator: torch.Generator
     ) -> Tensor:
@@ -150,6 +158,7 @@ class FabT(Claims):
     kind = "eps"
     access = "white-box"
     control = False
+    may_return_x = True
 
     def __post_init__(self) -> None:
         positive(self, "steps", "restarts", "targets", "draws")
@@ -232,12 +241,17 @@ def first_answer(name: str, oracle: Oracle, classes: int) -> Tensor:
     """
     with torch.no_grad():
         logits: Tensor = oracle(oracle.x)
-    if logits.shape[-1] < classes:
+    enough_classes(name, int(logits.shape[-1]), classes)
+    return logits
+
+
+def enough_classes(name: str, found: int, needed: int) -> None:
+    """Refuse a network with fewer classes than an attack's loss compares."""
+    if found < needed:
         raise BadInput(
-            f"{name}: the loss needs {classes} classes, the network has {logits.shape[-1]}; "
+            f"{name}: the loss needs {needed} classes, the network has {found}; "
             "apgd-ce and fab-t need 2"
         )
-    return logits
 
 
 def _ranked(logits: Tensor, labels: Labels, count: int) -> list[Tensor]:

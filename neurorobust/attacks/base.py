@@ -10,7 +10,7 @@ from torch import Tensor
 
 from neurorobust.budgets import KINDS
 from neurorobust.classifier import Classifier
-from neurorobust.types import Budget, Labels
+from neurorobust.types import Budget, ImageBudget, Labels
 
 # white-box: all of the network, its gradients included; transfer: all of another network; score:
 # logits of what is asked; decision: labels of what is asked; none: nothing is known, nothing asked
@@ -27,6 +27,10 @@ class Attack(Protocol):
         access: what it knows of the network, one of `ACCESS`; `white-box` needs a backend with
             gradients, every other runs on any.
         control: blind noise, there to be beaten.
+
+    One more attribute may be there: `may_return_x`, true where x itself is a sound proposal,
+    because the attack looks for the smallest change or keeps nothing but what succeeds. Of any
+    other attack it is a sign that it does not work (`checks`).
     """
 
     @property
@@ -126,9 +130,28 @@ class GradientAttack(Attack, Protocol):
         ...
 
 
+@runtime_checkable
+class CheckedAttack(Attack, Protocol):
+    """An attack that not every network, image size or budget suits; asked before any work."""
+
+    def check(self, classifier: Classifier, shape: tuple[int, ...], budget: Budget) -> None:
+        """Raise what a call would raise on samples of that shape `(channel, height, width)`.
+
+        Raises:
+            BadInput: it cannot be run; says what is missing.
+        """
+        ...
+
+
 def domain(attack: Attack) -> str:
     """`images` or `spikes`: what it perturbs."""
     return KINDS[attack.kind]
+
+
+def takes(attack: Attack, budget: Budget) -> bool:
+    """Whether an attack on that kind of budget knows what to do with its norm."""
+    norms = getattr(attack, "norms", None)  # those that know them all need not say so
+    return norms is None or not isinstance(budget, ImageBudget) or budget.norm in norms
 
 
 def settings(attack: Attack) -> dict[str, Any]:
@@ -142,6 +165,7 @@ def settings(attack: Attack) -> dict[str, Any]:
         "kind": attack.kind,
         "access": attack.access,
         "control": attack.control,
+        "may_return_x": bool(getattr(attack, "may_return_x", False)),
         **parameters,
     }
 

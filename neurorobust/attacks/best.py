@@ -41,16 +41,25 @@ class Standing:
 
 @dataclass
 class Best:
-    """Remembers; of equals the earlier one."""
+    """Remembers; of equals the earlier one.
+
+    Attributes:
+        x: the best so far.
+        standing: its.
+        origin: where an attack starts, which is no find unless it is misclassified itself; so who
+            proposes it was shown nothing else. None: any point is one.
+    """
 
     x: Tensor
     standing: Standing
+    origin: Tensor | None = None
 
     @staticmethod
-    def start(x: Tensor) -> Best:
-        """Knows x only; anything that is shown to it is better."""
+    def start(x: Tensor, *, origin_counts: bool = False) -> Best:
+        """Knows x only; anything else that is shown to it is better."""
         worst = torch.full((len(x),), -torch.inf, device=x.device)
-        return Best(x.clone(), Standing(worst, worst.clone()))
+        origin = None if origin_counts else x.clone()
+        return Best(x.clone(), Standing(worst, worst.clone()), origin)
 
     def show(self, x: Tensor, standing: Standing, rows: Tensor | None = None) -> None:
         """Keep, sample by sample, what is better.
@@ -63,6 +72,9 @@ class Best:
         rows = torch.arange(len(self.x), device=x.device) if rows is None else rows
         before = Standing(self.standing.broken[rows], self.standing.margin[rows])
         better = standing.above(before)
+        if self.origin is not None:
+            moved = (x != self.origin[rows]).flatten(1).any(1)
+            better &= moved | (standing.broken >= 1)
         self.x[rows[better]] = x[better]
         self.standing.broken[rows[better]] = standing.broken[better]
         self.standing.margin[rows[better]] = standing.margin[better]

@@ -73,6 +73,11 @@ class Ensemble:
         taken: tuple[str, ...] = self.attack.norms
         return taken
 
+    @property
+    def may_return_x(self) -> bool:
+        """That of the attack."""
+        return bool(getattr(self.attack, "may_return_x", False))
+
     def __call__(
         self,
         classifier: Classifier,

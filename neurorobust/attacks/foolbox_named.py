@@ -125,6 +125,13 @@ class FoolboxAttack(Claims):
         return "decision" if any(parent in DECISION for parent in parents) else "white-box"
 
     @property
+    def may_return_x(self) -> bool:
+        """Whether it looks for the smallest change: it does where Foolbox lets it stop early."""
+        from foolbox.attacks.base import FixedEpsilonAttack
+
+        return not issubclass(foolbox_class(self.attack), FixedEpsilonAttack)
+
+    @property
     def norms(self) -> tuple[str, ...]:
         """The norm of its distance; all where Foolbox leaves the distance open."""
         made = _make(self.attack)

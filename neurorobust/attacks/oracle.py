@@ -17,12 +17,10 @@ from neurorobust.attacks.best import Best, Standing
 from neurorobust.attacks.modes import PLAIN, Mode, Pass
 from neurorobust.classifier import Classifier
 from neurorobust.errors import BadInput
-from neurorobust.projection import project
+from neurorobust.projection import ROUNDING, project
 from neurorobust.readout import first_argmax
 from neurorobust.targets import query_batch
 from neurorobust.types import ImageBudget, Labels
-
-ROUNDING = 1e-6  # relative to eps: a point on the border may be rounded out of the ball
 
 
 class Done(Exception):
@@ -46,7 +44,8 @@ class Oracle(nn.Module):
         classifier: on any backend; differentiable where gradients are asked for.
         x: images `[batch, C, H, W]` the attack starts from.
         labels: theirs.
-        budget: around x; what lies outside is answered, but not kept.
+        budget: around x; what lies outside is answered, but not kept. Other code rounds: a point
+            that is out by rounding alone (`projection.ROUNDING` a pixel) is projected, then asked.
         generator: feeds random encoders.
         mode: the backward mode.
         draws: independent queries averaged in each answer where the encoder is random.
@@ -130,8 +129,9 @@ class Oracle(nn.Module):
         asked = (~self._finished[rows]).nonzero().flatten()
         if not len(asked):
             raise Done
-        point = x + (self._snapped(x.detach().clamp(0, 1), rows) - x).detach()
-        answers = self._answer(point[asked], rows[asked])
+        snapped, within = self._snapped(x.detach().clamp(0, 1), rows)
+        point = snapped + (x - x.detach())  # the gradient is that at the snapped point
+        answers = self._answer(point[asked], rows[asked], within[asked])
         if self._last is None:
             nothing = objectives.SHARPNESS * torch.nn.functional.one_hot(
                 self.labels, answers.shape[-1]
@@ -148,7 +148,7 @@ class Oracle(nn.Module):
             return torch.zeros_like(self._finished)
         return self.used + self.draws > self.limit
 
-    def _answer(self, x: Tensor, rows: Tensor) -> Tensor:
+    def _answer(self, x: Tensor, rows: Tensor, within: Tensor) -> Tensor:
         follows = torch.is_grad_enabled() and x.requires_grad
         if follows and len(rows) < len(self._held):
             self._pass.keep(torch.isin(self._held, rows).nonzero().flatten())
@@ -161,7 +161,7 @@ class Oracle(nn.Module):
             total = one if total is None else total + one
         assert total is not None
         self.used[rows] += self.draws
-        self._remember(x.detach(), rows, standing)
+        self._remember(x.detach(), rows, within, standing)
         if self.decision:
             return torch.nn.functional.one_hot(first_argmax(total), total.shape[-1]).to(x.dtype)
         return total
@@ -186,26 +186,20 @@ class Oracle(nn.Module):
             parts = torch.split(x, query_batch(self.classifier.backend))
             return torch.cat([self.classifier.logits(part, self.generator) for part in parts])
 
-    def _remember(self, x: Tensor, rows: Tensor, standing: Standing) -> None:
-        within = self._within(x, rows)
+    def _remember(self, x: Tensor, rows: Tensor, within: Tensor, standing: Standing) -> None:
         shown = Standing(standing.broken[within], standing.margin[within])
         self.best.show(x[within], shown, rows[within])
         if self.stop:
             self._finished[rows[within & (standing.broken >= 1)]] = True
 
-    def _snapped(self, x: Tensor, rows: Tensor) -> Tensor:
-        """What the evaluation's projection makes of points that are out by rounding alone."""
-        inside = project(x, self.x[rows], self.budget)[0]
-        return torch.where(self._within(x, rows).view(-1, 1, 1, 1), inside, x)
+    def _snapped(self, x: Tensor, rows: Tensor) -> tuple[Tensor, Tensor]:
+        """Points in [0, 1], those out by rounding alone projected; and which are inside the ball.
 
-    def _within(self, x: Tensor, rows: Tensor) -> Tensor:
-        """Bool: inside the ball, but for rounding."""
-        change = (x - self.x[rows]).flatten(1)
-        size = {
-            "linf": lambda: change.abs().amax(1),
-            "l2": lambda: change.double().square().sum(1).sqrt(),
-            "l1": lambda: change.double().abs().sum(1),
-            "l0": lambda: (x != self.x[rows]).any(1).flatten(1).sum(1),
-        }[self.budget.norm]()
-        inside: Tensor = size <= self.budget.epsilon * (1 + ROUNDING)
-        return inside
+        A pixel that moved by no more than rounding has not moved in the sense of l0.
+        """
+        own, point = self.x[rows], x
+        if self.budget.norm == "l0":
+            moved = ((x - own).abs() > ROUNDING).any(1, keepdim=True)
+            point = torch.where(moved, x, own)
+        inside, outside = project(point, own, self.budget)
+        return torch.where(outside.view(-1, 1, 1, 1), x, inside), ~outside

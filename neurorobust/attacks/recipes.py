@@ -1,4 +1,4 @@
-"""Recipes: fixed, versioned lists of attacks, as data. Survivors of one attack go on to the next.
+"""The released recipes, as data.
 
 A recipe never changes after its release: a better one gets another number. Every number in it is a
 parameter of the attack as written here, not a default from elsewhere.
@@ -6,118 +6,64 @@ parameter of the attack as written here, not a default from elsewhere.
 
 from __future__ import annotations
 
-import dataclasses
-from dataclasses import dataclass
-from typing import Any
-
 from neurorobust.attacks.autoattack import Apgd, FabT
 from neurorobust.attacks.base import Attack
+from neurorobust.attacks.corner_search import CornerSearch
+from neurorobust.attacks.events.controls import PatchNoise
 from neurorobust.attacks.events.g2s import G2S
+from neurorobust.attacks.events.patch import UniversalPatch
 from neurorobust.attacks.events.retiming import RandomJitter, Retiming
 from neurorobust.attacks.events.sda import Sda
+from neurorobust.attacks.events.search import FlipSearch, MoveSearch, PatchSearch
 from neurorobust.attacks.events.sparse_search import SparseSearch
-from neurorobust.attacks.modes import Mode, find_mode, surrogate
+from neurorobust.attacks.modes import find_mode, surrogate
 from neurorobust.attacks.noise import UniformNoise
 from neurorobust.attacks.pgd import Pgd
+from neurorobust.attacks.recipe import EVERY, STRONGEST, Member, Recipe
 from neurorobust.attacks.sa_pgd import SaPgd
 from neurorobust.attacks.spike_flips import SpikeRandom, SpikeTopK
 from neurorobust.attacks.square import Square
-from neurorobust.types import Budget, ImageBudget
+from neurorobust.types import NORMS
 
-STRONGEST = "strongest"  # the mode that breaks most validation samples
-EVERY = "every"  # one member for each of the recipe's modes
-
-
-@dataclass(frozen=True)
-class Member:
-    """One attack of a recipe.
-
-    Attributes:
-        attack: with every parameter set.
-        mode: its backward mode by name, `EVERY`, `STRONGEST`, or nothing where it has none.
-        classes: that a network must have for it.
-    """
-
-    attack: Attack
-    mode: str = ""
-    classes: int = 2
-
-    @property
-    def label(self) -> str:
-        """`apgd-ce+rga`: its name in records."""
-        return f"{self.attack.name}+{self.mode}" if self.mode else self.attack.name
-
-    def takes(self, budget: Budget) -> bool:
-        """Whether the attack knows what to do with that norm."""
-        norms = getattr(self.attack, "norms", None)
-        return norms is None or not isinstance(budget, ImageBudget) or budget.norm in norms
-
-    def ready(self) -> Member:
-        """With the mode in the attack, if it is decided.
-
-        Raises:
-            BadInput: an unknown mode.
-        """
-        if self.mode in ("", STRONGEST):
-            return self
-        attack: Any = self.attack
-        ready = dataclasses.replace(attack, mode=find_mode(self.mode))
-        return dataclasses.replace(self, attack=ready)
+WIDTHS = (surrogate("fast-sigmoid", 0.25), surrogate("fast-sigmoid", 1.0))
 
 
-@dataclass(frozen=True)
-class Recipe:
-    """See above.
+def _pgd(steps: int, loss: str, *, stop: bool) -> tuple[Attack, ...]:
+    """One PGD for each norm, its path as long as `pgd-<norm>` has it."""
+    reach = {"linf": 2.5, "l2": 10.0, "l1": 10.0, "l0": 2.5}
+    return tuple(
+        Pgd(f"pgd-{norm}", (norm,), steps, path, restarts=1, draws=10, loss=loss, stop=stop)
+        for norm, path in reach.items()
+    )
 
-    Attributes:
-        name: with its version.
-        members: in the order in which they are run.
-        modes: what `EVERY` stands for.
-        chooser: run in every mode on validation samples, to find the strongest.
-        probe: run on a few samples with one setting changed, to find what success depends on.
-        widths: two modes of one shape and two widths, for the probe.
-        targeted: run with a target for each sample where that is asked for.
-    """
 
-    name: str
-    members: tuple[Member, ...]
-    modes: tuple[str, ...]
-    chooser: Attack
-    probe: Attack
-    widths: tuple[Mode, Mode]
-    targeted: tuple[Attack, ...]
+def _momentum(loss: str) -> Attack:
+    """PGD with momentum in every norm, from two starts."""
+    return Pgd(
+        f"momentum-{loss}",
+        NORMS,
+        steps=100,
+        reach=4.0,
+        restarts=2,
+        draws=10,
+        loss=loss,
+        decay=0.75,
+        stop=True,
+    )
 
-    @property
-    def kinds(self) -> str:
-        """Kinds of budget that some member takes."""
-        return " or ".join(dict.fromkeys(member.attack.kind for member in self.members))
 
-    def of(self, kind: str) -> tuple[Member, ...]:
-        """The members for one kind of budget."""
-        return tuple(member for member in self.members if member.attack.kind == kind)
-
-    def fitting(self, classes: int) -> Recipe:
-        """Without what needs more classes."""
-        kept = [member for member in self.members if member.classes <= classes]
-        return dataclasses.replace(self, members=tuple(kept))
-
-    def undecided(self, kind: str) -> bool:
-        """Whether the strongest mode must be found first."""
-        return any(member.mode == STRONGEST for member in self.of(kind))
-
-    def ready(self, strongest: str = STRONGEST) -> Recipe:
-        """With every mode spelled out; without an argument the strongest one is still to come."""
-        members = [
-            dataclasses.replace(member, mode=mode).ready()
-            for member in self.members
-            for mode in self._modes(member, strongest)
-        ]
-        return dataclasses.replace(self, members=tuple(members))
-
-    def _modes(self, member: Member, strongest: str) -> tuple[str, ...]:
-        if member.mode == EVERY:
-            return self.modes
-        return (strongest if member.mode == STRONGEST else member.mode,)
+def _corners(loss: str) -> Attack:
+    """The local search at the end."""
+    return CornerSearch(
+        f"corner-search-{loss}",
+        steps=30,
+        reach=4.0,
+        decay=0.75,
+        loss=loss,
+        queries=3000,
+        pool=16,
+        draws=10,
+    )
 
 
 STANDARD_1 = Recipe(
@@ -164,17 +110,103 @@ STANDARD_1 = Recipe(
         "bptr",
         "rotation",
     ),
-    chooser=Apgd("apgd-ce", "ce", steps=25, restarts=1, draws=10, stop=True),
-    probe=Pgd(steps=20, reach=2.5, restarts=1, draws=10, loss="ce", stop=True),
-    widths=(surrogate("fast-sigmoid", 0.25), surrogate("fast-sigmoid", 1.0)),
-    targeted=(
-        Pgd("pgd-linf", ("linf",), steps=40, reach=2.5, restarts=1, draws=10, loss="margin"),
-        SpikeTopK(rounds=10),
-    ),
+    choosers=(Apgd("apgd-ce", "ce", steps=25, restarts=1, draws=10, stop=True),),
+    probes=_pgd(20, "ce", stop=True),
+    targeted=(*_pgd(40, "margin", stop=False), SpikeTopK(rounds=10)),
+    widths=WIDTHS,
 )
 
-RECIPES: dict[str, Recipe] = {STANDARD_1.name: STANDARD_1}
-LATEST = {"standard": STANDARD_1.name}
+IMAGES_2 = (
+    Member(UniformNoise()),
+    *(
+        Member(SaPgd(steps=100, restarts=1, draws=10, loss="margin", stop=True), mode)
+        for mode in ("assg-0.425", "assg-0.35", "assg-0.465")
+    ),
+    *(
+        Member(Apgd("apgd-ce", "ce", steps=100, restarts=1, draws=10, stop=True), mode)
+        for mode in ("fast-sigmoid-0.25", "sigmoid-1", "straight-through-1", "rga")
+    ),
+    Member(_momentum("ce"), "fast-sigmoid-0.25"),
+    Member(_momentum("margin"), "atan-2"),
+    Member(_momentum("margin"), "assg-0.425"),
+    Member(
+        Apgd("apgd-t", "dlr-targeted", steps=100, restarts=1, targets=9, draws=10, stop=True),
+        STRONGEST,
+        classes=4,
+    ),
+    Member(Square("square", queries=1000, share=0.8)),
+    Member(_corners("margin"), "fast-sigmoid-0.25"),
+    Member(_corners("ce"), "assg-0.425"),
+)
+# the modes of the exact searches on spikes, in turn
+SEARCHED = tuple(
+    find_mode(name)
+    for name in (
+        "fast-sigmoid-0.25",
+        "triangle-1",
+        "atan-2",
+        "straight-through-1",
+        "sigmoid-1",
+        "rga",
+    )
+)
+
+# STANDARD_2, events
+EVENTS_2 = (
+    # flips of spikes
+    Member(SpikeRandom()),
+    Member(
+        Sda(steps=500, growth=10, excess=4, patience=100, rounds=3, pool=16),
+        "fast-sigmoid-0.25",
+    ),
+    Member(
+        FlipSearch(queries=12000, pool=48, drops=3, swaps=32, steps=24, patience=3, modes=SEARCHED)
+    ),
+    # moves of spikes in time
+    Member(RandomJitter()),
+    Member(Retiming(steps=40, rounds=10, overflow=20.0), "fast-sigmoid-0.25"),
+    Member(Retiming(steps=40, rounds=10, overflow=20.0), "straight-through-1"),
+    Member(
+        MoveSearch(queries=6000, pool=48, drops=3, swaps=32, steps=24, patience=3, modes=SEARCHED)
+    ),
+    # patches
+    Member(PatchNoise()),
+    Member(UniversalPatch(steps=15, places=4), "fast-sigmoid-0.25"),
+    Member(
+        PatchSearch(
+            queries=1500,
+            pool=48,
+            drops=3,
+            swaps=32,
+            steps=24,
+            patience=3,
+            modes=SEARCHED,
+            places=4,
+        )
+    ),
+)
+STANDARD_2 = Recipe(
+    name="standard-2",
+    members=(*IMAGES_2, *EVENTS_2),
+    modes=STANDARD_1.modes,
+    choosers=(Apgd("apgd-ce", "ce", steps=25, restarts=1, draws=10, stop=True),),
+    probes=(
+        *_pgd(20, "ce", stop=True),
+        SpikeTopK(rounds=10),
+        Retiming(steps=20, rounds=10, overflow=20.0),
+        UniversalPatch(steps=15, places=4),
+    ),
+    targeted=(
+        *_pgd(40, "margin", stop=False),
+        SpikeTopK(rounds=10),
+        Retiming(steps=40, rounds=10, overflow=20.0),
+        UniversalPatch(steps=15, places=4),
+    ),
+    widths=WIDTHS,
+)
+
+RECIPES: dict[str, Recipe] = {recipe.name: recipe for recipe in (STANDARD_1, STANDARD_2)}
+LATEST = {"standard": STANDARD_2.name}
 
 
 def find_recipe(name: str) -> Recipe | None:

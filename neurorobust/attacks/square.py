@@ -53,6 +53,16 @@ class Square(Claims):
         if not 0 < self.share <= 1:
             raise BadInput(f"{self.name}: share {self.share} outside (0, 1]")
 
+    def check(self, classifier: Classifier, shape: tuple[int, ...], budget: Budget) -> None:
+        """Refuse images too small for the windows of l2 and l1.
+
+        Raises:
+            BadInput: see `CheckedAttack`.
+        """
+        norm = norms.image_budget(self.name, budget, NORMS).norm
+        if norm != "linf" and min(shape[1:]) < 5:
+            raise BadInput(f"{self.name}: images of {shape[1]} x {shape[2]}, {norm} needs 5 x 5")
+
     def propose(
         self,
         classifier: Classifier,
@@ -69,10 +79,7 @@ class Square(Claims):
         from pyautoattack.square import SquareAttack
 
         budget = norms.image_budget(self.name, budget, NORMS)
-        if budget.norm != "linf" and min(x.shape[2:]) < 5:
-            raise BadInput(
-                f"{self.name}: images of {x.shape[2]} x {x.shape[3]}, {budget.norm} needs 5 x 5"
-            )
+        self.check(classifier, tuple(x.shape[1:]), budget)
         if budget.epsilon == 0 or not len(x):
             return Proposal.untouched(x)
         oracle = Oracle(classifier, x, labels, budget, generator, limit=self.queries)

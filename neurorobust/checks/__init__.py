@@ -23,10 +23,10 @@ def flags(record: Record) -> list[str]:
         found += strength.black_box(record, kind, rows)
         found += budgets.rises(record, kind, rows)
         found += rerun.proposals(record, kind, rows)
+        found += strength.unchanged(record, kind, rows)
         found += budgets.large(record, kind, rows)
-        found += strength.redraws(record, kind, rows)
     found += [*strength.transfer(record), *gradients.settings(record), *gradients.choice(record)]
-    return [*found, *probes.probes(record), *rerun.confirmation(record)]
+    return [*found, *probes.probes(record), *rerun.draws(record), *rerun.confirmation(record)]
 
 
 def looked_for(record: Record) -> list[str]:
@@ -43,12 +43,13 @@ def looked_for(record: Record) -> list[str]:
         "inputs without any gradient": white_box,
         "controls as strong as attacks": white_box and controls,
         "black-box attacks that beat the gradients": white_box and queries,
-        "attacks no better than drawing again": record.redraw is not None and bool(record.robust),
+        "one draw alone of a random encoder": record.draws is not None,
         "transfer that beats the direct attack": bool(record.comparison),
         "accuracy that rises with the budget": any(len(rates) > 1 for rates in families),
         "more steps that break less": "steps" in probed,
         "accuracy left where every picture can be erased": any(map(budgets.erases, images)),
         "proposals that break the rules": bool(families),
+        "proposals that change nothing": bool(families),
         "success that a second run does not show": bool(families),
         "success that depends on one surrogate width": "width" in probed,
         "success that depends on the scale of the logits": "scale" in probed,

@@ -31,6 +31,15 @@ def proposals(record: Record, kind: str, rows: Rows) -> Iterator[str]:
                 )
 
 
+def draws(record: Record) -> Iterator[str]:
+    """A random encoder whose chance the numbers do not average out."""
+    if record.draws == 1:
+        yield (
+            "1 draw of the random encoder selects a proposal and 1 scores it: the numbers hold for "
+            "these draws alone; --draws 10 averages"
+        )
+
+
 def confirmation(record: Record) -> Iterator[str]:
     """A replay on another target that differs."""
     done = record.confirmed

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from neurorobust.budgets import size_of
+from neurorobust.budgets import parse
 from neurorobust.checks.rows import Rows, white_box
 from neurorobust.records import Record
+from neurorobust.sizes import size, whole
+from neurorobust.types import Budget
 
+UNCHANGED = 0.2  # share of the samples for which an attack may propose x itself
 FEW = 3  # a tie of fewer broken samples than this says nothing
 BEYOND = 0.01  # share that attacks without gradients may add to a recipe's white-box ones
 
@@ -46,33 +49,32 @@ def black_box(record: Record, kind: str, rows: Rows) -> Iterator[str]:
                     f"{kind} {typed}: {other} breaks {broken} samples without gradients, {name} "
                     f"{best} with them: gradients are masked"
                 )
-            if rate.asked is not None and broken >= max(FEW, BEYOND * robust.total):
+            alone = 0 if rate.asked is None else rate.beyond or 0
+            if alone >= max(FEW, BEYOND * robust.total):
                 yield (
-                    f"{kind} {typed}: {other} breaks {broken} samples without gradients that "
-                    f"survived every white-box attack before it: gradients are masked"
+                    f"{kind} {typed}: {other} breaks {alone} samples without gradients that no "
+                    "white-box attack broke: gradients are masked"
                 )
 
 
-def redraws(record: Record, kind: str, rows: Rows) -> Iterator[str]:
-    """Images into a random encoder: every attack is one more draw as well."""
-    again = record.redraw
-    if again is None or kind != "eps":
-        return
+def unchanged(record: Record, kind: str, rows: Rows) -> Iterator[str]:
+    """An attack that proposes x itself: it found nothing inside the budget."""
     for typed, robust in rows:
-        counts = white_box(record, robust)
-        counts |= {
-            name: rate.success.correct
-            for name, rate in robust.by_attack.items()
-            if rate.asked is None and not record.is_control(name)
-        }
-        for name, broken in counts.items():
-            if size_of(kind, typed) == 0 or broken == 0 or broken > again.interval[1] * again.total:
-                continue
-            yield (
-                f"{kind} {typed}: {name} breaks {broken} of {again.total}, drawing "
-                f"the spikes again without any attack {again.correct} of {again.total} "
-                f"(up to {again.interval[1]:.1%}): not told apart from chance"
-            )
+        if _empty(parse(kind, typed)):
+            continue
+        for name, rate in robust.by_attack.items():
+            sound = record.attacks.get(name, {}).get("may_return_x", False)
+            asked = rate.success.total
+            if not sound and rate.unchanged > UNCHANGED * asked:
+                yield (
+                    f"{kind} {typed}: {name} proposes the sample itself for {rate.unchanged} of "
+                    f"{asked} (limit {UNCHANGED:.0%}): the attack does not work there"
+                )
+
+
+def _empty(budget: Budget) -> bool:
+    """Whether nothing may change."""
+    return int(size(budget)) == 0 if whole(budget) else size(budget) == 0
 
 
 def transfer(record: Record) -> Iterator[str]:

@@ -40,9 +40,9 @@ def card(
     With --overwrite the card that is there is the start, with --card one that lies elsewhere; what
     is typed goes before its fields.
     """
-    from neurorobust import models
-
     with session(as_json) as output:
+        from neurorobust import models
+
         path, known, _ = models.locate(model)
         network = models.locate_model(model)
         given = described.given() | ({} if dataset is None else {"dataset": dataset})
@@ -111,11 +111,13 @@ def free(path: Path, overwrite: bool) -> None:
     """Refuse to replace the card beside a `.net` file, unless asked to.
 
     Raises:
-        OutputError: there is one.
+        OutputError: there is one, or a folder of its name.
     """
     from neurorobust.models import CARD_FILE
 
     card = path.parent / CARD_FILE
+    if card.is_dir():
+        raise OutputError(f"{card}: is a folder")
     if card.exists() and not overwrite:
         raise OutputError(f"{card}: exists already; --overwrite replaces it")
 

@@ -23,15 +23,9 @@ if TYPE_CHECKING:
 
 ENCODER_FIELDS = {"encoder": "kind", "mean": "mean", "std": "std", "gain": "gain"}
 ONLY_FOR = {"mean": "drive", "std": "drive", "gain": "poisson"}  # options that one encoder takes
-NEEDS = {
-    "encoder": "needs drive, poisson, latency or direct",
-    "mean": "needs a finite number",
-    "std": "needs a finite number above 0",
-    "gain": "needs a number above 0 and at most 1",
-    "steps": "needs a whole number from 1 to 100000",
-    "readout": "needs count or membrane",
-    "logit_scale": "needs a number above 0",
-    "dataset": "needs the name of a data set, npz:FILE or module:factory",
+PLACES = {  # of an option in a card
+    **{option: f"encoder.{field}" for option, field in ENCODER_FIELDS.items()},
+    **{field: field for field in ("steps", "readout", "logit_scale", "dataset")},
 }
 HOW = ("dataset", "encoder", "steps", "readout", "logit_scale")  # true of a copied network too
 
@@ -165,8 +159,7 @@ def changed(card: Card | None, given: dict[str, Any]) -> Card:
     Raises:
         CardError: an option that is missing, has no such value, or is another encoder's.
     """
-    from pydantic import ValidationError
-
+    from neurorobust import schema
     from neurorobust.records import Card
 
     given = {name: value for name, value in given.items() if value is not None}
@@ -174,17 +167,12 @@ def changed(card: Card | None, given: dict[str, Any]) -> Card:
     lacking = lacks(said)
     if lacking:
         raise CardError(f"card: {lacking}")
-    try:
-        found = Card.model_validate(said)
-    except ValidationError as error:
-        where = error.errors()[0]["loc"]
-        inner = {field: option for option, field in ENCODER_FIELDS.items()}
-        option = inner[str(where[1])] if where[0] == "encoder" else str(where[0])
-        raise CardError(f"{typed(option)} {given[option]}: {NEEDS[option]}") from error
+    names = {place: typed(option) for option, place in PLACES.items()}
+    found = schema.validated(said, Card, "card", CardError, names)
     kind = found.encoder.kind
     for name in given:
         if ONLY_FOR.get(name, kind) != kind:
-            raise CardError(f"--{name}: only {ONLY_FOR[name]} takes it, the encoder is {kind}")
+            raise CardError(f"{typed(name)}: only {ONLY_FOR[name]} takes it, the encoder is {kind}")
     return found
 
 

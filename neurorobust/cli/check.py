@@ -3,26 +3,21 @@
 from __future__ import annotations
 
 from itertools import groupby
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from rich.console import Console
-from rich.padding import Padding
-from rich.table import Table
-from rich.text import Text
 
 from neurorobust.cli import options
 from neurorobust.cli.card_options import NO_OPTIONS, CardOptions, takes_card
 from neurorobust.cli.output import session
 from neurorobust.errors import CheckFailed
-from neurorobust.hardware.energy import LABEL
-from neurorobust.hardware.fit import Fit
-from neurorobust.hardware.limits import LOIHI2
-from neurorobust.lint import Verdict, lint, on_samples
-from neurorobust.models import Network, encoder
-from neurorobust.netx.rules import ERROR, RULES, WARNING
 
-STYLES = {ERROR: "bold red", WARNING: "yellow"}
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from neurorobust.hardware.fit import Fit
+    from neurorobust.lint import Verdict
+
 BAR = 6
 DATA_SAMPLES = 256
 
@@ -40,6 +35,10 @@ def check(
 ) -> None:
     """Lint a network, estimate whether it fits a chip and, on sample data, what a run costs."""
     with session(as_json) as output:
+        from neurorobust.lint import lint, on_samples
+        from neurorobust.models import Network, encoder
+        from neurorobust.netx.rules import ERROR
+
         verdict, used = lint(model, described.alone(model), described.steps)
         if (dataset or data_dir) and verdict.model is not None and used is not None:
             network = Network(verdict.path.stem, verdict.model, used)
@@ -60,6 +59,8 @@ def check(
 
 def as_data(verdict: Verdict) -> dict[str, Any]:
     """What `check --json` prints."""
+    from neurorobust.hardware.energy import LABEL
+
     rows = [
         {
             "code": found.code,
@@ -97,9 +98,15 @@ def as_data(verdict: Verdict) -> dict[str, Any]:
 
 def show(verdict: Verdict, console: Console) -> None:
     """Print a verdict for people."""
+    from rich.padding import Padding
+    from rich.text import Text
+
+    from neurorobust.netx.rules import ERROR, RULES, WARNING
+
+    styles = {ERROR: "bold red", WARNING: "yellow"}
     for code, group in groupby(verdict.findings, key=lambda found: found.code):
         rule = RULES[code]
-        style = STYLES.get(rule.severity, "")
+        style = styles.get(rule.severity, "")
         console.print(f"{rule.severity} {code} {rule.name}", style=style, markup=False)
         for found in group:
             where = f"{found.place}: " if found.place else ""
@@ -118,6 +125,10 @@ def show(verdict: Verdict, console: Console) -> None:
 
 
 def _show_fit(fitted: Fit, console: Console) -> None:
+    from rich.table import Table
+
+    from neurorobust.hardware.limits import LOIHI2
+
     table = Table(title="Loihi 2, estimate; shares of the fullest core")
     for head in ("layer", "neurons", "cores", "neurons", "memory", "axons", "delay"):
         table.add_column(head, no_wrap=True)
@@ -137,6 +148,10 @@ def _show_fit(fitted: Fit, console: Console) -> None:
 
 
 def _show_counts(verdict: Verdict, console: Console) -> None:
+    from rich.table import Table
+
+    from neurorobust.hardware.energy import LABEL
+
     table = Table("layer", "synaptic operations", "neuron updates", "spikes", "energy",
                   title=f"a sample, mean of {verdict.samples}")  # fmt: skip
     for row in verdict.counts:

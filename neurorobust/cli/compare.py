@@ -7,18 +7,12 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from neurorobust.alignment import alignment
-from neurorobust.assessment import Question, assess, float_classifier
-from neurorobust.backends.base import GLOBAL
 from neurorobust.cli import foreign, options
 from neurorobust.cli.card_options import NO_OPTIONS, CardOptions, takes_card
 from neurorobust.cli.evaluate import summary
 from neurorobust.cli.output import command_line, session
 from neurorobust.cli.parity import alignment_sentence, trained_clock
 from neurorobust.errors import BadInput
-from neurorobust.models import classifier
-from neurorobust.report import REPORT_FILE, print_record
-from neurorobust.targets import Settings, open_backend
 
 if TYPE_CHECKING:
     from neurorobust.networks.block_network import BlockNetwork
@@ -58,6 +52,13 @@ def compare(
 ) -> None:
     """The 2x2 that quantisation hides: attacks crafted on float / deployed, scored on both."""
     with session(as_json, resumable=out is not None) as output:
+        from neurorobust.alignment import alignment
+        from neurorobust.assessment import Question, assess, float_classifier
+        from neurorobust.backends.base import GLOBAL
+        from neurorobust.models import classifier
+        from neurorobust.report import REPORT_FILE, print_record
+        from neurorobust.targets import Settings, open_backend
+
         if bool(options.names(eps)) == bool(options.names(flips)):
             raise BadInput("--eps or --flips: give budgets of one kind")
         attacks = ATTACKS["eps" if options.names(eps) else "flips"]

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import os
+import shlex
+import shutil
+import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -10,8 +14,6 @@ import typer
 from neurorobust.cli import options
 from neurorobust.cli.evaluate import summary
 from neurorobust.cli.output import command_line, session
-from neurorobust.demo import demo as run_demo
-from neurorobust.report import REPORT_FILE, print_record
 
 
 def demo(
@@ -23,7 +25,40 @@ def demo(
 ) -> None:
     """Bundled digits: train, export, check parity, attack, compare with float, confirm in Lava."""
     with session(as_json, resumable=True) as output:
+        from neurorobust.demo import demo as run_demo
+        from neurorobust.report import REPORT_FILE, print_record
+
         with output.progress() as bars:
             record = run_demo(out, seed, resume, overwrite, bars.say, bars, command_line())
         output.result(**summary(record, out))
         print_record(record, output.console, out / REPORT_FILE)
+        output.console.print("\nwhat to do next")
+        for line in next_steps(out, program()):
+            output.console.print(f"  {line}", markup=False, soft_wrap=True)
+
+
+def next_steps(out: Path, name: str) -> tuple[str, ...]:
+    """Commands that work on what the demo left.
+
+    Args:
+        out: its directory.
+        name: how the program is called here.
+    """
+    model = shlex.quote(str(out / "model.net"))
+    return (
+        f"{name} check {model} --dataset digits  # rules, fit, energy",
+        f"{name} evaluate {model} --attacks standard --eps 0.1 --limit 64  # the strongest attacks",
+        f"{name} attacks  # all there are",
+        f"{name} export --help  # your own lava-dl network",
+    )
+
+
+def program() -> str:
+    """What a person types to start this program: `neurorobust`, or its path where PATH lacks it."""
+    started = Path(sys.argv[0])
+    if started.name != "neurorobust":
+        return "python -m neurorobust"
+    found = shutil.which("neurorobust")
+    if found is not None and Path(found).resolve() == started.resolve():
+        return "neurorobust"
+    return shlex.quote(os.path.relpath(started))

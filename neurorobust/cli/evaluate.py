@@ -3,20 +3,19 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from neurorobust.assessment import Confirm, Question, assess
-from neurorobust.attacks.recipes import find_recipe
 from neurorobust.cli import options
 from neurorobust.cli.card_options import NO_OPTIONS, CardOptions, takes_card
 from neurorobust.cli.output import command_line, session
-from neurorobust.confirmation import require_identical
 from neurorobust.errors import BadInput
-from neurorobust.records import Record
-from neurorobust.report import REPORT_FILE, print_record
-from neurorobust.targets import BACKENDS, Settings
+from neurorobust.names import unknown
+
+if TYPE_CHECKING:
+    from neurorobust.assessment import Confirm
+    from neurorobust.records import Record
 
 
 @takes_card
@@ -35,6 +34,13 @@ def evaluate(
     shifts: options.Shifts = "",
     patches: options.Patches = "",
     seeds: Annotated[int, typer.Option(help="Attack from so many seeds.", min=1)] = 1,
+    draws: Annotated[
+        int | None,
+        typer.Option(
+            help="Of a random encoder: draws that select a proposal; as many others score it (10).",
+            min=1,
+        ),
+    ] = None,
     minimum: Annotated[
         bool, typer.Option("--minimum", help="Find the smallest budget that breaks each sample.")
     ] = False,
@@ -58,9 +64,19 @@ def evaluate(
 ) -> None:
     """Score a deployed network, attack it, score it again, and let Lava confirm."""
     with session(as_json, resumable=out is not None) as output:
+        from neurorobust.assessment import Question, assess
+        from neurorobust.attacks.recipes import find_recipe
+        from neurorobust.confirmation import require_identical
+        from neurorobust.evaluation import DRAWS
+        from neurorobust.evaluation.jobs import plan
+        from neurorobust.report import REPORT_FILE, print_record
+        from neurorobust.targets import Settings
+
         replay = parse_confirm(confirm)
         network = described.network(model)
         chosen = options.names("" if attacks == "none" else attacks)
+        budgets = {"eps": eps, "flips": flips, "shifts": shifts, "patches": patches}
+        plan({kind: options.names(text) for kind, text in budgets.items()}, chosen)
         source = (network, dataset, data_dir, download, limit, bin_us)
         if any(map(find_recipe, chosen)):
             data, beside = options.load_both(*source)
@@ -74,6 +90,7 @@ def evaluate(
             patches=options.names(patches),
             seed=seed,
             seeds=seeds,
+            draws=DRAWS if draws is None else draws,
             minimum=minimum,
             targeted=targeted,
             validation=beside,
@@ -96,11 +113,14 @@ def parse_confirm(text: str) -> Confirm | None:
     Raises:
         BadInput: not of that form, or an unknown target.
     """
+    from neurorobust.assessment import Confirm
+    from neurorobust.targets import BACKENDS
+
     if not text:
         return None
     name, _, count = text.partition(":")
     if name not in BACKENDS:
-        raise BadInput(f"--confirm {text}: backend {name!r} unknown, known: {', '.join(BACKENDS)}")
+        raise BadInput(unknown(f"--confirm {text}: backend", name, BACKENDS))
     if not count.isdigit() or int(count) < 1:
         raise BadInput(f"--confirm {text}: needs a number of samples, as in {name}:32")
     return Confirm(name, int(count))
@@ -116,6 +136,7 @@ def summary(record: Record, out: Path | None) -> dict[str, Any]:
     }
     return {
         "clean": whole["clean"],
+        "draws": whole["draws"],
         **budgets,
         "confirmed": whole["confirmed"],
         "comparison": whole["comparison"],

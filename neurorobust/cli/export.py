@@ -7,18 +7,16 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from neurorobust import netx
 from neurorobust.cli import foreign, options
 from neurorobust.cli.card import free, prepared
 from neurorobust.cli.card_options import NO_OPTIONS, CardOptions, changed, takes_card
 from neurorobust.cli.output import session
 from neurorobust.errors import BadInput, OutputError
-from neurorobust.models import CARD_FILE, no_card, write_card
-from neurorobust.netx.model import NetxModel
 
 if TYPE_CHECKING:
     from neurorobust.export import Export
     from neurorobust.networks.block_network import BlockNetwork
+    from neurorobust.netx.model import NetxModel
     from neurorobust.records import Card
 
 
@@ -43,6 +41,8 @@ def export(
     --encoder, --steps, --readout and what goes with them. Of a run they change its card.
     """
     with session(as_json) as output:
+        from neurorobust.models import CARD_FILE, no_card
+
         if (run is None) == (source is None):
             raise BadInput("export: give a run directory, or --from module:factory, not both")
         given = described.given() | ({} if dataset is None else {"dataset": dataset})
@@ -89,6 +89,8 @@ def check_out(out: Path, overwrite: bool) -> None:
         raise OutputError(
             f"--out {out}: a network's file ends in .net, as {out.with_suffix('.net')}"
         )
+    if out.is_dir():
+        raise OutputError(f"{out}: is a folder")
     if out.exists() and not overwrite:
         raise OutputError(f"{out}: exists already; --overwrite replaces it")
 
@@ -152,6 +154,9 @@ def export_foreign(
 
 
 def _write(exported: Export, out: Path, card: Card | None) -> tuple[NetxModel, tuple[str, ...]]:
+    from neurorobust import netx
+    from neurorobust.models import CARD_FILE, write_card
+
     model = netx.write(exported.model, out)
     if card is not None:
         write_card(card.model_copy(update={"sha256": model.sha256}), out.parent / CARD_FILE)

@@ -4,25 +4,20 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
-import torch
 import typer
-from rich.table import Table
-from torch import Tensor
 
-from neurorobust import budgets, files
-from neurorobust.attacks import find
-from neurorobust.attacks.deployment import DEPLOYMENT, OBJECTIVES
-from neurorobust.attacks.spike_view import spike_view
 from neurorobust.cli import faults, options
 from neurorobust.cli.card_options import NO_OPTIONS, CardOptions, takes_card
 from neurorobust.cli.output import session
 from neurorobust.errors import BadInput
-from neurorobust.faults.inputs import Reached, layer_bounds, reached
-from neurorobust.models import classifier
-from neurorobust.records import Rate
-from neurorobust.targets import Settings, open_backend
+
+if TYPE_CHECKING:
+    from rich.table import Table
+    from torch import Tensor
+
+    from neurorobust.faults.inputs import Reached
 
 CONTROLS = {"eps": "random", "flips": "spike-random"}
 
@@ -46,6 +41,16 @@ def inputs(
 ) -> None:
     """Attack what a network costs and where its integers end, within a budget on its input."""
     with session(as_json) as output:
+        import torch
+
+        from neurorobust import budgets, files
+        from neurorobust.attacks import find
+        from neurorobust.attacks.deployment import DEPLOYMENT, OBJECTIVES
+        from neurorobust.attacks.spike_view import spike_view
+        from neurorobust.faults.inputs import layer_bounds, reached
+        from neurorobust.models import classifier
+        from neurorobust.targets import Settings, open_backend
+
         if bool(eps) == bool(flips):
             raise BadInput("faults inputs: needs one budget, --eps or --flips")
         if objective not in OBJECTIVES:
@@ -101,6 +106,8 @@ def _in_parts(
     attack: Any, made: Any, x: Tensor, labels: Tensor, budget: Any, generator: Any, output: Any
 ) -> Tensor:
     """So that progress shows; samples do not depend on each other."""
+    import torch
+
     parts = []
     with output.progress() as bars:
         for first in range(0, len(x), 50):
@@ -111,6 +118,8 @@ def _in_parts(
 
 
 def _row(found: Reached) -> dict[str, Any]:
+    from neurorobust.records import Rate
+
     values = ((field.name, getattr(found, field.name)) for field in dataclasses.fields(found))
     return {
         name: value.model_dump() if isinstance(value, Rate) else value for name, value in values
@@ -118,6 +127,8 @@ def _row(found: Reached) -> dict[str, Any]:
 
 
 def _table(rows: dict[str, Reached]) -> Table:
+    from rich.table import Table
+
     heads = ("inputs", "right", "right on the global clock", "clocks part", "operations", "wrapped")
     table = Table(*heads)
     for name, one in rows.items():

@@ -5,28 +5,29 @@ from __future__ import annotations
 import dataclasses
 import json
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
-import numpy as np
-import torch
 import typer
-from rich.table import Table
 
-from neurorobust import files, netx
-from neurorobust.attacks.modes import PLAIN, find_mode
 from neurorobust.cli import options
 from neurorobust.cli.card_options import NO_OPTIONS, CardOptions, takes_card
 from neurorobust.cli.output import session
+from neurorobust.cli.usage import Commands
 from neurorobust.errors import BadInput, OutputError
-from neurorobust.faults.bits import Row, Samples, Search, curve, random_flips
-from neurorobust.faults.leak import Leak, LeakSearch
-from neurorobust.faults.memory import flipped
-from neurorobust.faults.sequence import REGIMES
-from neurorobust.models import classifier
-from neurorobust.records import Rate
-from neurorobust.targets import Settings, open_backend
 
-app = typer.Typer(name="faults", help="Flip weight bits; let one sample spoil the next.")
+if TYPE_CHECKING:
+    from rich.table import Table
+
+    from neurorobust.faults.bits import Row
+    from neurorobust.faults.leak import Leak
+    from neurorobust.records import Rate
+
+app = typer.Typer(
+    name="faults",
+    cls=Commands,
+    no_args_is_help=True,
+    help="Flip weight bits; let one sample spoil the next.",
+)
 
 Known = Annotated[int, typer.Option(help="Samples of other data that the adversary has.", min=1)]
 FaultsOut = Annotated[
@@ -50,7 +51,7 @@ def bits(
         int, typer.Option(help="Bits of each matrix tried in a round.", min=1)
     ] = 4,
     repeats: Annotated[int, typer.Option(help="Repetitions of random flips.", min=1)] = 5,
-    mode: Annotated[str, typer.Option(help="Backward mode of the search.")] = PLAIN.name,
+    mode: Annotated[str, typer.Option(help="Backward mode of the search.")] = "fast-sigmoid-0.25",
     out: FaultsOut = None,
     described: CardOptions = NO_OPTIONS,
     seed: options.Seed = 0,
@@ -59,6 +60,16 @@ def bits(
 ) -> None:
     """Flip the weight bits that hurt most, and as many at random: accuracy over their number."""
     with session(as_json) as output:
+        import numpy as np
+        import torch
+
+        from neurorobust import files, netx
+        from neurorobust.attacks.modes import find_mode
+        from neurorobust.faults.bits import Samples, Search, curve, random_flips
+        from neurorobust.faults.memory import flipped
+        from neurorobust.models import classifier
+        from neurorobust.targets import Settings, open_backend
+
         wanted = _counts(counts)
         search = Search(candidates, find_mode(mode))
         network = described.network(model)
@@ -116,6 +127,14 @@ def leak(
 ) -> None:
     """Choose the sample before so that what it leaves behind spoils the next answer."""
     with session(as_json) as output:
+        import torch
+
+        from neurorobust import files
+        from neurorobust.faults.leak import LeakSearch
+        from neurorobust.faults.sequence import REGIMES
+        from neurorobust.models import classifier
+        from neurorobust.targets import Settings, open_backend
+
         network = described.network(model)
         target = fresh(out, "leak.json", overwrite)
         scored = options.load(network, dataset, data_dir, download, limit)
@@ -167,6 +186,8 @@ def fresh(out: Path | None, name: str, overwrite: bool) -> Path | None:
     Raises:
         OutputError: it is there already, or the directory cannot be written.
     """
+    from neurorobust import files
+
     if out is None:
         return None
     target = out / name
@@ -196,6 +217,8 @@ def words(rate: Rate) -> str:
 
 
 def _bits_table(rows: tuple[Row, ...]) -> Table:
+    from rich.table import Table
+
     table = Table("bits", "searched", "random, median", "random, least to most")
     for row in rows:
         ordered = sorted(row.random, key=lambda rate: rate.correct)
@@ -207,6 +230,8 @@ def _bits_table(rows: tuple[Row, ...]) -> Table:
 
 
 def _leak_table(found: list[Leak]) -> Table:
+    from rich.table import Table
+
     table = Table("resets", "alone", "after any sample", "after the worst", "after a crafted one")
     for one in found:
         rates = (one.alone, one.control, one.natural, one.crafted)

@@ -5,22 +5,21 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
-import numpy as np
-import torch
 import typer
 
+from neurorobust import files
 from neurorobust.errors import BadInput
 
 if TYPE_CHECKING:
+    import torch
+
     from neurorobust.networks.block_network import BlockNetwork
 
 From = Annotated[
     str | None,
     typer.Option("--from", help="module:factory of your own lava-dl network, not a run."),
 ]
-Weights = Annotated[
-    Path | None, typer.Option(help="With --from: its state dict (.pt or .safetensors).")
-]
+Weights = Annotated[Path | None, typer.Option(help="With --from: its state dict, as .safetensors.")]
 InputShape = Annotated[str | None, typer.Option(help="With --from: C,H,W, or features.")]
 Samples = Annotated[
     Path | None,
@@ -60,8 +59,13 @@ def _shape(text: str | None) -> tuple[int, ...] | None:
 def _samples(path: Path | None) -> torch.Tensor | None:
     if path is None:
         return None
+    import numpy as np
+    import torch
+
     try:
-        with np.load(path, allow_pickle=False) as file:
-            return torch.from_numpy(np.asarray(file["x"], dtype=np.float64))
-    except (OSError, ValueError, KeyError) as error:
-        raise BadInput(f"--samples {path}: cannot be read: {error}") from error
+        held = files.read_npz(path, names=("x",), limit=files.foreign_limit(path))["x"]
+    except BadInput as error:
+        raise BadInput(f"--samples {error}") from error
+    if held.dtype.kind not in "buif":
+        raise BadInput(f"--samples {path}: x holds {held.dtype}, need numbers")
+    return torch.from_numpy(held.astype(np.float64))

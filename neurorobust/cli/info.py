@@ -4,19 +4,18 @@ from __future__ import annotations
 
 import math
 
-from rich.table import Table
-
-from neurorobust import netx
-from neurorobust.backends.loihi2_probe import verdict
 from neurorobust.cli import options
 from neurorobust.cli.output import session
-from neurorobust.models import catalogue
-from neurorobust.provenance import machine, versions
 
 
 def models(as_json: options.Json = False) -> None:
     """List the networks that have a name here: shipped ones, and those in the lava-dl wheel."""
     with session(as_json) as output:
+        from rich.table import Table
+
+        from neurorobust import netx
+        from neurorobust.models import catalogue
+
         table = Table("name", "origin", "network", "input", "about")
         rows = []
         for entry in catalogue().values():
@@ -45,6 +44,11 @@ def models(as_json: options.Json = False) -> None:
 def info(as_json: options.Json = False) -> None:
     """Versions, machine, and whether a Loihi 2 board can be asked for."""
     with session(as_json) as output:
+        from rich.table import Table
+
+        from neurorobust.backends.loihi2_probe import verdict
+        from neurorobust.provenance import machine, versions
+
         found = verdict()
         output.result(versions=versions(), machine=machine(), loihi2=found)
         table = Table(show_header=False)

@@ -4,19 +4,31 @@ from __future__ import annotations
 
 from functools import partial
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from neurorobust import datasets
-from neurorobust.datasets import Dataset
+from neurorobust.cli.usage import one_of
 from neurorobust.errors import DatasetError
-from neurorobust.evaluation import held_out
-from neurorobust.models import Network
+
+if TYPE_CHECKING:
+    from neurorobust.datasets import Dataset
+    from neurorobust.models import Network
+
+# names that options take, written out: what registers them loads torch (held by a test)
+BACKENDS = ("engine", "reference", "lava", "loihi2")
+ENCODERS = ("drive", "poisson", "latency", "direct")
+READOUTS = ("count", "membrane")
+NETWORKS = ("mlp", "cnn", "recurrent", "delayed")
 
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object and nothing else.")]
-Seed = Annotated[int, typer.Option(help="Seed of everything random.", min=0)]
-Backend = Annotated[str, typer.Option(help="Target: engine, reference, lava or loihi2.")]
+Seed = Annotated[int, typer.Option(help="Seed of everything random.", min=0, max=2**63 - 1)]
+Backend = Annotated[
+    str,
+    typer.Option(
+        help="Target: engine, reference, lava or loihi2.", callback=one_of("--backend", BACKENDS)
+    ),
+]
 Device = Annotated[str, typer.Option(help="Where torch computes: cpu or cuda.")]
 MemoryLimit = Annotated[
     int | None, typer.Option(help="MiB the engine may use beside inputs and answers.", min=1)
@@ -56,12 +68,18 @@ Patches = Annotated[str, typer.Option(help="Rectangles of the sensor: 5x5.")]
 Limit = Annotated[int | None, typer.Option(help="The first N samples, in the set's order.", min=1)]
 
 CardFile = Annotated[Path | None, typer.Option("--card", help="card.json elsewhere.")]
-Encoder = Annotated[str | None, typer.Option(help="drive, poisson, latency or direct.")]
+Encoder = Annotated[
+    str | None,
+    typer.Option(help="drive, poisson, latency or direct.", callback=one_of("--encoder", ENCODERS)),
+]
 Steps = Annotated[int | None, typer.Option(help="Time steps.")]
 Mean = Annotated[float | None, typer.Option(help="Drive: x = (pixel - mean) / std.")]
 Std = Annotated[float | None, typer.Option(help="Drive: x = (pixel - mean) / std.")]
 Gain = Annotated[float | None, typer.Option(help="Poisson: spike probability = gain * pixel.")]
-Readout = Annotated[str | None, typer.Option(help="count or membrane.")]
+Readout = Annotated[
+    str | None,
+    typer.Option(help="count or membrane.", callback=one_of("--readout", READOUTS)),
+]
 LogitScale = Annotated[
     float | None, typer.Option(help="What the readout's integers are divided by.")
 ]
@@ -99,12 +117,18 @@ def load_both(
     """As `load`, and beside it samples that are not scored, where there are any.
 
     Raises:
-        DatasetError: none named, or it cannot be loaded.
+        DatasetError: none named, it cannot be loaded, or its splits share samples.
     """
+    from neurorobust.datasets.apart import check_apart
+    from neurorobust.evaluation import held_out
+
     whole = _split(network, name, "test", data_dir, download, bin_us)
     data = whole.limited(limit)
     train = partial(_split, network, name, "train", data_dir, download, bin_us)
-    return data, held_out(whole, len(data), train)
+    beside = held_out(whole, len(data), train)
+    if beside is not None:
+        check_apart(data, beside)
+    return data, beside
 
 
 def load_known(
@@ -120,11 +144,16 @@ def load_known(
     Where one split serves as both, those behind the scored ones.
 
     Raises:
-        DatasetError: it cannot be loaded, or nothing is left.
+        DatasetError: it cannot be loaded, its splits share samples, or nothing is left.
     """
+    from neurorobust.datasets import Dataset
+    from neurorobust.datasets.apart import check_apart
+
     train = _split(network, name, "train", data_dir, download, None)
     if train.split != "all":
-        return train.limited(count)
+        known = train.limited(count)
+        check_apart(scored, known)
+        return known
     some = slice(len(scored), len(scored) + count)
     if not len(train.y[some]):
         raise DatasetError(
@@ -142,6 +171,8 @@ def _split(
     download: bool,
     bin_us: int | None,
 ) -> Dataset:
+    from neurorobust import datasets
+
     chosen = name or network.card.dataset
     if chosen is None:
         raise DatasetError("--dataset: not given, and the card names none")

@@ -12,20 +12,22 @@ from contextlib import contextmanager
 from typing import Any, ClassVar
 
 import typer
-from rich.console import Console
+from click import ClickException
 from rich.progress import (
     BarColumn,
     MofNCompleteColumn,
     Progress,
     TaskID,
     TextColumn,
-    TimeElapsedColumn,
     TimeRemainingColumn,
 )
+from rich.table import Column
 
+from neurorobust.ends import INTERRUPTED, unforeseen
 from neurorobust.errors import NeuroRobustError
+from neurorobust.terminal import Terminal, printable
 
-INTERRUPTED = 130  # 128 + SIGINT, the shell's convention
+KEPT = "; --resume goes on with what is kept"  # where the work does not say what that is
 LINE_EVERY_S = 20.0  # progress where there is no terminal
 SPEED_OVER_S = 3600.0  # pieces of work differ in length: the time left is from all so far
 
@@ -42,7 +44,7 @@ class Output:
     def __init__(self, as_json: bool) -> None:
         Output.begun = True
         self.as_json = as_json
-        self.console = Console(stderr=as_json, highlight=False)
+        self.console = Terminal(stderr=as_json)
         self.json: dict[str, Any] = {}
 
     def result(self, **values: Any) -> None:
@@ -66,13 +68,13 @@ class Bars:
     """
 
     def __init__(self) -> None:
-        self._console = Console(stderr=True)
+        self._console = Terminal(stderr=True)
         self._display = Progress(
             TextColumn("{task.description}"),
-            BarColumn(bar_width=30),
+            BarColumn(bar_width=18),
             MofNCompleteColumn(),
-            TimeElapsedColumn(),
-            TimeRemainingColumn(),
+            TimeRemainingColumn(table_column=Column(min_width=7)),
+            TextColumn("left", table_column=Column(min_width=4)),
             console=self._console,
             speed_estimate_period=SPEED_OVER_S,
         )
@@ -116,7 +118,7 @@ class Bars:
 
     def say(self, line: str) -> None:
         """A line above the bars."""
-        self._console.print(line, highlight=False)
+        self._console.print(line)
 
     def stop(self) -> None:
         """Leave the bars as they stand."""
@@ -125,39 +127,54 @@ class Bars:
 
 
 def command_line() -> str:
-    """The command as it was typed, for records."""
-    return shlex.join(["neurorobust", *sys.argv[1:]])
+    r"""The command as it was typed, for records; bytes that are no UTF-8 as `\udcff`."""
+    typed = shlex.join(["neurorobust", *sys.argv[1:]])
+    return typed.encode("utf-8", "backslashreplace").decode()
 
 
 @contextmanager
 def session(as_json: bool, resumable: bool = False) -> Iterator[Output]:
-    """One command: raised project errors become one line on stderr and the exit code of their kind.
+    """One command, and each of its endings: one line on stderr and an exit code of its kind.
 
     `resumable`: what an interrupted command did so far is kept.
 
-    With `--json` an error is also the one object on stdout: `{"error": ..., "exit_code": ...}`.
+    Exit codes: that of the project's error (errors.py), 3 for any other error, 130 for Ctrl-C. With
+    `--json` every ending is also the one object on stdout: `{"error": ..., "exit_code": ...}`.
     """
     output = Output(as_json)
     with _only_ours(as_json) as stdout:
-        code = 0
+        code, text = 0, ""
         try:
             yield output
-        except NeuroRobustError as error:
-            message = " ".join(str(error).split())
-            code = error.exit_code
-            output.json["error"] = message
-            output.json["exit_code"] = code
-            print(f"neurorobust: {message}", file=sys.stderr)
-        except KeyboardInterrupt:
-            code = INTERRUPTED
-            output.json = {"error": "interrupted", "exit_code": code}
-            hint = "; --resume goes on from here" if resumable else ""
-            print(f"neurorobust: interrupted{hint}", file=sys.stderr)
+            text = json.dumps(output.json, allow_nan=False)
+        except (BrokenPipeError, ClickException, typer.Exit, typer.Abort):
+            raise  # click ends these as every program does
+        except (Exception, KeyboardInterrupt) as error:  # anything: it becomes one line
+            code, fields = _ending(output, error, resumable)
+            text = json.dumps(fields)
         if as_json:
             with os.fdopen(os.dup(stdout), "w", encoding="utf-8") as stream:
-                stream.write(json.dumps(output.json, allow_nan=False) + "\n")
+                stream.write(text + "\n")
     if code:
         raise typer.Exit(code)
+
+
+def _ending(output: Output, error: BaseException, resumable: bool) -> tuple[int, dict[str, Any]]:
+    """Say on stderr how a command ended; its exit code, and what `--json` prints."""
+    if isinstance(error, KeyboardInterrupt):
+        kept = f"; {error}; --resume goes on from here" if str(error) else KEPT
+        hint = kept if resumable else ""
+        print(f"neurorobust: interrupted{hint}", file=sys.stderr)
+        return INTERRUPTED, {"error": "interrupted", "exit_code": INTERRUPTED}
+    if isinstance(error, NeuroRobustError):
+        message = " ".join(str(error).split())
+        code = error.exit_code
+        fields = {**output.json, "error": message, "exit_code": code}  # with what was found so far
+    else:
+        end = unforeseen(error)
+        message, code, fields = end.message, end.exit_code, end.fields()
+    print(f"neurorobust: {printable(message)}", file=sys.stderr)
+    return code, fields
 
 
 @contextmanager

@@ -7,30 +7,26 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
-import torch
 import typer
 
-from neurorobust import models
-from neurorobust.alignment import alignment
-from neurorobust.backends.base import ALIGNED, GLOBAL, Backend, Clock
 from neurorobust.cli import foreign, options
 from neurorobust.cli.card_options import NO_OPTIONS, CardOptions, takes_card
 from neurorobust.cli.output import session
 from neurorobust.errors import BadInput, CheckFailed
-from neurorobust.models import locate_model
-from neurorobust.netx.model import NetxModel
-from neurorobust.parity import parity as check_parity
-from neurorobust.records import Alignment
-from neurorobust.targets import Settings, open_backend
-from neurorobust.types import Drive, Inputs
 
 if TYPE_CHECKING:
+    import torch
+
+    from neurorobust.backends.base import Backend, Clock
     from neurorobust.networks.block_network import BlockNetwork
+    from neurorobust.netx.model import NetxModel
+    from neurorobust.records import Alignment
+    from neurorobust.types import Inputs
 
 VARIABLES = ("spikes", "u", "v")
-CLOCKS: dict[str, str] = {
-    ALIGNED: "each layer starts from zero when its first data arrive",
-    GLOBAL: "all layers start together, and each synapse passes on a step late, as on the chip",
+CLOCKS: dict[Clock, str] = {
+    "aligned": "each layer starts from zero when its first data arrive",
+    "global": "all layers start together, and each synapse passes on a step late, as on the chip",
 }
 INEXACT = "WgtScaleBatchNorm is folded to the nearest: lava-dl rounds what it divides"
 
@@ -70,6 +66,14 @@ def parity(
     aligned resets change is told.
     """
     with session(as_json) as output:
+        import torch
+
+        from neurorobust import models
+        from neurorobust.alignment import alignment
+        from neurorobust.backends.base import ALIGNED, GLOBAL
+        from neurorobust.parity import parity as check_parity
+        from neurorobust.targets import Settings, open_backend
+
         if (second is None) != (source is not None):
             raise BadInput("parity: give two networks, or --from module:factory and one .net file")
         if random and described != NO_OPTIONS:
@@ -80,7 +84,7 @@ def parity(
             opened = _first(first)
         else:
             opened = _foreign(foreign.load(source, weights, input_shape, samples))
-        model = locate_model(deployed)
+        model = models.locate_model(deployed)
         cost: Alignment | None = None
         with (
             opened as left,
@@ -123,6 +127,9 @@ def parity(
 
 @contextmanager
 def _first(reference: str) -> Iterator[Backend]:
+    from neurorobust.models import locate_model
+    from neurorobust.targets import open_backend
+
     if Path(reference).suffix == ".net" or not Path(reference).is_dir():
         with open_backend("reference", locate_model(reference)) as backend:
             yield backend
@@ -142,6 +149,8 @@ def _foreign(network: BlockNetwork) -> Iterator[Backend]:
 
 def trained_clock(backend: Backend) -> Clock:
     """`global` for a network that was trained with `delay_shift` and has biases."""
+    from neurorobust.backends.base import ALIGNED, GLOBAL
+
     exported = getattr(backend, "exported", None)
     return GLOBAL if exported is not None and exported.global_clock else ALIGNED
 
@@ -160,6 +169,10 @@ def random_inputs(
     model: NetxModel, samples: int, generator: torch.Generator, steps: int = 32
 ) -> Inputs:
     """Uniform drive of the input layer's own scale, or spikes with probability 0.2."""
+    import torch
+
+    from neurorobust.types import Drive
+
     shape = (samples, *model.input_shape)
     layer = model.input_layer
     if layer is not None:

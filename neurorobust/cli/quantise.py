@@ -4,22 +4,21 @@ from __future__ import annotations
 
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from rich.table import Table
 
-from neurorobust.assessment import float_classifier
 from neurorobust.cli import options
 from neurorobust.cli.card_options import NO_OPTIONS, CardOptions, takes_card
 from neurorobust.cli.export import export_run
 from neurorobust.cli.output import session
 from neurorobust.errors import BadInput
-from neurorobust.fixedpoint import DECAY_BITS
-from neurorobust.precision import Question, Row, sweep
-from neurorobust.quantise import MOST_BITS, Precision
-from neurorobust.rates import Rate
-from neurorobust.targets import Settings
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+    from neurorobust.precision import Row
+    from neurorobust.rates import Rate
 
 TRAINING_FILE = "training.json"
 
@@ -31,8 +30,8 @@ def quantise(
         typer.Argument(help="A .net file, a network's name or a training run.", metavar="MODEL"),
     ],
     out: Annotated[Path, typer.Option(help="Directory of the family: <out>/w6/model.net, ...")],
-    weight_bits: Annotated[str, typer.Option(help="8 to 1: 8,6,5,4.")] = str(MOST_BITS),
-    decay_bits: Annotated[str, typer.Option(help="12 to 1.")] = str(DECAY_BITS),
+    weight_bits: Annotated[str, typer.Option(help="8 to 1: 8,6,5,4.")] = "8",
+    decay_bits: Annotated[str, typer.Option(help="12 to 1.")] = "12",
     threshold_scale: Annotated[str, typer.Option(help="Factors on every threshold.")] = "1",
     scale: Annotated[
         str, typer.Option(help="search: the best scale a layer; fixed: strike off bits.")
@@ -60,6 +59,11 @@ def quantise(
     Of a training run the exported network is the first of the family, in <out>/exported.
     """
     with session(as_json, resumable=True) as output:
+        from neurorobust.assessment import float_classifier
+        from neurorobust.precision import Question, sweep
+        from neurorobust.quantise import Precision
+        from neurorobust.targets import Settings
+
         precisions = [
             Precision(bits, decay, factor, scale)
             for bits in _numbers("--weight-bits", weight_bits, int)
@@ -111,6 +115,8 @@ def as_data(row: Row) -> dict[str, Any]:
 
 
 def _table(rows: tuple[Row, ...], reference: str) -> Table:
+    from rich.table import Table
+
     budgets = list(dict.fromkeys(typed for row in rows for typed in row.robust or ()))
     table = Table("precision", "clean", *(f"robust at {typed}" for typed in budgets),
                   f"labels not {reference}'s")  # fmt: skip
@@ -124,6 +130,8 @@ def _table(rows: tuple[Row, ...], reference: str) -> Table:
 
 
 def _spikes(rows: tuple[Row, ...]) -> Table:
+    from rich.table import Table
+
     numbers = list(dict.fromkeys(layer.number for row in rows for layer in row.layers))
     table = Table("precision", *(f"layer {number}" for number in numbers),
                   title="spikes that differ (change of the rate)")  # fmt: skip

@@ -9,8 +9,6 @@ import typer
 
 from neurorobust.cli import options
 from neurorobust.cli.output import session
-from neurorobust.evaluation import read_record
-from neurorobust.report import print_record, write_report
 
 
 def report(
@@ -19,6 +17,9 @@ def report(
 ) -> None:
     """Write report.html again from record.json and samples.npz, and print the table."""
     with session(as_json) as output:
+        from neurorobust.evaluation import read_record
+        from neurorobust.report import print_record, write_report
+
         record = read_record(directory)
         page = write_report(directory)
         output.result(report=str(page))

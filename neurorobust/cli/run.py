@@ -4,23 +4,21 @@ from __future__ import annotations
 
 import time
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
-import numpy as np
-import numpy.typing as npt
-import torch
 import typer
 
-from neurorobust import files
-from neurorobust.backends.base import measured
 from neurorobust.cli import options
 from neurorobust.cli.output import session
 from neurorobust.errors import BadInput, OutputError
-from neurorobust.models import locate_model
-from neurorobust.targets import TARGETS, Settings, open_backend
-from neurorobust.types import Drive, Inputs, Run
 
-Arrays = dict[str, npt.NDArray[np.generic]]
+if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
+
+    from neurorobust.types import Inputs, Run
+
+    Arrays = dict[str, npt.NDArray[np.generic]]
 
 
 def run(
@@ -42,6 +40,12 @@ def run(
 ) -> None:
     """Run a network on inputs from a file, on any target."""
     with session(as_json) as output:
+        from neurorobust import files
+        from neurorobust.backends.base import measured
+        from neurorobust.models import locate_model
+        from neurorobust.targets import TARGETS, Settings, open_backend
+        from neurorobust.types import Drive
+
         if out.exists() and not overwrite:
             raise OutputError(f"{out}: exists already; --overwrite replaces it")
         network = locate_model(model)
@@ -90,22 +94,32 @@ def read_inputs(path: Path) -> Inputs:
     Raises:
         BadInput: a missing or superfluous array, or a wrong type; names the array.
     """
-    found = files.read_npz(path)
-    if set(found) == {"spikes"}:
+    import numpy as np
+    import torch
+
+    from neurorobust import files
+    from neurorobust.types import Drive
+
+    present = set(files.npz_names(path))
+    if present not in ({"spikes"}, {"drive", "steps"}):
+        shown = ", ".join(ascii(name[:40]) for name in sorted(present)[:8])
+        raise BadInput(
+            f"{path}: holds {len(present)} arrays ({shown}), need spikes, or drive and steps"
+        )
+    found = files.read_npz(path, limit=files.foreign_limit(path))
+    if "spikes" in found:
         spikes = found["spikes"]
         if spikes.dtype not in (np.dtype(np.uint8), np.dtype(np.bool_)):
             raise BadInput(f"{path}: spikes is {spikes.dtype}, need uint8")
-        return torch.from_numpy(spikes.astype(np.uint8))
-    if set(found) == {"drive", "steps"}:
-        drive, steps = found["drive"], found["steps"]
-        if not np.issubdtype(drive.dtype, np.integer):
-            raise BadInput(f"{path}: drive is {drive.dtype}, need int32")
-        if steps.size != 1 or not np.issubdtype(steps.dtype, np.integer):
-            raise BadInput(f"{path}: steps must be one integer")
-        if drive.ndim != 4:
-            raise BadInput(f"{path}: drive has {drive.ndim} axes, need 4 (N, C, H, W)")
-        return Drive(torch.from_numpy(drive.astype(np.int64)), int(steps.item()))
-    raise BadInput(f"{path}: holds {sorted(found)}, need spikes, or drive and steps")
+        return torch.from_numpy(spikes.astype(np.uint8, copy=False))
+    drive, steps = found["drive"], found["steps"]
+    if not np.issubdtype(drive.dtype, np.integer):
+        raise BadInput(f"{path}: drive is {drive.dtype}, need int32")
+    if steps.size != 1 or not np.issubdtype(steps.dtype, np.integer):
+        raise BadInput(f"{path}: steps must be one integer")
+    if drive.ndim != 4:
+        raise BadInput(f"{path}: drive has {drive.ndim} axes, need 4 (N, C, H, W)")
+    return Drive(torch.from_numpy(drive.astype(np.int64)), int(steps.item()))
 
 
 def arrays(run: Run) -> Arrays:

@@ -4,25 +4,30 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from pydantic import ValidationError
 
-from neurorobust import datasets
 from neurorobust.cli import options
 from neurorobust.cli.output import command_line, session
-from neurorobust.errors import BadInput
-from neurorobust.networks import NetworkSpec
+from neurorobust.cli.usage import one_of
+
+if TYPE_CHECKING:
+    from neurorobust.networks import NetworkSpec
 
 
 def train(
     out: Annotated[Path, typer.Option(help="The run directory.")],
-    network: Annotated[str, typer.Option(help="mlp, cnn, recurrent or delayed.")] = "mlp",
+    network: Annotated[
+        str,
+        typer.Option(
+            help="mlp, cnn, recurrent or delayed.", callback=one_of("--network", options.NETWORKS)
+        ),
+    ] = "mlp",
     dataset: Annotated[str, typer.Option(help="As for evaluate.")] = "digits",
     data_dir: options.DataDir = None,
     download: options.Download = False,
-    encoder: Annotated[str | None, typer.Option(help="drive, poisson, latency or direct.")] = None,
+    encoder: options.Encoder = None,
     steps: options.Steps = None,
     epochs: Annotated[int | None, typer.Option(min=1)] = None,
     batch: Annotated[int | None, typer.Option(min=1)] = None,
@@ -38,6 +43,7 @@ def train(
 ) -> None:
     """Train a quantised CUBA network with SLAYER; the best validation epoch is kept."""
     with session(as_json, resumable=True) as output:
+        from neurorobust import datasets
         from neurorobust.training import load_run, recipe
         from neurorobust.training import train as train_network
         from neurorobust.training.recipes import DATASETS
@@ -90,12 +96,10 @@ def changed(spec: NetworkSpec, **values: Any) -> NetworkSpec:
     Raises:
         BadInput: a value that no network can have; names the field.
     """
-    try:
-        return NetworkSpec.model_validate({**spec.model_dump(), **_given(**values)})
-    except ValidationError as error:
-        first = error.errors()[0]
-        field = ".".join(str(part) for part in first["loc"]) or "network"
-        raise BadInput(f"train: {field}: {first['msg']}") from error
+    from neurorobust import schema
+    from neurorobust.networks import NetworkSpec
+
+    return schema.validated({**spec.model_dump(), **_given(**values)}, NetworkSpec, "train")
 
 
 def _given(**values: Any) -> dict[str, Any]:

@@ -17,6 +17,7 @@ from pathlib import Path
 from neurorobust.datasets import digits, factory, images, nmnist, npz
 from neurorobust.datasets.base import Dataset, Request
 from neurorobust.errors import DatasetError
+from neurorobust.names import unknown
 
 __all__ = ["NAMED", "Dataset", "check_name", "load"]
 
@@ -78,6 +79,4 @@ def _loader(name: str) -> Callable[[Request], Dataset]:
     prefix, colon, rest = name.partition(":")
     if colon and prefix and rest:
         return npz.load if prefix == "npz" else factory.load
-    raise DatasetError(
-        f"dataset {name!r} unknown, known: {', '.join(NAMED)}, npz:FILE, module:factory"
-    )
+    raise DatasetError(unknown("dataset", name, [*NAMED, "npz:FILE", "module:factory"]))

@@ -12,6 +12,7 @@ def load(request: Request) -> Dataset:
     """Import `module` (the current folder is searched too) and call `factory(split)`.
 
     The factory returns `(x, y)` as `check.checked` takes them, or a `Dataset`; both are checked.
+    A `Dataset` of split `all` serves as both splits; else each split must hold other samples.
 
     Raises:
         DatasetError: no such module or factory, it raises, or what it returns is unsound.
@@ -24,7 +25,8 @@ def load(request: Request) -> Dataset:
             f"dataset {request.name}: the factory raised {factories.line(error)}"
         ) from error
     if isinstance(made, Dataset):
-        return checked(request.name, request.split, made.x, made.y, made.classes)
+        split = "all" if made.split == "all" else request.split
+        return checked(request.name, split, made.x, made.y, made.classes)
     if isinstance(made, tuple) and len(made) == 2:
         return checked(request.name, request.split, made[0], made[1])
     raise DatasetError(

@@ -12,6 +12,7 @@ the first; build them, never split them. First axis: samples, in the set's own o
     failed/<key>/<attack>        bool [N]; not finite, not binary or of the wrong shape
     projected/<key>/<attack>     bool [N]; the proposal lay outside the budget
     unconfirmed/<key>/<attack>   bool [N]; the attack claimed a success, the re-run does not show it
+    unchanged/<key>/<attack>     bool [N]; the proposal was x itself
     zero_gradient/<attack>       bool [N]; the whole gradient is zero at the clean point
 
 Of a recipe `<attack>` is each member for what is counted, with the samples it was given, and the
@@ -29,10 +30,13 @@ Where it was asked for:
     target/class                 int64 [N]; the class that targeted attacks had to reach
     targeted/<key>/<attack>      bool [N]; it was reached
 
-for random encoders also the baseline, and the spikes drawn for the scored queries, so that others
-can replay them:
+for random encoders `predicted/...` is of the first scoring draw (see `evaluation.draws`); beside it
+stand the shares over all draws, and the spikes of that draw, so that others can replay it:
 
-    predicted/redraw             int64 [N]; of a second clean draw: what chance alone changes
+    selecting/clean              float64 [N]; share of the selecting draws that are right
+    scoring/clean                float64 [N]; share of the scoring draws that are right
+    selecting, scoring   /<key>/<attack>   likewise; for eps keys
+    predicted/redraw             int64 [N]; of the first selecting draw: what chance alone changes
     drawn_shape                  int64 [4]; C, H, W, T
     drawn/clean                  uint8 [N, bytes]; `np.packbits` of each sample's spikes
     drawn/<key>/<attack>         likewise; for eps keys (of flips keys the adversarial is the input)
@@ -48,13 +52,16 @@ E):
     example/<group>/membrane/clean, membrane/adversarial   int32 [E, neurons]; v after the last step
 """
 
+from neurorobust.evaluation.draws import DRAWS
 from neurorobust.evaluation.evaluate import evaluate
 from neurorobust.evaluation.fit import check_fit
-from neurorobust.evaluation.store import REPORT_FILE, load_samples, read_record, write_record
+from neurorobust.evaluation.folder import REPORT_FILE
+from neurorobust.evaluation.kept import Progress
+from neurorobust.evaluation.store import load_samples, read_record, write_record
 from neurorobust.evaluation.strongest import held_out
-from neurorobust.evaluation.work import Progress
 
 __all__ = [
+    "DRAWS",
     "REPORT_FILE",
     "Progress",
     "check_fit",

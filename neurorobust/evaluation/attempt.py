@@ -11,12 +11,12 @@ from torch import Tensor
 from neurorobust.attacks.base import ClaimingAttack
 from neurorobust.attacks.queries import counted
 from neurorobust.classifier import Classifier
+from neurorobust.evaluation.draws import Draws, Judgement
 from neurorobust.evaluation.jobs import Job
-from neurorobust.evaluation.query import score
 from neurorobust.evaluation.seeds import fork
 from neurorobust.evaluation.sift import sift
 from neurorobust.projection import project
-from neurorobust.types import Labels, Spikes
+from neurorobust.types import Labels
 
 
 @dataclass(frozen=True)
@@ -25,27 +25,38 @@ class Attempt:
 
     Attributes:
         adversarial: inside the budget.
-        predicted: the target's labels of it; the clean prediction where the attack failed.
+        judged: what the target makes of it; what it made of x where the attack failed.
         failed: bool; the proposal could not be scored.
         outside: bool; the proposal lay outside the budget and was projected.
         unconfirmed: bool; the attack claimed a success and the target is still right.
-        drawn: the spikes that a random encoder drew for the score.
+        unchanged: bool; the proposal is x itself.
         seconds: of the attack.
         queries: samples that it ran through the network, with and without gradients.
     """
 
     adversarial: Tensor
-    predicted: Labels
+    judged: Judgement
     failed: Tensor
     outside: Tensor
     unconfirmed: Tensor
-    drawn: Spikes | None
+    unchanged: Tensor
     seconds: float
     queries: int
 
+    @property
+    def broken(self) -> Tensor:
+        """Bool: scored, and no longer right."""
+        return ~self.judged.standing & ~self.failed
+
 
 def attempt(
-    target: Classifier, x: Tensor, labels: Labels, clean: Labels, job: Job, number: int
+    target: Classifier,
+    x: Tensor,
+    labels: Labels,
+    clean: Judgement,
+    job: Job,
+    draws: Draws,
+    rows: Tensor,
 ) -> Attempt:
     """Attack, project, re-run on the target.
 
@@ -53,12 +64,13 @@ def attempt(
         target: takes x.
         x: the samples given to the attack.
         labels: true classes.
-        clean: what the target says of x.
+        clean: what the target makes of x.
         job: attack, budget and seed.
-        number: of the shard.
+        draws: by which proposals are judged.
+        rows: places of the samples in their shard, int64 `[batch]`.
     """
-    words = (number, job.label, job.kind, job.value)
-    watched, generator = counted(target), fork(job.seed, *words)
+    watched = counted(target)
+    generator = fork(job.seed, draws.number, job.label, job.kind, job.value)
     claimed = torch.zeros(len(x), dtype=torch.bool)
     start = time.perf_counter()
     if isinstance(job.attack, ClaimingAttack):
@@ -69,14 +81,16 @@ def attempt(
     seconds = time.perf_counter() - start
     usable, failed = sift(proposal, x)
     adversarial, outside = project(usable, x, job.budget)
-    predicted, drawn = score(target, adversarial, fork(job.seed, *words, "score"))
+    judged = draws.judge(target, adversarial, labels, rows)
+    unscored = failed.nonzero().flatten()
+    judged = judged.replaced(unscored, clean.at(unscored))
     return Attempt(
         adversarial=adversarial,
-        predicted=torch.where(failed, clean, predicted),
+        judged=judged,
         failed=failed,
         outside=outside,
-        unconfirmed=claimed & ((predicted == labels) | failed),
-        drawn=drawn,
+        unconfirmed=claimed & (judged.standing | failed),
+        unchanged=(usable == x).flatten(1).all(1) & ~failed,
         seconds=seconds,
         queries=watched.tally.forward + watched.tally.gradients,
     )

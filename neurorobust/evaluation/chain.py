@@ -9,74 +9,69 @@ import torch
 from torch import Tensor
 
 from neurorobust.evaluation.attempt import Attempt
-from neurorobust.evaluation.query import Arrays, pack
+from neurorobust.evaluation.draws import Judgement
+from neurorobust.evaluation.query import Arrays
 from neurorobust.projection import inside
-from neurorobust.types import Budget, Labels, Spikes
+from neurorobust.types import Budget
 
 
 @dataclass
 class Chain:
-    """The last proposal for each sample, budget after budget, from the smallest.
+    """One proposal for each sample, budget after budget, from the smallest.
 
     Attributes:
         x: where the attacks start.
-        labels: true classes.
-        clean: what the target says of x.
-        drawn: the spikes behind `clean`, of a random encoder (packed).
+        clean: what the target makes of x.
         key: of the budget at hand.
         carried: bool `[batch]`, broken at a smaller budget by what lies inside this one too.
-        adversarial, predicted: of the last proposal; x and `clean` where there was none.
+        adversarial, judged: the proposal kept; x and `clean` where there was none. Where nothing is
+            drawn it is the last one; where the encoder draws, the one that the fewest selecting
+            draws get right, x itself and then the earlier one on a tie.
     """
 
     x: Tensor
-    labels: Labels
-    clean: Labels
-    drawn: Spikes | None
+    clean: Judgement
     key: str = ""
     carried: Tensor = field(init=False)
     adversarial: Tensor = field(init=False)
-    predicted: Labels = field(init=False)
+    judged: Judgement = field(init=False)
 
     def __post_init__(self) -> None:
-        self._clean_draw = None if self.drawn is None else pack(self.drawn)
-        self._draw = self._clean_draw
         self.carried = torch.zeros(len(self.x), dtype=torch.bool)
-        self.adversarial, self.predicted = self.x, self.clean
+        self.adversarial, self.judged = self.x, self.clean
 
     def begin(self, key: str, budget: Budget) -> None:
-        """Turn to another budget: successes that lie inside it stay, all else starts anew."""
+        """Turn to another budget: what did harm and lies inside it stays, all else starts anew."""
         if key == self.key:
             return
-        broken = (self.clean == self.labels) & (self.predicted != self.labels)
-        self.key, self.carried = key, broken & inside(self.adversarial, self.x, budget)
-        kept = self.carried.view(-1, *[1] * (self.x.dim() - 1))
-        self.adversarial = torch.where(kept, self.adversarial, self.x)
-        self.predicted = torch.where(self.carried, self.predicted, self.clean)
-        if self._draw is not None and self._clean_draw is not None:
-            self._draw = np.where(self.carried.numpy()[:, None], self._draw, self._clean_draw)
+        harmed = self.judged.selecting < self.clean.selecting
+        kept = harmed & inside(self.adversarial, self.x, budget)
+        self.key = key
+        self.carried = kept & self.clean.standing & ~self.judged.standing
+        wide = kept.view(-1, *[1] * (self.x.dim() - 1))
+        self.adversarial = torch.where(wide, self.adversarial, self.x)
+        rows = kept.nonzero().flatten()
+        self.judged = self.clean.replaced(rows, self.judged.at(rows))
 
     def standing(self) -> Tensor:
         """Samples right when clean and after everything so far, int64 `[n]`."""
-        right = (self.clean == self.labels) & (self.predicted == self.labels)
-        return right.nonzero().flatten()
+        return (self.clean.standing & self.judged.standing).nonzero().flatten()
 
     def take(self, rows: Tensor, made: Attempt) -> None:
         """What an attack made of these samples."""
-        sound = ~made.failed
-        rows = rows[sound]
-        self.adversarial[rows] = made.adversarial[sound]
-        self.predicted[rows] = made.predicted[sound]
-        if self._draw is not None and made.drawn is not None:
-            self._draw[rows.numpy()] = pack(made.drawn)[sound.numpy()]
+        before = self.judged.at(rows)
+        kept = ~made.failed
+        if before.drawn is not None:
+            kept &= made.judged.selecting < before.selecting
+        better = kept.nonzero().flatten()
+        self.adversarial = self.adversarial.index_copy(0, rows[better], made.adversarial[better])
+        self.judged = self.judged.replaced(rows[better], made.judged.at(better))
 
     def arrays(self, outcome: str) -> Arrays:
         """What is stored of the budget at hand."""
-        found: Arrays = {
-            f"predicted/{outcome}": self.predicted.numpy(),
+        return {
+            **self.judged.arrays(outcome),
             f"adversarial/{outcome}": self.adversarial.numpy(),
             f"failed/{outcome}": np.zeros(len(self.x), dtype=np.bool_),
             f"carried/{outcome}": self.carried.numpy(),
         }
-        if self._draw is not None:
-            found[f"drawn/{outcome}"] = self._draw
-        return found

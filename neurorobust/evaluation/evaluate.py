@@ -9,15 +9,18 @@ from typing import Any
 
 from neurorobust import __version__
 from neurorobust.attacks import Attack, settings
-from neurorobust.attacks.recipes import Recipe
+from neurorobust.attacks.recipe import Recipe
 from neurorobust.classifier import Classifier
 from neurorobust.datasets.base import Dataset
 from neurorobust.errors import BadInput
+from neurorobust.evaluation.draws import DRAWS
 from neurorobust.evaluation.fit import check_fit, check_jobs
+from neurorobust.evaluation.kept import Progress
 from neurorobust.evaluation.question import Question, fitting
 from neurorobust.evaluation.shard import SHARD
 from neurorobust.evaluation.store import Store, read_record
-from neurorobust.evaluation.work import Progress, Work
+from neurorobust.evaluation.work import Work
+from neurorobust.lock import locked
 from neurorobust.records import Card, Record
 
 
@@ -34,6 +37,7 @@ def evaluate(
     attacks: Sequence[str | Attack | Recipe] = (),
     seed: int = 0,
     seeds: int = 1,
+    draws: int = DRAWS,
     minimum: bool = False,
     targeted: bool = False,
     validation: Dataset | None = None,
@@ -61,6 +65,8 @@ def evaluate(
         attacks: names, attacks, or one recipe beside them; none: clean accuracy only.
         seed: of everything random.
         seeds: so many from `seed` on; every attack is run from each.
+        draws: of an encoder that draws: so many select a proposal for each sample, and as many
+            others score it; others draw nothing.
         minimum: also look for the smallest budget that breaks each sample.
         targeted: also attack with a class for each sample that must be reached.
         validation: samples on which a recipe chooses its strongest mode; none of `dataset`.
@@ -78,21 +84,28 @@ def evaluate(
     """
     if seeds < 1:
         raise BadInput(f"seeds {seeds}: below 1")
+    if draws < 1:
+        raise BadInput(f"draws {draws}: below 1")
     budgets = {"eps": epsilons, "flips": flips, "shifts": shifts, "patches": patches}
-    check_fit(classifier, dataset, card)
     classes = classifier.backend.model.outputs
     question = Question(budgets, fitting(attacks, classes), seed, seeds, minimum, targeted)
     check_jobs(classifier, dataset, question.jobs)
-    wanted = _settings(classifier, dataset, card, question, validation)
-    work = Work(classifier, dataset, card, model, question, validation, progress, command, pending)
+    check_fit(classifier, dataset, card)
+    if validation is not None:
+        check_fit(classifier, validation, card)
+    wanted = _settings(classifier, dataset, card, question, draws, validation)
+    work = Work(
+        classifier, dataset, card, model, question, draws, validation, progress, command, pending
+    )
     if out is None:
         with tempfile.TemporaryDirectory(prefix="neurorobust-") as folder:
             return work.run(Store(Path(folder), wanted, resume=False, overwrite=False))
-    store = Store(out, wanted, resume, overwrite)
-    if store.finished:
-        store.clean_up()
-        return read_record(out)
-    return work.run(store)
+    with locked(out):
+        store = Store(out, wanted, resume, overwrite)
+        if store.finished:
+            store.clean_up()
+            return read_record(out)
+        return work.run(store)
 
 
 def _settings(
@@ -100,6 +113,7 @@ def _settings(
     dataset: Dataset,
     card: Card,
     question: Question,
+    draws: int,
     validation: Dataset | None,
 ) -> dict[str, Any]:
     """What a run must share with the one it resumes."""
@@ -114,6 +128,7 @@ def _settings(
         "validation": None if validation is None else validation.digest(),
         "seed": question.seed,
         "seeds": question.seeds,
+        "draws": draws if classifier.encoder.random else None,
         "minimum": question.minimum,
         "targeted": question.targeted,
         "jobs": [job.name for job in question.jobs],

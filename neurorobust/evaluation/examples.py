@@ -13,11 +13,11 @@ from neurorobust.budgets import KINDS
 from neurorobust.classifier import Classifier
 from neurorobust.datasets.base import Dataset
 from neurorobust.evaluation.jobs import Job
+from neurorobust.evaluation.outcomes import broken
 from neurorobust.evaluation.query import Arrays, unpack
 from neurorobust.evaluation.seeds import fork
 from neurorobust.evaluation.shard import SHARD
 from neurorobust.evaluation.store import Store
-from neurorobust.evaluation.summary import broken
 from neurorobust.types import Inputs
 
 MOST = 6

@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 from neurorobust.attacks import Attack, find
-from neurorobust.attacks.recipes import Recipe, find_recipe
-from neurorobust.budgets import KINDS, parse
+from neurorobust.attacks.base import takes
+from neurorobust.attacks.recipe import Recipe
+from neurorobust.attacks.recipes import find_recipe
+from neurorobust.budgets import KINDS, TYPED, parse
 from neurorobust.errors import BadInput
 from neurorobust.sizes import size
-from neurorobust.types import Budget
+from neurorobust.types import Budget, ImageBudget
+
+# an attack for each kind of budget, as a suggestion
+STRONG = {"eps": "pgd-linf", "flips": "sda", "shifts": "retiming", "patches": "patch-universal"}
 
 
 @dataclass(frozen=True)
@@ -82,7 +89,7 @@ def plan(
 
     Raises:
         BadInput: an unknown or repeated attack, a bad or repeated budget, an attack without a
-            budget, or a budget without an attack.
+            budget, a budget without an attack, or an attack at a norm that it does not take.
     """
     recipe, single = sorted_out(attacks)
     names = [attack.name for attack in single]
@@ -96,11 +103,16 @@ def plan(
         controls = [member.attack for member in members if member.attack.control]
         chosen = [attack for attack in single if attack.kind == kind]
         if chosen and not read:
-            raise BadInput(f"attack {chosen[0].name!r}: needs a budget, give {kind}")
+            raise BadInput(f"attack {chosen[0].name!r}: needs a budget, give {_typed(kind)}")
         if read and not chosen and not members:
-            raise BadInput(f"{kind} {read[0][0]!r}: no attack on {domain} was asked for")
+            raise BadInput(
+                f"--{kind} {read[0][0]}: no attack on {domain} was asked for, give for example "
+                f"--attacks {STRONG[kind]}; `neurorobust attacks` lists all"
+            )
         for attack in (attack for attack in controls if attack.name not in names):
             chosen.append(attack)
+        for (text, budget), attack in itertools.product(read, chosen):
+            _refuse_norms(attack, text, budget)
         for text, budget in read:
             jobs += [Job(kind, text, budget, attack, attack.name) for attack in chosen]
         for text, budget in sorted(read, key=lambda item: size(item[1])):
@@ -110,12 +122,19 @@ def plan(
             name = "" if recipe is None else recipe.name
             chained += [Job(kind, text, budget, one.attack, one.label, name) for one in takers]
     if recipe is not None and not chained:
-        raise BadInput(f"attack {recipe.name!r}: needs a budget, give {recipe.kinds}")
+        kinds = dict.fromkeys(member.attack.kind for member in recipe.members)
+        asked = " or ".join(_typed(kind) for kind in kinds)
+        raise BadInput(f"attack {recipe.name!r}: needs a budget, give {asked}")
     return tuple(
         replace(job, seed=seed, again=place > 0)
         for place, seed in enumerate(seeds)
         for job in (*jobs, *chained)
     )
+
+
+def _typed(kind: str) -> str:
+    """`--eps 0.1`."""
+    return f"--{kind} {TYPED[kind][0]}"
 
 
 def sorted_out(attacks: Sequence[str | Attack | Recipe]) -> tuple[Recipe | None, list[Attack]]:
@@ -135,6 +154,15 @@ def sorted_out(attacks: Sequence[str | Attack | Recipe]) -> tuple[Recipe | None,
         else:
             raise BadInput(f"attack {named.name!r}: one recipe at a time, not {recipe.name} too")
     return recipe, single
+
+
+def _refuse_norms(attack: Attack, text: str, budget: Budget) -> None:
+    if isinstance(budget, ImageBudget) and not takes(attack, budget):
+        norms: Any = attack
+        raise BadInput(
+            f"attack {attack.name!r}: eps {text!r} is of norm {budget.norm}, it takes "
+            f"{', '.join(norms.norms)}; evaluate that budget apart"
+        )
 
 
 def _refuse_repeats(what: str, values: Sequence[object], typed: Sequence[str]) -> None:

@@ -2,23 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
+from typing import TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 import torch
 
-from neurorobust.attacks.spike_view import spike_view
 from neurorobust.classifier import Classifier
 from neurorobust.errors import BadInput
 from neurorobust.evaluation.attempt import attempt
+from neurorobust.evaluation.draws import Draws, Judgement
 from neurorobust.evaluation.jobs import Job
+from neurorobust.evaluation.kept import Kept
+from neurorobust.evaluation.outcomes import broken
 from neurorobust.evaluation.query import Arrays, one_thread
-from neurorobust.evaluation.seeds import fork
 from neurorobust.sizes import resized, size, whole
 from neurorobust.types import Labels
 
+Floats: TypeAlias = "npt.NDArray[np.float64]"
+Brackets: TypeAlias = "tuple[Floats, Floats, npt.NDArray[np.int64]]"  # low, high, by which job
 HALVINGS = 5  # of each gap between budgets; whole numbers: until there is nothing between
 
 
@@ -40,8 +44,8 @@ def smallest(
     labels: Labels,
     jobs: tuple[Job, ...],
     arrays: Arrays,
-    number: int,
-    tick: Callable[[str], None],
+    draws: Draws,
+    kept: Kept,
 ) -> Arrays:
     """`minimum/<kind>`, float64 `[batch]`: 0 where wrong when clean, infinity where nothing broke.
 
@@ -53,51 +57,63 @@ def smallest(
         labels: their classes.
         jobs: all of the evaluation, done.
         arrays: what came of them.
-        number: of the shard.
-        tick: told when a kind is done.
+        draws: by which proposals are judged.
+        kept: the shard's jobs on disk, each kind as `smallest <kind>`.
     """
     found: Arrays = {}
-    clean = torch.from_numpy(arrays["predicted/clean"])
+    whole_clean = draws.judge(classifier, x, labels)
     with one_thread():
         for kind in dict.fromkeys(job.kind for job in jobs):
             own = [job for job in jobs if job.kind == kind and not job.attack.control]
             own.sort(key=lambda job: job.value)
-            target, start = classifier, x
-            if own and own[0].domain == "spikes":
-                target, start = spike_view(classifier, x, fork(jobs[0].seed, number, "clean"))
             low, high, by = _brackets(own, arrays, len(labels))
-            for _ in range(HALVINGS if not own or not whole(own[0].budget) else 64):
-                groups = _groups(own, low, high, by)
-                if not groups:
-                    break
-                for (place, middle), rows in groups.items():
-                    budget = resized(own[place].budget, middle)
-                    assert budget is not None
-                    job = replace(own[place], budget=budget, again=False)
-                    made = attempt(
-                        target, start[rows], labels[rows], clean[rows], job, number
-                    )  # fmt: skip
-                    fell = ((made.predicted != labels[rows]) & ~made.failed).numpy()
-                    index = np.asarray(rows)
-                    high[index[fell]], low[index[~fell]] = middle, middle
-            found[f"minimum/{kind}"] = np.where((clean != labels).numpy(), 0.0, high)
-            tick(f"smallest {kind}")
+            target, start, clean = classifier, x, whole_clean
+            if own and own[0].domain != classifier.encoder.domain:
+                target, start, clean = draws.on_spikes(classifier, x, labels, whole_clean.drawn)
+            given = (start, labels, clean.selecting, *map(torch.from_numpy, (low, high, by)))
+            search = partial(
+                _search, target, start, labels, clean, own, (low, high, by), kind, draws
+            )
+            found |= kept.arrays(f"smallest {kind}", given, search)
     return found
 
 
-Floats = npt.NDArray[np.float64]
+def _search(
+    target: Classifier,
+    start: torch.Tensor,
+    labels: Labels,
+    clean: Judgement,
+    own: list[Job],
+    brackets: Brackets,
+    kind: str,
+    draws: Draws,
+) -> Arrays:
+    """`minimum/<kind>`: the jobs that broke samples search on within the brackets."""
+    low, high, by = brackets[0].copy(), brackets[1].copy(), brackets[2]
+    for _ in range(HALVINGS if not own or not whole(own[0].budget) else 64):
+        groups = _groups(own, low, high, by)
+        if not groups:
+            break
+        for (place, middle), rows in groups.items():
+            budget = resized(own[place].budget, middle)
+            assert budget is not None
+            job = replace(own[place], budget=budget, again=False)
+            index = np.asarray(rows)
+            places = torch.from_numpy(index)
+            made = attempt(
+                target, start[places], labels[places], clean.at(places), job, draws, places
+            )
+            fell = made.broken.numpy()
+            high[index[fell]], low[index[~fell]] = middle, middle
+    return {f"minimum/{kind}": np.where(clean.standing.numpy(), high, 0.0)}
 
 
-def _brackets(
-    jobs: list[Job], arrays: Arrays, batch: int
-) -> tuple[Floats, Floats, npt.NDArray[np.int64]]:
-    """Largest budget withstood below the smallest one that broke, that one, and by which job."""
+def _brackets(jobs: list[Job], arrays: Arrays, batch: int) -> Brackets:
+    """Largest budget survived below the smallest one that broke, that one, and by which job."""
     low, high = np.zeros(batch), np.full(batch, np.inf)
     by = np.full(batch, -1)
-    right = arrays["predicted/clean"] == arrays["label"]
     for place, job in enumerate(jobs):
-        wrong = arrays[f"predicted/{job.name}"] != arrays["label"]
-        fell = right & wrong & ~arrays[f"failed/{job.name}"].astype(bool) & np.isinf(high)
+        fell = broken(arrays, job) & np.isinf(high)
         high[fell], by[fell] = job.value, place
     for job in jobs:
         below = job.value < high

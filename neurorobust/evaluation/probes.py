@@ -7,73 +7,93 @@ break more. Red flags are read off the counts (`neurorobust.checks`).
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator
-from typing import Any, Literal
+from collections.abc import Iterator, Sequence
+from typing import Any, Literal, TypeAlias
 
-from neurorobust.attacks.base import domain
-from neurorobust.attacks.recipes import Recipe
+from torch import Tensor
+
+from neurorobust.attacks.recipe import Recipe, first_taking
 from neurorobust.attacks.spike_view import spike_view
 from neurorobust.classifier import Classifier
 from neurorobust.datasets.base import Dataset
-from neurorobust.evaluation.query import one_thread, score
+from neurorobust.evaluation.draws import Draws
+from neurorobust.evaluation.jobs import Job
+from neurorobust.evaluation.query import one_thread
 from neurorobust.evaluation.seeds import fork
-from neurorobust.evaluation.strongest import mask
+from neurorobust.evaluation.strongest import VALIDATION, largest, mask
 from neurorobust.records import Probe
-from neurorobust.types import Budget
+from neurorobust.types import Labels
 
 SAMPLES = 32  # the first of the set
 SCALE = 1e-4  # logits are multiplied by it
 
+What: TypeAlias = Literal["width", "scale", "steps"]
+
 
 def probes(
-    classifier: Classifier, recipe: Recipe, data: Dataset, typed: str, budget: Budget, seed: int
+    classifier: Classifier, recipe: Recipe, data: Dataset, jobs: Sequence[Job], seed: int
 ) -> tuple[Probe, ...]:
-    """Run them.
+    """Probe the largest budget of each kind and norm for which the recipe has a probe.
 
     Args:
         classifier: the target.
-        recipe: names the attack, and two modes that differ in width alone.
+        recipe: names the attacks, and two modes that differ in width alone.
         data: the set that is evaluated.
-        typed: a budget of the attack's kind, as typed.
-        budget: the same, read.
+        jobs: the recipe's.
         seed: of everything random.
     """
-    attack: Any = recipe.probe
+    found: list[Probe] = []
     x, labels = data.batch(0, min(SAMPLES, len(data)))
     with one_thread():
-        target = classifier
-        if domain(attack) == "spikes":
-            target, x = spike_view(classifier, x, fork(seed, 0, "clean"))
-        clean, _ = score(target, x, fork(seed, "probe", "clean"))
-        right = clean == labels
-        x, labels = x[right], labels[right]
+        for job in largest(jobs):
+            attack = first_taking(recipe.probes, job.kind, job.budget)
+            if attack is not None:
+                probed = dataclasses.replace(job, attack=attack)
+                found += _probed(classifier, recipe, x, labels, probed, seed)
+    return tuple(found)
 
-        def settings() -> Iterator[tuple[Literal["width", "scale", "steps"], str, Classifier, Any]]:
-            for mode in recipe.widths:
-                yield "width", mode.name, target, dataclasses.replace(attack, mode=mode)
-            readout = target.readout
-            for factor in (1.0, SCALE):
-                scale = dataclasses.replace(readout, scale=readout.scale / factor)
-                other = dataclasses.replace(target, readout=scale)
-                yield "scale", f"{factor:g}", other, attack
-            few = dataclasses.replace(attack, steps=max(1, attack.steps // 4))
-            for one in (few, attack):
-                yield "steps", str(one.steps), target, one
 
-        found: dict[Literal["width", "scale", "steps"], list[tuple[str, Any]]] = {}
-        for what, setting, asked, one in settings():
-            outcome = mask(asked, x, labels, one, budget, seed, "probe")
-            found.setdefault(what, []).append((setting, outcome))
-    return tuple(
+def _probed(
+    classifier: Classifier, recipe: Recipe, x: Tensor, labels: Labels, job: Job, seed: int
+) -> list[Probe]:
+    """One attack at one budget."""
+    target = classifier
+    if job.domain == "spikes":
+        target, x = spike_view(classifier, x, fork(seed, 0, "clean"))
+    draws = Draws(seed, VALIDATION)
+    rows = draws.judge(target, x, labels).standing.nonzero().flatten()
+    x, labels = x[rows], labels[rows]
+    found: dict[What, list[tuple[str, Tensor]]] = {}
+    for what, setting, asked, attack in _settings(target, recipe, job.attack):
+        broken = mask(asked, x, labels, attack, job.budget, draws, rows, "probe")
+        found.setdefault(what, []).append((setting, broken))
+    return [
         Probe(
             what=what,
-            attack=attack.name,
-            kind=attack.kind,
-            budget=typed,
+            attack=job.attack.name,
+            kind=job.kind,
+            budget=job.typed,
             settings=(first[0], second[0]),
             broken=(int(first[1].sum()), int(second[1].sum())),
             differ=int((first[1] != second[1]).sum()),
             total=len(x),
         )
         for what, (first, second) in found.items()
-    )
+    ]
+
+
+def _settings(
+    target: Classifier, recipe: Recipe, attack: Any
+) -> Iterator[tuple[What, str, Classifier, Any]]:
+    """What is asked, with what setting, of which classifier, by which attack: pairs."""
+    for mode in recipe.widths:
+        yield "width", mode.name, target, dataclasses.replace(attack, mode=mode)
+    readout = target.readout
+    for factor in (1.0, SCALE):
+        scale = dataclasses.replace(readout, scale=readout.scale / factor)
+        yield "scale", f"{factor:g}", dataclasses.replace(target, readout=scale), attack
+    steps = "steps" if hasattr(attack, "steps") else "rounds"
+    many = getattr(attack, steps)
+    few = dataclasses.replace(attack, **{steps: max(1, many // 4)})
+    for one in (few, attack):
+        yield "steps", str(getattr(one, steps)), target, one

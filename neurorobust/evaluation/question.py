@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from neurorobust.attacks import Attack
-from neurorobust.attacks.recipes import Recipe
+from neurorobust.attacks.recipe import STRONGEST, Recipe, first_taking
 from neurorobust.evaluation import minimum
 from neurorobust.evaluation.jobs import Job, plan, sorted_out
 
@@ -59,11 +59,8 @@ class Question:
 
     @property
     def undecided(self) -> list[Job]:
-        """Jobs of the kind on which the recipe chooses, if it has to: smallest budget first."""
-        recipe = self.recipe
-        if recipe is None or not recipe.undecided(recipe.chooser.kind):
-            return []
-        return [job for job in self.jobs if job.recipe and job.kind == recipe.chooser.kind]
+        """Jobs whose mode the recipe has yet to choose: of each kind the smallest budget first."""
+        return [job for job in self.jobs if job.recipe and job.label.endswith(f"+{STRONGEST}")]
 
     @property
     def targeted_jobs(self) -> tuple[Job, ...]:
@@ -76,10 +73,12 @@ class Question:
             if not (job.recipe or job.attack.control or job.again)
         }
         for job in self.jobs:
-            for attack in () if self.recipe is None else self.recipe.targeted:
-                if job.recipe and not job.again and attack.kind == job.kind:
-                    plain = replace(job, attack=attack, label=attack.name, recipe="")
-                    found.setdefault((job.key, attack.name), plain)
+            if self.recipe is None or not job.recipe or job.again:
+                continue
+            attack = first_taking(self.recipe.targeted, job.kind, job.budget)
+            if attack is not None:
+                plain = replace(job, attack=attack, label=attack.name, recipe="")
+                found.setdefault((job.key, attack.name), plain)
         return tuple(found.values())
 
 

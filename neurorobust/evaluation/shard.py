@@ -2,23 +2,43 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from dataclasses import dataclass
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from neurorobust.attacks import GradientAttack
-from neurorobust.attacks.spike_view import spike_view
 from neurorobust.classifier import Classifier
 from neurorobust.evaluation.attempt import Attempt, attempt
 from neurorobust.evaluation.chain import Chain
+from neurorobust.evaluation.draws import Draws, Judgement
 from neurorobust.evaluation.jobs import Job
-from neurorobust.evaluation.query import Arrays, one_thread, pack, score
+from neurorobust.evaluation.kept import Kept, judgement, restored, stored
+from neurorobust.evaluation.query import Arrays, one_thread
 from neurorobust.evaluation.seeds import fork
-from neurorobust.types import Labels, Spikes
+from neurorobust.types import Labels
 
 SHARD = 64  # samples; fixed, so that a record does not depend on how the work was spread
+
+
+@dataclass(frozen=True)
+class Part:
+    """One shard in one domain: what every job of that domain starts from.
+
+    Attributes:
+        target: takes x.
+        x: the samples, as images or as spikes.
+        labels: true classes.
+        clean: what the target makes of x.
+        draws: by which proposals are judged.
+    """
+
+    target: Classifier
+    x: Tensor
+    labels: Labels
+    clean: Judgement
+    draws: Draws
 
 
 def evaluate_shard(
@@ -26,9 +46,8 @@ def evaluate_shard(
     x: Tensor,
     labels: Labels,
     jobs: tuple[Job, ...],
-    seed: int,
-    number: int,
-    tick: Callable[[str], None],
+    draws: Draws,
+    kept: Kept,
 ) -> Arrays:
     """Attack, project, re-run on the target and score one shard.
 
@@ -37,9 +56,8 @@ def evaluate_shard(
         x: the shard's samples.
         labels: their classes.
         jobs: attacks with budgets.
-        seed: of the clean answers and of what is drawn for them.
-        number: of the shard.
-        tick: told when the clean run (`clean`) and each job (its name) is done.
+        draws: by which the samples and all proposals are judged.
+        kept: the shard's jobs on disk: the clean run (`clean`), and each job by its name.
 
     Returns:
         the arrays of `samples.npz` for these samples, and for each job `seconds/<key>/<attack>` and
@@ -47,73 +65,79 @@ def evaluate_shard(
     """
     arrays: Arrays = {"label": labels.numpy()}
     with one_thread():
-        clean, drawn = score(classifier, x, fork(seed, number, "clean"))
-        arrays["predicted/clean"] = clean.numpy()
-        if drawn is not None:
-            arrays["drawn/clean"] = pack(drawn)
-            again, _ = score(classifier, x, fork(seed, number, "redraw"))
-            arrays["predicted/redraw"] = again.numpy()
-        tick("clean")
-        starts = {"images": (classifier, x)}
+        clean = judgement(
+            kept.arrays("clean", (x, labels), lambda: stored(draws.judge(classifier, x, labels)))
+        )
+        arrays |= clean.arrays("clean")
+        if clean.drawn is not None:
+            arrays["predicted/redraw"] = clean.again.numpy()
+        own = classifier.encoder.domain
+        parts = {own: Part(classifier, x, labels, clean, draws)}
         chains: dict[tuple[str, int], Chain] = {}
         for job in jobs:
-            if job.domain not in starts:
-                starts[job.domain] = spike_view(classifier, x, fork(seed, number, "clean"))
-            target, start = starts[job.domain]
+            if job.domain not in parts:
+                target, start, right = draws.on_spikes(classifier, x, labels, clean.drawn)
+                parts[job.domain] = Part(target, start, labels, right, draws)
+            part = parts[job.domain]
             if job.recipe:
-                fresh = Chain(start, labels, clean, drawn if job.domain == "images" else None)
-                chain = chains.setdefault((job.kind, job.seed), fresh)
-                arrays.update(_member(target, chain, job, number))
+                chain = chains.setdefault((job.kind, job.seed), Chain(part.x, part.clean))
+                arrays |= _member(part, chain, job, kept, arrays)
             else:
-                made = attempt(target, start, labels, clean, job, number)
-                arrays.update(_whole(made, job))
-            arrays.update(_zero_gradient(target, start, labels, job, number, arrays))
-            tick(job.name)
+                arrays |= _whole(part, job, kept, arrays)
     return arrays
 
 
-def _whole(made: Attempt, job: Job) -> Arrays:
+def _attempted(
+    part: Part, rows: Tensor, job: Job, kept: Kept, known: Arrays
+) -> tuple[Attempt, Arrays]:
+    """A job on some samples of the shard, and `zero_gradient/<attack>` if it is not known yet."""
+    x, labels, clean = part.x[rows], part.labels[rows], part.clean.at(rows)
+
+    def work() -> Arrays:
+        if len(rows):
+            made = attempt(part.target, x, labels, clean, job, part.draws, rows)
+        else:
+            none = torch.zeros(0, dtype=torch.bool)
+            made = Attempt(x, clean, none, none, none, none, 0.0, 0)
+        return stored(made) | _zero_gradient(part, job, known)
+
+    found = kept.arrays(job.name, (x, labels, rows, clean.selecting), work)
+    zero = {name: array for name, array in found.items() if name.startswith("zero_gradient/")}
+    return restored(found), zero
+
+
+def _whole(part: Part, job: Job, kept: Kept, known: Arrays) -> Arrays:
     """A job on all samples of the shard."""
-    arrays = _outcomes(made, job, torch.arange(len(made.failed)), made.predicted)
+    rows = torch.arange(len(part.x))
+    made, zero = _attempted(part, rows, job, kept, known)
+    arrays = _outcomes(made, job, rows, part.clean) | made.judged.arrays(job.name) | zero
     arrays[f"adversarial/{job.name}"] = made.adversarial.numpy()
-    if made.drawn is not None:
-        arrays[f"drawn/{job.name}"] = pack(made.drawn)
     return arrays
 
 
-def _member(target: Classifier, chain: Chain, job: Job, number: int) -> Arrays:
+def _member(part: Part, chain: Chain, job: Job, kept: Kept, known: Arrays) -> Arrays:
     """A job on the samples that still stand."""
     chain.begin(job.key, job.budget)
     rows = chain.standing()
-    x, labels, clean = chain.x[rows], chain.labels[rows], chain.clean[rows]
-    if len(rows):
-        made = attempt(target, x, labels, clean, job, number)
-        chain.take(rows, made)
-    else:
-        none = torch.zeros(0, dtype=torch.bool)
-        made = Attempt(x, clean, none, none, none, _no_draws(chain.drawn), 0.0, 0)
-    arrays = _outcomes(made, job, rows, chain.clean)
+    made, zero = _attempted(part, rows, job, kept, known)
+    chain.take(rows, made)
+    arrays = _outcomes(made, job, rows, chain.clean) | zero
     asked = torch.zeros(len(chain.x), dtype=torch.bool)
     asked[rows] = True
     arrays[f"asked/{job.name}"] = asked.numpy()
     return arrays | chain.arrays(job.outcome)
 
 
-def _no_draws(drawn: Spikes | None) -> Spikes | None:
-    return None if drawn is None else drawn[:0]
-
-
-def _outcomes(made: Attempt, job: Job, rows: Tensor, clean: Labels) -> Arrays:
+def _outcomes(made: Attempt, job: Job, rows: Tensor, clean: Judgement) -> Arrays:
     """What is counted of a job, spread over all samples of the shard."""
-    predicted = clean.clone()
-    predicted[rows] = made.predicted
-    arrays: Arrays = {f"predicted/{job.name}": predicted.numpy()}
+    arrays = clean.replaced(rows, made.judged).arrays(job.name, spikes=False)
     for name, mask in (
         ("failed", made.failed),
         ("projected", made.outside),
         ("unconfirmed", made.unconfirmed),
+        ("unchanged", made.unchanged),
     ):
-        spread = torch.zeros(len(predicted), dtype=torch.bool)
+        spread = torch.zeros(len(clean.predicted), dtype=torch.bool)
         spread[rows] = mask
         arrays[f"{name}/{job.name}"] = spread.numpy()
     arrays[f"seconds/{job.name}"] = np.asarray(made.seconds)
@@ -121,13 +145,11 @@ def _outcomes(made: Attempt, job: Job, rows: Tensor, clean: Labels) -> Arrays:
     return arrays
 
 
-def _zero_gradient(
-    target: Classifier, x: Tensor, labels: Labels, job: Job, number: int, known: Arrays
-) -> Arrays:
+def _zero_gradient(part: Part, job: Job, known: Arrays) -> Arrays:
     """Where the gradient that an attack starts with is zero everywhere; once an attack."""
     name = f"zero_gradient/{job.label}"
     if not isinstance(job.attack, GradientAttack) or name in known:
         return {}
-    generator = fork(job.seed, number, job.label, "gradient")
-    gradient = job.attack.gradient(target, x, labels, generator)
+    generator = fork(job.seed, part.draws.number, job.label, "gradient")
+    gradient = job.attack.gradient(part.target, part.x, part.labels, generator)
     return {name: (gradient == 0).flatten(1).all(1).numpy()}

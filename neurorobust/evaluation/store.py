@@ -1,32 +1,36 @@
-"""The directory of one evaluation: finished shards while it runs, the record and the samples after.
+"""The directory of one evaluation: finished work while it runs, the record and the samples after.
 
-settings.json      what was asked; a run with other settings is not resumed from it
-shards/00000.npz   one finished shard each, whole or absent; gone when the record is there
-samples.npz        the arrays of all samples
-record.json        written last
+settings.json             what was asked; a run with other settings is not resumed from it
+shards/00000/<job>.npz    one finished job each, until its shard is
+shards/00000.npz          one finished shard each
+samples.npz               the arrays of all samples
+record.json               written last; `shards` is gone then
+
+Each is whole or absent. What lies in `shards` is sealed (`sealed`): what is damaged, or was made
+with other settings, counts as absent.
 """
 
 from __future__ import annotations
 
+import hashlib
 import itertools
 import json
-import shutil
-import tempfile
 import zipfile
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from pydantic import ValidationError
 
-from neurorobust import files
-from neurorobust.errors import BadInput, OutputError
+from neurorobust import files, schema
+from neurorobust.errors import OutputError
+from neurorobust.evaluation import folder, sealed
+from neurorobust.evaluation.folder import RECORD, SAMPLES, SETTINGS, SHARDS
+from neurorobust.evaluation.kept import Count, Kept
 from neurorobust.evaluation.query import Arrays
 from neurorobust.records import Record
 
-RECORD, SAMPLES, SETTINGS, SHARDS = "record.json", "samples.npz", "settings.json", "shards"
-REPORT_FILE = "report.html"  # written by `neurorobust.report`, removed with what it shows
+RECORD_BYTES = 16 << 20  # that a record may have
 EPOCH = (1980, 1, 1, 0, 0, 0)  # zip entries carry no time: the same samples are the same bytes
 
 
@@ -34,15 +38,10 @@ def read_record(out: Path) -> Record:
     """The record of a finished evaluation.
 
     Raises:
-        BadInput: missing, not JSON or not a record.
+        BadInput: missing, too large, not JSON or not a record of this version.
     """
     path = out / RECORD
-    try:
-        return Record.model_validate_json(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise BadInput(f"{path}: cannot be read: {error.strerror}") from error
-    except (ValidationError, UnicodeDecodeError) as error:
-        raise BadInput(f"{path}: not a record of this version: {_one_line(error)}") from error
+    return schema.read(path, Record, str(path), limit=RECORD_BYTES, required=("version",))
 
 
 def write_record(out: Path, record: Record) -> None:
@@ -60,17 +59,17 @@ def load_samples(out: Path) -> Arrays:
 
 
 class Store:
-    """One output directory, claimed before any work is done.
+    """One output directory, which the caller has locked (`neurorobust.lock`).
 
     Args:
-        out: the directory; made if missing.
+        out: the directory.
         settings: what was asked, as JSON values.
         resume: go on with what an earlier run with the same settings left.
         overwrite: remove what an earlier run left.
 
     Raises:
-        OutputError: cannot be written, holds a result (and neither flag is given), or holds one
-            with other settings.
+        OutputError: holds a result (and neither flag is given) or one with other settings, or a
+            file of somebody else's under a name that is needed.
     """
 
     def __init__(
@@ -79,18 +78,19 @@ class Store:
         self.out = out
         self.shards = out / SHARDS
         settings = json.loads(json.dumps(settings))
+        self.answers = hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()
         if resume and overwrite:
             raise OutputError(f"{out}: resume and overwrite exclude each other")
-        self._claim()
+        folder.require_ours(out)
         if overwrite:
-            self._clear()
-        if self._occupied():
+            folder.clear(out)
+        if folder.occupied(out) and not overwrite:
             if not resume:
                 raise OutputError(f"{out}: already holds a result; --resume or --overwrite")
             self._compare(settings)
         else:
             files.write_text(out / SETTINGS, json.dumps(settings, indent=2) + "\n")
-        self.shards.mkdir(exist_ok=True)
+        folder.begin(out)
 
     @property
     def finished(self) -> bool:
@@ -98,36 +98,43 @@ class Store:
         return (self.out / RECORD).is_file() and (self.out / SAMPLES).is_file()
 
     def has(self, number: int) -> bool:
-        """Whether a shard is there."""
-        return self._shard(number).is_file()
+        """Whether a shard is there, undamaged and with these settings."""
+        return sealed.sound(self._shard(number), self._answers(number))
+
+    def kept(self, number: int, count: Count) -> Kept:
+        """The jobs of a shard that is not finished."""
+        return Kept(self._jobs(number), self._answers(number), count)
 
     def noted(self, name: str) -> Any:
         """What `note` left under that name; None: nothing."""
-        path = self.shards / f"{name}.json"
-        return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else None
+        path, answers = self.shards / f"{name}.npz", f"{self.answers} {name}"
+        if not sealed.sound(path, answers):
+            return None
+        return json.loads(str(sealed.read(path)["json"]))
 
     def note(self, name: str, values: Any) -> None:
         """Keep JSON values beside the shards, until the record is there."""
-        files.write_text(self.shards / f"{name}.json", json.dumps(values) + "\n")
+        arrays: Arrays = {"json": np.asarray(json.dumps(values))}
+        sealed.write(self.shards / f"{name}.npz", arrays, f"{self.answers} {name}")
 
     def save(self, number: int, arrays: Arrays) -> None:
-        """Write one shard, whole or not at all."""
-        with files.atomic(self._shard(number)) as temporary, temporary.open("wb") as stream:
-            np.savez(stream, **arrays)
+        """Write one shard; it takes the place of its jobs."""
+        sealed.write(self._shard(number), arrays, self._answers(number))
+        folder.remove_jobs(self._jobs(number))
 
     def load(self, number: int, *prefixes: str) -> Arrays:
         """The arrays of one shard whose names start with one of the prefixes (all without any).
 
         Raises:
-            OutputError: the shard is damaged.
+            OutputError: the shard was damaged since it was written or looked at.
         """
         path = self._shard(number)
         try:
-            with np.load(path, allow_pickle=False) as archive:
-                names = [name for name in archive.files if name.startswith(prefixes or ("",))]
-                return {name: archive[name] for name in names}
-        except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
-            raise OutputError(f"{path}: damaged ({_one_line(error)}); --overwrite") from error
+            return sealed.read(path, *prefixes)
+        except files.UNREADABLE as error:
+            raise OutputError(
+                f"{path}: damaged ({_one_line(error)}); --resume does it anew"
+            ) from error
 
     def gather(self, count: int, *prefixes: str) -> Arrays:
         """Small arrays of all shards, joined along the samples (seconds: stacked)."""
@@ -144,46 +151,25 @@ class Store:
             names = [name for name, array in self.load(0).items() if array.ndim]
             rows = sum(len(self.load(number, "label")["label"]) for number in range(count))
             for name in names:
-                _write(archive, name, rows, self._parts(count, name))
+                parts = (self.load(number, name)[name] for number in range(count))
+                _write(archive, name, rows, parts)
             for name, array in extra.items():
                 _write(archive, name, len(array), iter((array,)))
         write_record(self.out, record)
         self.clean_up()
 
     def clean_up(self) -> None:
-        """Remove the shards, and what a killed run left half written."""
-        shutil.rmtree(self.shards, ignore_errors=True)
-        for name in (RECORD, SAMPLES, SETTINGS, REPORT_FILE):
-            for half in self.out.glob(f".{name}.*"):
-                half.unlink()
+        """Remove the work, and what a killed run left half written."""
+        folder.clean_up(self.out)
 
-    def _parts(self, count: int, name: str) -> Iterator[Any]:
-        for number in range(count):
-            with np.load(self._shard(number), allow_pickle=False) as archive:
-                yield archive[name]
+    def _answers(self, number: int) -> str:
+        return f"{self.answers} shard {number}"
 
     def _shard(self, number: int) -> Path:
         return self.shards / f"{number:05d}.npz"
 
-    def _occupied(self) -> bool:
-        return any((self.out / name).exists() for name in (RECORD, SAMPLES, SETTINGS, SHARDS))
-
-    def _claim(self) -> None:
-        try:
-            self.out.mkdir(parents=True, exist_ok=True)
-            with tempfile.TemporaryFile(dir=self.out):
-                pass
-        except OSError as error:
-            raise OutputError(f"{self.out}: cannot be written: {error.strerror}") from error
-
-    def _clear(self) -> None:
-        for name in (REPORT_FILE, RECORD, SAMPLES, SETTINGS):
-            try:
-                (self.out / name).unlink(missing_ok=True)
-            except OSError as error:
-                message = f"{self.out / name}: cannot be removed: {error.strerror}"
-                raise OutputError(message) from error
-        self.clean_up()
+    def _jobs(self, number: int) -> Path:
+        return self.shards / f"{number:05d}"
 
     def _compare(self, settings: Mapping[str, Any]) -> None:
         path = self.out / SETTINGS

@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
 
-from neurorobust.attacks.base import Attack, domain
+from neurorobust.attacks.base import Attack
 from neurorobust.attacks.modes import find_mode
-from neurorobust.attacks.recipes import Recipe
+from neurorobust.attacks.recipe import Recipe, first_taking
 from neurorobust.attacks.spike_view import spike_view
 from neurorobust.classifier import Classifier
 from neurorobust.datasets.base import Dataset
-from neurorobust.evaluation.query import one_thread, score
+from neurorobust.errors import BadInput
+from neurorobust.evaluation.draws import Draws
+from neurorobust.evaluation.jobs import Job
+from neurorobust.evaluation.query import one_thread
 from neurorobust.evaluation.seeds import fork
 from neurorobust.evaluation.sift import sift
 from neurorobust.projection import project
@@ -22,6 +25,7 @@ from neurorobust.sizes import scaled
 from neurorobust.types import Budget, Labels
 
 HELD_OUT = 64  # validation samples, at most
+VALIDATION = -1  # in the place of a shard's number
 SHARES = (1.0, 0.5, 0.25)  # of the budget: where the whole of it breaks everything, less may not
 
 
@@ -42,30 +46,56 @@ def held_out(
     return Dataset(source.name, source.split, *last, source.classes)
 
 
+def largest(jobs: Sequence[Job]) -> list[Job]:
+    """One job for each kind of budget and, on images, each norm: of the largest such budget."""
+    found = {(job.kind, getattr(job.budget, "norm", "")): job for job in jobs}
+    for job in jobs:
+        family = job.kind, getattr(job.budget, "norm", "")
+        if job.value > found[family].value:
+            found[family] = job
+    return list(found.values())
+
+
 def broken_by_mode(
-    classifier: Classifier, recipe: Recipe, data: Dataset, budget: Budget, seed: int
+    classifier: Classifier, recipe: Recipe, data: Dataset, jobs: Sequence[Job], seed: int
 ) -> dict[str, tuple[int, int]]:
-    """For every mode: how many of the validation samples it breaks, over `SHARES` of the budget.
+    """For every mode: how many of the validation samples it breaks, summed over the budgets.
+
+    The budgets are `SHARES` of the largest one of each kind and norm, each under the first of the
+    recipe's choosers that takes it.
+
+    Args:
+        classifier: the target.
+        recipe: names the modes and the choosers.
+        data: the validation samples.
+        jobs: those whose mode is to be chosen.
+        seed: of everything random.
 
     Returns:
-        mode -> (broken, asked: right when clean, once for each share).
+        mode -> (broken, asked: right when clean, once for each budget).
+
+    Raises:
+        BadInput: no chooser takes the budget of a job.
     """
-    found = {}
+    found, draws = dict.fromkeys(recipe.modes, (0, 0)), Draws(seed, VALIDATION)
     with one_thread():
-        x, labels = data.batch(0, len(data))
-        target = classifier
-        if domain(recipe.chooser) == "spikes":
-            target, x = spike_view(classifier, x, fork(seed, "validation"))
-        clean, _ = score(target, x, fork(seed, "validation", "clean"))
-        right = clean == labels
-        for mode in recipe.modes:
-            chooser: Any = recipe.chooser
-            attack = dataclasses.replace(chooser, mode=find_mode(mode))
-            count = sum(
-                broken(target, x[right], labels[right], attack, scaled(budget, share), seed, share)
-                for share in SHARES
-            )
-            found[mode] = (count, int(right.sum()) * len(SHARES))
+        for job in largest(jobs):
+            chooser: Any = first_taking(recipe.choosers, job.kind, job.budget)
+            if chooser is None:
+                raise BadInput(f"{recipe.name}: no attack chooses a mode at {job.key}")
+            target, (x, labels) = classifier, data.batch(0, len(data))
+            if job.domain == "spikes":
+                target, x = spike_view(classifier, x, fork(seed, "validation"))
+            rows = draws.judge(target, x, labels).standing.nonzero().flatten()
+            x, labels = x[rows], labels[rows]
+            for mode in recipe.modes:
+                attack = dataclasses.replace(chooser, mode=find_mode(mode))
+                fallen = sum(
+                    broken(target, x, labels, attack, scaled(job.budget, share), draws, rows, share)
+                    for share in SHARES
+                )
+                before, asked = found[mode]
+                found[mode] = before + fallen, asked + len(x) * len(SHARES)
     return found
 
 
@@ -75,11 +105,12 @@ def broken(
     labels: Labels,
     attack: Attack,
     budget: Budget,
-    seed: int,
+    draws: Draws,
+    rows: torch.Tensor,
     *words: str | float,
 ) -> int:
-    """How many an attack breaks, re-run on the target."""
-    return int(mask(target, x, labels, attack, budget, seed, *words).sum())
+    """How many an attack breaks, re-run on the target; arguments as of `mask`."""
+    return int(mask(target, x, labels, attack, budget, draws, rows, *words).sum())
 
 
 def mask(
@@ -88,18 +119,29 @@ def mask(
     labels: Labels,
     attack: Attack,
     budget: Budget,
-    seed: int,
+    draws: Draws,
+    rows: torch.Tensor,
     *words: str | float,
 ) -> torch.Tensor:
-    """Which an attack breaks, re-run on the target: bool `[batch]`."""
+    """Which an attack breaks, re-run on the target: bool `[batch]`.
+
+    Args:
+        target: takes x.
+        x: samples that are right when clean.
+        labels: their classes.
+        attack: what proposes.
+        budget: of the attack's kind.
+        draws: by which proposals are judged.
+        rows: places of the samples among those that `draws` judges, int64 `[batch]`.
+        words: name the attack's own randomness.
+    """
     if len(x) == 0:
         return torch.zeros(0, dtype=torch.bool)
-    generator = fork(seed, "validation", attack.name, *words)
+    generator = fork(draws.seed, "validation", attack.name, *words)
     proposal = attack(target, x.clone(), labels.clone(), budget, generator)
     usable, failed = sift(proposal, x)
     adversarial, _ = project(usable, x, budget)
-    predicted, _ = score(target, adversarial, fork(seed, "validation", "score", *words))
-    return (predicted != labels) & ~failed
+    return ~draws.judge(target, adversarial, labels, rows).standing & ~failed
 
 
 def best_mode(counts: dict[str, tuple[int, int]]) -> str:

@@ -2,21 +2,35 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from neurorobust.evaluation.jobs import Job
 from neurorobust.evaluation.minimum import curve, median
+from neurorobust.evaluation.outcomes import (
+    Mask,
+    broken,
+    by_draws,
+    carried,
+    clean_standing,
+    left,
+    scoring,
+    standing,
+    total,
+)
 from neurorobust.records import AttackRate, Minimum, Rate, RobustRate, Targeted, rate
 
 SMALL = (
     "label",
     "predicted/",
+    "selecting/",
+    "scoring/",
     "failed/",
     "projected/",
     "unconfirmed/",
+    "unchanged/",
     "asked/",
     "carried/",
     "zero_gradient/",
@@ -28,37 +42,23 @@ SMALL = (
 )
 
 
-def clean_correct(arrays: dict[str, Any]) -> npt.NDArray[np.bool_]:
-    """Which samples are right when clean."""
-    return np.asarray(arrays["predicted/clean"] == arrays["label"])
-
-
-def broken(arrays: dict[str, Any], job: Job) -> npt.NDArray[np.bool_]:
-    """Right when clean, wrong under the attack; where an attack failed it broke nothing."""
-    wrong = arrays[f"predicted/{job.name}"] != arrays["label"]
-    return np.asarray(clean_correct(arrays) & wrong & ~arrays[f"failed/{job.name}"])
-
-
 def clean_rate(arrays: dict[str, Any]) -> Rate:
-    """Clean accuracy."""
-    right = clean_correct(arrays)
-    return rate(int(right.sum()), len(right))
+    """Clean accuracy; the mean over the scoring draws where the encoder draws."""
+    right = scoring(arrays, "clean", by_draws(arrays, "clean"))
+    return rate(total(right), len(right))
 
 
 def redraw_rate(arrays: dict[str, Any]) -> Rate | None:
-    """Broken by a second draw alone, among the samples right when clean; None: nothing is drawn."""
+    """Of the samples right in one draw how many another draw loses; None: nothing is drawn."""
     if "predicted/redraw" not in arrays:
         return None
-    right = clean_correct(arrays)
+    right = arrays["predicted/clean"] == arrays["label"]
     fallen = right & (arrays["predicted/redraw"] != arrays["label"])
     return rate(int(fallen.sum()), int(right.sum()))
 
 
 def robust_rates(arrays: dict[str, Any], jobs: tuple[Job, ...], kind: str) -> dict[str, RobustRate]:
-    """For each budget of a kind (as typed): right when clean and under every attack, every seed.
-
-    Where every query draws afresh (images into a random encoder) each attack is also one more
-    draw: controls are left out there, unless nothing else was tried.
+    """For each budget of a kind (as typed): what is right under every attack, from every seed.
 
     Args:
         arrays: those named in `SMALL`, of all samples.
@@ -74,81 +74,89 @@ def robust_rates(arrays: dict[str, Any], jobs: tuple[Job, ...], kind: str) -> di
 
 def _robust(arrays: dict[str, Any], jobs: list[Job]) -> RobustRate:
     """All jobs of one budget."""
-    redrawn = jobs[0].kind == "eps" and "predicted/redraw" in arrays
-    attacks = [job for job in jobs if not job.attack.control]
-    counted = attacks if redrawn and attacks else jobs
+    samples = len(arrays["label"])
     seeds = list(dict.fromkeys(job.seed for job in jobs))
-    standing = {
-        seed: _standing(arrays, [job for job in counted if job.seed == seed]) for seed in seeds
+    by_seed = {
+        seed: total(left(arrays, [job for job in jobs if job.seed == seed])) for seed in seeds
     }
-    worst = rate(int(np.all(list(standing.values()), axis=0).sum()), len(arrays["label"]))
+    worst = rate(total(left(arrays, jobs)), samples)
+    seen = _any(arrays, [job for job in jobs if job.attack.access == "white-box"])
+    members = [job for job in jobs if job.recipe and job.attack.access == "white-box"]
     labels = dict.fromkeys(job.label for job in jobs)
     return RobustRate(
         correct=worst.correct,
-        total=worst.total,
+        total=samples,
         interval=worst.interval,
         by_attack={
-            label: attack_rate(arrays, [job for job in jobs if job.label == label])
+            label: attack_rate(arrays, [job for job in jobs if job.label == label], seen)
             for label in labels
         },
-        carried=int(_carried(arrays, jobs).sum()),
-        by_seed={
-            str(seed): rate(int(left.sum()), len(left))
-            for seed, left in standing.items()
-            if len(seeds) > 1
-        },
+        carried=int(carried(arrays, jobs).sum()),
+        white_box=int((_any(arrays, members) | carried(arrays, jobs)).sum()),
+        by_seed={str(seed): rate(count, samples) for seed, count in by_seed.items()}
+        if len(seeds) > 1
+        else {},
     )
 
 
-def _standing(arrays: dict[str, Any], jobs: list[Job]) -> npt.NDArray[np.bool_]:
-    """Right when clean and after these jobs, and after what a recipe carried over to them."""
-    left = clean_correct(arrays) & ~_carried(arrays, jobs)
-    for job in jobs:
-        left &= ~broken(arrays, job)
-    return left
-
-
-def _carried(arrays: dict[str, Any], jobs: list[Job]) -> npt.NDArray[np.bool_]:
+def _any(arrays: dict[str, Any], jobs: list[Job]) -> Mask:
+    """Broken by one of these jobs."""
     found = np.zeros(len(arrays["label"]), dtype=np.bool_)
-    for name in {f"carried/{job.outcome}" for job in jobs if job.recipe}:
-        found |= arrays[name]
+    for job in jobs:
+        found |= broken(arrays, job)
     return found
 
 
-def attack_rate(arrays: dict[str, Any], jobs: list[Job]) -> AttackRate:
-    """One attack at one budget: broken from any seed; time and queries of all."""
-    right = clean_correct(arrays)
-    fallen = np.any([broken(arrays, job) for job in jobs], axis=0)
-    standing = rate(int((right & ~fallen).sum()), len(right))
+def attack_rate(arrays: dict[str, Any], jobs: list[Job], seen: Mask) -> AttackRate:
+    """One attack at one budget: the worst over seeds; time and queries of all.
+
+    Args:
+        arrays: of all samples.
+        jobs: the attack's, one a seed.
+        seen: samples that some white-box attack broke.
+    """
+    own = [replace(job, recipe="") for job in jobs]  # without what the rest of a recipe found
+    clean = total(scoring(arrays, "clean", by_draws(arrays, jobs[0].name)))
+    standing = rate(total(left(arrays, own)), len(arrays["label"]))
+    fallen = _any(arrays, jobs)
     zero = arrays.get(f"zero_gradient/{jobs[0].label}")
 
     def count(what: str) -> int:
         return int(sum(int(arrays[f"{what}/{job.name}"].sum()) for job in jobs))
 
-    asked = None
+    unchanged = np.any([arrays[f"unchanged/{job.name}"] for job in jobs], axis=0)
+    asked, success = None, rate(max(0, _less(clean, standing.correct)), clean)
     if jobs[0].recipe:
         asked = int(np.any([arrays[f"asked/{job.name}"] for job in jobs], axis=0).sum())
+        success = rate(int(fallen.sum()), asked)
     return AttackRate(
         correct=standing.correct,
-        total=standing.total,
+        total=len(arrays["label"]),
         interval=standing.interval,
-        success=rate(int(fallen.sum()), int(right.sum()) if asked is None else asked),
+        success=success,
         zero_gradient=None if zero is None else float(np.mean(zero)),
         seconds=round(sum(float(arrays[f"seconds/{job.name}"].sum()) for job in jobs), 3),
         failed=count("failed"),
         projected=count("projected"),
         unconfirmed=count("unconfirmed"),
+        unchanged=int((clean_standing(arrays, jobs[0]) & unchanged).sum()),
         asked=asked,
+        beyond=None if jobs[0].attack.access == "white-box" else int((fallen & ~seen).sum()),
         queries=count("queries"),
     )
 
 
+def _less(one: int | float, other: int | float) -> int | float:
+    difference = one - other
+    return difference if isinstance(difference, int) else round(difference, 3)
+
+
 def minimum_rates(arrays: dict[str, Any], jobs: tuple[Job, ...]) -> dict[str, Minimum]:
     """The smallest budgets found, by kind, over the samples that are right when clean."""
-    right = clean_correct(arrays)
     found = {}
     for kind in dict.fromkeys(job.kind for job in jobs):
-        values = np.asarray(arrays[f"minimum/{kind}"])[right]
+        first = next(job for job in jobs if job.kind == kind)
+        values = np.asarray(arrays[f"minimum/{kind}"])[clean_standing(arrays, first)]
         found[kind] = Minimum(
             total=len(values),
             broken=int(np.isfinite(values).sum()),
@@ -161,17 +169,17 @@ def minimum_rates(arrays: dict[str, Any], jobs: tuple[Job, ...]) -> dict[str, Mi
 
 def targeted_rates(arrays: dict[str, Any], jobs: tuple[Job, ...]) -> tuple[Targeted, ...]:
     """How many samples, right when clean, were taken for the class that was asked for."""
-    right = clean_correct(arrays)
+
+    def reached(job: Job) -> Rate:
+        right = standing(arrays, "clean", job.domain == "images" and by_draws(arrays, "clean"))
+        return rate(int((right & arrays[f"targeted/{job.name}"]).sum()), int(right.sum()))
+
     return tuple(
         Targeted(
             kind=kind,
             budget=typed,
             by_attack={
-                job.label: rate(
-                    int((right & arrays[f"targeted/{job.name}"]).sum()), int(right.sum())
-                )
-                for job in jobs
-                if (job.kind, job.typed) == (kind, typed)
+                job.label: reached(job) for job in jobs if (job.kind, job.typed) == (kind, typed)
             },
         )
         for kind, typed in dict.fromkeys((job.kind, job.typed) for job in jobs)

@@ -10,16 +10,17 @@ own readout.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import partial
 
 import torch
 from torch import Tensor
 
-from neurorobust.attacks.spike_view import spike_view
 from neurorobust.classifier import Classifier
+from neurorobust.evaluation.draws import HALF, Draws
 from neurorobust.evaluation.jobs import Job
-from neurorobust.evaluation.query import Arrays, one_thread, score
+from neurorobust.evaluation.kept import Kept
+from neurorobust.evaluation.query import Arrays, one_thread
 from neurorobust.evaluation.seeds import fork
 from neurorobust.evaluation.sift import sift
 from neurorobust.projection import project
@@ -62,9 +63,8 @@ def targeted(
     x: Tensor,
     labels: Labels,
     jobs: tuple[Job, ...],
-    seed: int,
-    number: int,
-    tick: Callable[[str], None],
+    draws: Draws,
+    kept: Kept,
 ) -> Arrays:
     """`target` int64 `[batch]`, and `targeted/<key>/<attack>` bool: the target was reached.
 
@@ -73,30 +73,40 @@ def targeted(
         x: the shard's samples.
         labels: their classes.
         jobs: every one on all samples.
-        seed: of the targets.
-        number: of the shard.
-        tick: told when a job is done.
+        draws: by which proposals are judged; their seed is that of the targets too.
+        kept: the shard's jobs on disk, each as `targeted <name>`.
     """
     classes = classifier.backend.model.outputs
-    goal = targets(labels, classes, fork(seed, number, "target"))
+    goal = targets(labels, classes, fork(draws.seed, draws.number, "target"))
     found: Arrays = {"target/class": goal.numpy()}
     with one_thread():
         for job in jobs:
-            whole, start = classifier, x
-            if job.domain == "spikes":
-                whole, start = spike_view(classifier, x, fork(seed, number, "clean"))
-            reached = torch.zeros(len(x), dtype=torch.bool)
-            for target in sorted(set(goal.tolist())):
-                rows = (goal == target).nonzero().flatten()
-                words = (number, job.label, job.kind, job.value, "target", target)
-                begin, zeros = start[rows], torch.zeros(len(rows), dtype=torch.int64)
-                proposal = job.attack(
-                    aim(whole, target), begin.clone(), zeros, job.budget, fork(job.seed, *words)
-                )
-                usable, failed = sift(proposal, begin)
-                adversarial, _ = project(usable, begin, job.budget)
-                predicted, _ = score(whole, adversarial, fork(job.seed, *words, "score"))
-                reached[rows] = (predicted == target) & ~failed
-            found[f"targeted/{job.name}"] = reached.numpy()
-            tick(f"targeted {job.name}")
+            found |= kept.arrays(
+                f"targeted {job.name}",
+                (x, labels, goal),
+                partial(_reached, classifier, x, labels, goal, job, draws),
+            )
     return found
+
+
+def _reached(
+    classifier: Classifier, x: Tensor, labels: Labels, goal: Labels, job: Job, draws: Draws
+) -> Arrays:
+    """`targeted/<key>/<attack>` of one job."""
+    whole, start = classifier, x
+    if job.domain != classifier.encoder.domain:
+        drawn = draws.judge(classifier, x, labels).drawn
+        whole, start, _ = draws.on_spikes(classifier, x, labels, drawn)
+    reached = torch.zeros(len(x), dtype=torch.bool)
+    for target in sorted(set(goal.tolist())):
+        rows = (goal == target).nonzero().flatten()
+        words = (draws.number, job.label, job.kind, job.value, "target", target)
+        begin, zeros = start[rows], torch.zeros(len(rows), dtype=torch.int64)
+        proposal = job.attack(
+            aim(whole, target), begin.clone(), zeros, job.budget, fork(job.seed, *words)
+        )
+        usable, failed = sift(proposal, begin)
+        adversarial, _ = project(usable, begin, job.budget)
+        judged = draws.judge(whole, adversarial, goal[rows], rows)
+        reached[rows] = (judged.scoring > HALF) & ~failed
+    return {f"targeted/{job.name}": reached.numpy()}

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, TypeAlias
+from typing import Any
 
 import numpy as np
 
@@ -15,7 +14,9 @@ from neurorobust.backends.base import measured
 from neurorobust.classifier import Classifier
 from neurorobust.datasets.base import Dataset
 from neurorobust.evaluation import minimum
+from neurorobust.evaluation.draws import Draws
 from neurorobust.evaluation.examples import examples
+from neurorobust.evaluation.kept import Count, Kept, Progress
 from neurorobust.evaluation.probes import probes
 from neurorobust.evaluation.query import Arrays
 from neurorobust.evaluation.question import Question
@@ -35,8 +36,6 @@ from neurorobust.provenance import now, provenance
 from neurorobust.records import Card, Probe, Record, rate
 from neurorobust.targets import TARGETS
 
-Progress: TypeAlias = Callable[[int, int, str], None]
-
 
 @dataclass
 class Work:
@@ -47,6 +46,7 @@ class Work:
     card: Card
     model: str
     question: Question
+    draws: int
     validation: Dataset | None
     progress: Progress | None
     command: str
@@ -84,6 +84,7 @@ class Work:
             seeds=question.all_seeds if question.seeds > 1 else (),
             attacks={job.label: settings(job.attack) for job in known},
             clean=clean_rate(arrays),
+            draws=self.draws if self.classifier.encoder.random else None,
             redraw=redraw_rate(arrays),
             robust=robust["eps"],
             robust_flips=robust["flips"],
@@ -102,32 +103,35 @@ class Work:
         return record
 
     def _shards(self, store: Store, question: Question) -> None:
-        jobs, aimed = question.jobs, question.targeted_jobs
-        kinds = len({job.kind for job in jobs}) if question.minimum else 0
-        each = 1 + len(jobs) + len(aimed) + kinds
-        count, done = -(-len(self.dataset) // SHARD), 0
-
-        def tick(what: str, units: int = 1) -> None:
-            nonlocal done
-            done += units
-            if self.progress is not None:
-                self.progress(done, count * each, what)
-
-        for number in range(count):
+        """Every shard; an interruption says what is kept."""
+        kinds = len({job.kind for job in question.jobs}) if question.minimum else 0
+        each = 1 + len(question.jobs) + len(question.targeted_jobs) + kinds
+        shards = -(-len(self.dataset) // SHARD)
+        count = Count(shards * each, self.progress)
+        for number in range(shards):
             if store.has(number):
-                tick("resumed", each)
+                count.skip(each)
                 continue
-            start = number * SHARD
-            x, labels = self.dataset.batch(start, min(start + SHARD, len(self.dataset)))
-            seed = question.seed
-            arrays = evaluate_shard(self.classifier, x, labels, jobs, seed, number, tick)
-            if question.minimum:
-                arrays |= minimum.smallest(
-                    self.classifier, x, labels, jobs, arrays, number, tick
-                )  # fmt: skip
-            if aimed:
-                arrays |= targeted(self.classifier, x, labels, aimed, seed, number, tick)
-            store.save(number, arrays)
+            kept = store.kept(number, count)
+            try:
+                store.save(number, self._shard(question, number, kept))
+            except KeyboardInterrupt as error:
+                jobs = f"{kept.done} of {each} jobs of shard {number + 1} of {shards} are kept"
+                before = f"{number} of {shards} shards and " if number else ""
+                raise KeyboardInterrupt(before + jobs) from error
+        count.begin()
+
+    def _shard(self, question: Question, number: int, kept: Kept) -> Arrays:
+        start = number * SHARD
+        x, labels = self.dataset.batch(start, min(start + SHARD, len(self.dataset)))
+        target, jobs, aimed = self.classifier, question.jobs, question.targeted_jobs
+        draws = Draws(question.seed, number, self.draws)
+        arrays = evaluate_shard(target, x, labels, jobs, draws, kept)
+        if question.minimum:
+            arrays |= minimum.smallest(target, x, labels, jobs, arrays, draws, kept)
+        if aimed:
+            arrays |= targeted(target, x, labels, aimed, draws, kept)
+        return arrays
 
     def _chosen(self, store: Store) -> records.Recipe | None:
         """The recipe, its strongest mode found once and kept."""
@@ -143,9 +147,8 @@ class Work:
             counts = store.noted("strongest")
             if counts is None:
                 self._say(f"{recipe.name}: finding the strongest backward mode")
-                largest = undecided[-1].budget
                 counts = broken_by_mode(
-                    self.classifier, recipe, self.validation, largest, self.question.seed
+                    self.classifier, recipe, self.validation, undecided, self.question.seed
                 )
                 store.note("strongest", counts)
             chosen = best_mode(counts)
@@ -159,21 +162,15 @@ class Work:
         )
 
     def _probed(self, store: Store) -> tuple[Probe, ...]:
-        """What the recipe's attack depends on, found once and kept."""
+        """What the recipe's attacks depend on, found once and kept."""
         recipe = self.question.recipe
-        if recipe is None:
-            return ()
-        kind = recipe.probe.kind
-        own = [job for job in self.question.jobs if job.recipe and job.kind == kind]
-        if not own or not self.classifier.differentiable:
+        if recipe is None or not self.classifier.differentiable:
             return ()
         kept = store.noted("probes")
         if kept is None:
             self._say(f"{recipe.name}: probing widths, scales and steps")
-            job = own[-1]
-            found = probes(
-                self.classifier, recipe, self.dataset, job.typed, job.budget, self.question.seed
-            )
+            own = [job for job in self.question.jobs if job.recipe]
+            found = probes(self.classifier, recipe, self.dataset, own, self.question.seed)
             kept = [probe.model_dump(mode="json") for probe in found]
             store.note("probes", kept)
         return tuple(Probe.model_validate(probe) for probe in kept)

@@ -97,7 +97,7 @@ class LeakSearch:
         before, count = encoder.encode(everyone, generator), len(victims)
         total = len(everyone) + self.rounds
         alone = sequence.standing(labels, second)
-        best = Best.start(victims)
+        best = Best.start(victims, origin_counts=True)
         drawn = torch.randint(len(pool), (count,), generator=generator)
         control = torch.zeros(count)
         for row in range(len(everyone)):

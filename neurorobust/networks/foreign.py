@@ -30,7 +30,7 @@ def load_foreign(
     Args:
         name: `module:factory`; the module is looked for in the current folder too. The factory
             takes no arguments (a class of `nn.Module` is one) and returns the network.
-        weights: `torch.save(network.state_dict())` or .safetensors; None: as the factory made it.
+        weights: the state dict as .safetensors; None: as the factory made it.
         input_shape: see `adopt`.
         samples: see `adopt`.
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from neurorobust.errors import BadInput
+from neurorobust import schema
 from neurorobust.fixedpoint import DELAY_MAX
 
 Size = Annotated[int, Field(ge=1)]
@@ -109,15 +109,10 @@ class NetworkSpec(BaseModel):
         return self.model_dump_json(indent=2) + "\n"
 
     @staticmethod
-    def from_json(text: str) -> NetworkSpec:
+    def from_json(content: bytes) -> NetworkSpec:
         """Read what `to_json` wrote.
 
         Raises:
             BadInput: not JSON, an unknown or missing field, or a value out of range.
         """
-        try:
-            return NetworkSpec.model_validate_json(text)
-        except ValidationError as error:
-            first = error.errors()[0]
-            where = ".".join(str(part) for part in first["loc"]) or "network"
-            raise BadInput(f"network.json: {where}: {first['msg']}") from error
+        return schema.parse(content, NetworkSpec, "network.json")

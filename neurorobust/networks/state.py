@@ -1,8 +1,13 @@
-"""Weights of a user's network: a state dict, read as data, never unpickled as code."""
+"""Weights of a user's network: a state dict as `.safetensors`, which is data and nothing else.
+
+What `torch.save` writes is a pickle. torch promises to read it as data with `weights_only=True`;
+before 2.6 a made-up file runs its own code nevertheless (CVE-2025-32434), and lava-dl needs a torch
+before 2.4. So pickles are refused: docs/decisions/0004-no-pickled-weights.md.
+"""
 
 from __future__ import annotations
 
-import pickle
+import shlex
 from pathlib import Path
 from typing import Any
 
@@ -13,33 +18,40 @@ from torch import Tensor, nn
 
 from neurorobust.errors import BadInput
 
+SUFFIX = ".safetensors"
+CONVERT = (
+    "import sys, torch; from safetensors.torch import save_file; "
+    "save_file({k: v.contiguous().clone() for k, v in "
+    "torch.load(sys.argv[1], map_location='cpu').items()}, sys.argv[2])"
+)
+
 
 def read_state(path: Path) -> dict[str, Tensor]:
-    """The tensors of `torch.save(network.state_dict())` or of a .safetensors file, on the CPU.
+    """The tensors of a `.safetensors` file, on the CPU.
 
     Raises:
-        BadInput: the file cannot be read, or holds something else than named tensors.
+        BadInput: the file cannot be read, holds something else than named tensors, or is a pickle;
+            the message says how to write it anew.
     """
     try:
-        if path.suffix == ".safetensors":
-            return dict(parse_tensors(path.read_bytes()))
-        held: Any = torch.load(path, map_location="cpu", weights_only=True)
+        content = path.read_bytes()
+        if path.suffix != SUFFIX:
+            raise BadInput(
+                f"weights {path}: not {SUFFIX}, the only kind that is read: a pickle can run code "
+                "(CVE-2025-32434). Save with safetensors.torch.save_file(network.state_dict(), "
+                f"...), or, if you trust this file: {convert_command(path)}"
+            )
+        return dict(parse_tensors(content))
     except OSError as error:
         raise BadInput(f"weights {path}: cannot be read: {error.strerror}") from error
-    except (SafetensorError, pickle.UnpicklingError, RuntimeError, EOFError, ValueError) as error:
-        raise BadInput(
-            f"weights {path}: damaged, or no state dict of tensors alone: save "
-            "network.state_dict(), not the network"
-        ) from error
-    if not isinstance(held, dict):
-        raise BadInput(f"weights {path}: holds {type(held).__name__}, not a state dict")
-    for name, value in held.items():
-        if not isinstance(value, Tensor):
-            raise BadInput(
-                f"weights {path}: entry {name!r} is {type(value).__name__}, not a tensor: save "
-                "network.state_dict() alone"
-            )
-    return dict(held)
+    except SafetensorError as error:
+        line = " ".join(str(error).split())[:200]
+        raise BadInput(f"weights {path}: damaged, or no {SUFFIX} file ({line})") from error
+
+
+def convert_command(path: Path) -> str:
+    """The command that writes a pickled state dict anew, beside it."""
+    return shlex.join(["python", "-c", CONVERT, str(path), str(path.with_suffix(SUFFIX))])
 
 
 def load_state(module: nn.Module, state: dict[str, Tensor], path: Path) -> None:

@@ -1,11 +1,11 @@
-"""`python -m neurorobust.netx.child NAME MEMORY`: reads one file's bytes, answers with a model.
+"""The program of `guarded`: reads the bytes of one `.net` file, answers with a model.
 
-stdin: the bytes of a `.net` file. stdout: `READY` once the limits stand, then a line of JSON
+stdin: the bytes. stdout: `READY` once the limits stand, then a line of JSON
 
     {"error": ..., "rule": ..., "findings": [[code, place, message], ...]}
 
-(`error` null where it reads), and then the same network as our own writer writes it. See
-`guarded.py`.
+(`error` null where it reads), and then the same network as our own writer writes it. It is started
+by `isolated.ask` only.
 """
 
 from __future__ import annotations
@@ -15,27 +15,19 @@ import sys
 
 from neurorobust.errors import ModelFileError
 from neurorobust.netx.inspect import inspect
+from neurorobust.netx.isolated import begin
 from neurorobust.netx.read import parse
 from neurorobust.netx.write import serialise
 
-READY = b"R"
 
+def main(name: str, memory: str) -> None:
+    """Answer one question.
 
-def limit_memory(limit: int) -> None:
-    """Let this process have no more than `limit` bytes of address space (POSIX)."""
-    try:
-        import resource
-    except ImportError:  # Windows: the time limit alone stands
-        return
-    resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
-
-
-def main(name: str, memory: int) -> None:
-    """Answer one question."""
-    image = sys.stdin.buffer.read()
-    limit_memory(memory)
-    sys.stdout.buffer.write(READY)
-    sys.stdout.buffer.flush()
+    Args:
+        name: what messages call the file.
+        memory: bytes of address space.
+    """
+    image = begin(int(memory))
     error, rule, model = None, "", b""
     try:
         model = serialise(parse(image, name))
@@ -44,7 +36,3 @@ def main(name: str, memory: int) -> None:
     found = [(one.code, one.place, one.message) for one in inspect(image, name)]
     header = json.dumps({"error": error, "rule": rule, "findings": found}).encode()
     sys.stdout.buffer.write(header + b"\n" + model)
-
-
-if __name__ == "__main__":
-    main(sys.argv[1], int(sys.argv[2]))

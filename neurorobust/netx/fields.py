@@ -8,7 +8,8 @@ import numpy as np
 import numpy.typing as npt
 
 from neurorobust.fixedpoint import WEIGHT_MAX, WEIGHT_MIN
-from neurorobust.netx.hdf5 import Group, quoted
+from neurorobust.netx.hdf5 import Group
+from neurorobust.netx.image import quoted
 from neurorobust.netx.model import IntArray, Pair, Shape
 from neurorobust.netx.rules import FORMAT, FRACTION, HOSTILE, RANGE, UNKNOWN_FIELD, WEIGHT_RANGE
 

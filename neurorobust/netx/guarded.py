@@ -8,28 +8,21 @@ there and written anew by our own writer: nothing of the stranger's bytes is par
 from __future__ import annotations
 
 import json
-import os
-import select
-import subprocess
-import sys
-import time
 from collections import OrderedDict
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from neurorobust.errors import ModelFileError
-from neurorobust.netx.child import READY
 from neurorobust.netx.image import digest, load
+from neurorobust.netx.isolated import ask
 from neurorobust.netx.model import NetxModel
 from neurorobust.netx.read import parse
-from neurorobust.netx.rules import DAMAGED, Finding
+from neurorobust.netx.rules import Finding
 
 SECONDS = 5.0  # from the moment that the child has the bytes
 MEMORY = 500 << 20  # bytes of address space, the interpreter and numpy included
-START = 60.0  # seconds that the interpreter may take to start, on a busy machine
 KEPT = 8  # files of this process that are not read again
 
-_PACKAGE_ROOT = Path(__file__).resolve().parents[2]
 _known: OrderedDict[str, Examined] = OrderedDict()
 
 
@@ -78,7 +71,9 @@ def examine(path: str | Path, seconds: float = SECONDS, memory: int = MEMORY) ->
         found = _known[sha256]
         if found.model is not None:
             return replace(found, model=replace(found.model, path=str(path)))
-    header, _, body = _ask(image, str(path), seconds, memory).partition(b"\n")
+    name = str(path)
+    answer = ask("neurorobust.netx.child", [name, str(memory)], image, name, seconds, memory)
+    header, _, body = answer.partition(b"\n")
     said = json.loads(header)
     model = None
     if said["error"] is None:
@@ -89,59 +84,3 @@ def examine(path: str | Path, seconds: float = SECONDS, memory: int = MEMORY) ->
     if len(_known) > KEPT:
         _known.popitem(last=False)
     return found
-
-
-def _ask(image: bytes, name: str, seconds: float, memory: int) -> bytes:
-    """The child's answer after `READY`."""
-    environment = {**os.environ, "OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"}
-    environment["PYTHONPATH"] = os.pathsep.join(
-        filter(None, (str(_PACKAGE_ROOT), os.environ.get("PYTHONPATH")))
-    )
-    command = [sys.executable, "-m", "neurorobust.netx.child", name, str(memory)]
-    with subprocess.Popen(
-        command,
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.DEVNULL,
-        env=environment,
-    ) as child:
-        try:
-            answer = _talk(child, image, seconds)
-        except TimeoutError:
-            raise ModelFileError(
-                f"{name}: not read within {seconds:g} s, refused", DAMAGED
-            ) from None
-        finally:
-            child.kill()
-    if b"\n" not in answer:
-        raise ModelFileError(
-            f"{name}: the HDF5 library broke on it, or needed more than {memory >> 20} MB", DAMAGED
-        )
-    return answer
-
-
-def _talk(child: subprocess.Popen[bytes], image: bytes, seconds: float) -> bytes:
-    """Send the image, wait for `READY`, then for the answer until the pipe closes."""
-    assert child.stdin is not None
-    assert child.stdout is not None
-    try:
-        child.stdin.write(image)
-        child.stdin.close()
-    except BrokenPipeError:
-        return b""
-    output = child.stdout.fileno()
-    first = _some(output, time.monotonic() + START)
-    if first[:1] != READY:
-        return b""
-    end, parts = time.monotonic() + seconds, [first[1:]]
-    while part := _some(output, end):
-        parts.append(part)
-    return b"".join(parts)
-
-
-def _some(output: int, end: float) -> bytes:
-    """What the child wrote next; empty: it is gone."""
-    ready, _, _ = select.select([output], [], [], max(0.0, end - time.monotonic()))
-    if not ready:
-        raise TimeoutError
-    return os.read(output, 1 << 20)

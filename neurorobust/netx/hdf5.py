@@ -1,8 +1,8 @@
 """HDF5 as data from a stranger: what is opened, and what is refused before a byte of it is decoded.
 
-Only plain groups and unfiltered numeric or text datasets of this one file are opened, and all of
-them together may not declare more bytes than the file has. Links, virtual or external datasets and
-filters could reach further: they are refused by name.
+Only plain groups and numeric or text datasets of this one file are opened, and all of them together
+may not declare more bytes than the file has, or than the caller allows. Links, virtual or external
+datasets and filters could reach further: they are refused by name.
 """
 
 from __future__ import annotations
@@ -18,24 +18,22 @@ import numpy as np
 import numpy.typing as npt
 
 from neurorobust.errors import ModelFileError
-from neurorobust.netx.image import one_line
+from neurorobust.netx.heap import text_problem
+from neurorobust.netx.image import check_signature, one_line, quoted
 from neurorobust.netx.rules import DAMAGED, FORMAT, HOSTILE
 
 MAX_MEMBERS = 1024  # of one group, hence also the number of layers
-SIGNATURE = b"\x89HDF\r\n\x1a\n"
 NUMERIC_KINDS = "biuf"
 
 
-def quoted(name: str) -> str:
-    """A name or text from the file, safe to print: escaped and short."""
-    return one_line(ascii(name))
-
-
 @dataclass
-class _Allowance:
-    """Bytes that datasets may still declare; together never more than the file has."""
+class _Source:
+    """The file's bytes, and how many bytes its datasets may declare together."""
 
+    image: bytes
     total: int
+    filters: frozenset[int]
+    base: int
     spent: int = 0
 
 
@@ -50,7 +48,7 @@ class Group:
 
     handle: Any
     where: str
-    allowance: _Allowance = field(repr=False)
+    source: _Source = field(repr=False)
     prefix: str = ""
 
     def fail(self, problem: str, rule: str) -> NoReturn:
@@ -61,13 +59,18 @@ class Group:
         """The same group under another heading, its fields named from here on."""
         return replace(self, where=where, prefix="")
 
+    def label(self, name: str) -> str:
+        """A member as messages call it."""
+        return one_line(self.prefix + name, 80)
+
     def names(self) -> list[str]:
         """Its members, all of them hard links."""
         with self._damage():
             count = len(self.handle)
         if count > MAX_MEMBERS:
             self.fail(
-                f"{self.prefix or '/'} has {count} members, the limit is {MAX_MEMBERS}", HOSTILE
+                f"{one_line(self.prefix or '/')} has {count} members, the limit is {MAX_MEMBERS}",
+                HOSTILE,
             )
         with self._damage():
             names = [str(name) for name in self.handle]
@@ -83,8 +86,8 @@ class Group:
         """The group below this one."""
         child = self._child(name)
         if not isinstance(child, h5py.Group):
-            self.fail(f"{self.prefix}{name} is not a group", FORMAT)
-        return Group(child, self.where, self.allowance, f"{self.prefix}{name}/")
+            self.fail(f"{self.label(name)} is not a group", FORMAT)
+        return Group(child, self.where, self.source, f"{self.prefix}{name}/")
 
     def is_group(self, name: str) -> bool:
         """Whether the member is a group itself."""
@@ -96,9 +99,17 @@ class Group:
         with self._damage(name):
             dtype = dataset.dtype
         if dtype.kind not in NUMERIC_KINDS or dtype.itemsize > 8:
-            self.fail(f"{self.prefix}{name} holds {one_line(dtype)}, not numbers", FORMAT)
+            self.fail(f"{self.label(name)} holds {one_line(dtype)}, not numbers", FORMAT)
         with self._damage(name):
             return np.asarray(dataset[()])
+
+    def declared(self, name: str) -> None:
+        """Refuse a dataset for where its data lies, or how much it declares; read nothing.
+
+        Raises:
+            ModelFileError: data elsewhere, a filter that is not allowed, or too much declared.
+        """
+        self._dataset(name)
 
     def text(self, name: str) -> str:
         """One ascii string: scalar or of shape (1,), of fixed or variable length."""
@@ -107,56 +118,61 @@ class Group:
             dtype, shape = dataset.dtype, dataset.shape
             is_text = dtype.kind == "S" or h5py.check_string_dtype(dtype) is not None
         if not is_text:
-            self.fail(f"{self.prefix}{name} holds {one_line(dtype)}, not text", FORMAT)
+            self.fail(f"{self.label(name)} holds {one_line(dtype)}, not text", FORMAT)
         if shape not in ((), (1,)):
-            self.fail(f"{self.prefix}{name} has shape {shape}, needs a single text", FORMAT)
+            self.fail(f"{self.label(name)} has shape {shape}, needs a single text", FORMAT)
+        if dtype.kind != "S":
+            with self._damage(name):
+                problem = text_problem(dataset, self.source.image, self.source.base)
+            if problem is not None:
+                self.fail(f"{self.label(name)} {problem}", HOSTILE)
         with self._damage(name):
             raw = bytes(dataset[()] if shape == () else dataset[0])
         if not raw.isascii():
-            self.fail(f"{self.prefix}{name} {one_line(raw)} is not ascii", FORMAT)
+            self.fail(f"{self.label(name)} {one_line(raw)} is not ascii", FORMAT)
         return raw.decode("ascii")
 
     def _child(self, name: str) -> Any:
         with self._damage():
             link = self.handle.get(name, getlink=True) if name in self.handle else None
         if link is None:
-            self.fail(f"{self.prefix}{name} missing", FORMAT)
+            self.fail(f"{self.label(name)} missing", FORMAT)
         if type(link) is not h5py.HardLink:
-            self.fail(f"{self.prefix}{name} is a link ({type(link).__name__}), not data", HOSTILE)
+            self.fail(f"{self.label(name)} is a link ({type(link).__name__}), not data", HOSTILE)
         with self._damage(name):
             return self.handle[name]
 
     def _dataset(self, name: str) -> Any:
         child = self._child(name)
         if not isinstance(child, h5py.Dataset):
-            self.fail(f"{self.prefix}{name} is not a dataset", FORMAT)
+            self.fail(f"{self.label(name)} is not a dataset", FORMAT)
         with self._damage(name):
             plist = child.id.get_create_plist()
             layout = plist.get_layout()
             external = plist.get_external_count()
-            filters = [plist.get_filter(i)[3] for i in range(plist.get_nfilters())]
+            filters = [plist.get_filter(i) for i in range(plist.get_nfilters())]
             empty = child.id.get_space().get_simple_extent_type() == h5py.h5s.NULL
             declared = int(child.id.get_space().get_simple_extent_npoints()) * int(
                 child.id.get_type().get_size()
             )
         if external:
-            self.fail(f"{self.prefix}{name} keeps its data in another file", HOSTILE)
+            self.fail(f"{self.label(name)} keeps its data in another file", HOSTILE)
         if layout not in (h5py.h5d.COMPACT, h5py.h5d.CONTIGUOUS, h5py.h5d.CHUNKED):
-            self.fail(f"{self.prefix}{name} is a virtual dataset, its data is elsewhere", HOSTILE)
-        if filters:
-            label = quoted(b",".join(filters).decode("ascii", "replace"))
+            self.fail(f"{self.label(name)} is a virtual dataset, its data is elsewhere", HOSTILE)
+        if any(row[0] not in self.source.filters for row in filters):
+            label = quoted(b",".join(row[3] for row in filters).decode("ascii", "replace"))
             self.fail(
-                f"{self.prefix}{name} is stored with filters {label}, only plain data is read "
+                f"{self.label(name)} is stored with filters {label}, only plain data is read "
                 "(h5repack -f NONE)",
                 HOSTILE,
             )
         if empty:
-            self.fail(f"{self.prefix}{name} is empty", FORMAT)
-        self.allowance.spent += declared
-        if declared < 0 or self.allowance.spent > self.allowance.total:
+            self.fail(f"{self.label(name)} is empty", FORMAT)
+        self.source.spent += declared
+        if declared < 0 or self.source.spent > self.source.total:
             self.fail(
-                f"{self.prefix}{name} declares {declared} bytes, all data together then exceeds "
-                f"the file's {self.allowance.total}",
+                f"{self.label(name)} declares {declared} bytes, all data together then exceeds "
+                f"the {self.source.total} that this file may hold",
                 HOSTILE,
             )
         return child
@@ -164,7 +180,7 @@ class Group:
     @contextmanager
     def _damage(self, name: str = "") -> Iterator[None]:
         """Whatever h5py raises inside is damage in the file."""
-        place = f"{self.prefix}{name}: " if name else ""
+        place = f"{self.label(name)}: " if name else ""
         try:
             yield
         except Exception as error:
@@ -179,31 +195,33 @@ def unique_name() -> bytes:
 
 
 @contextmanager
-def opened(image: bytes, name: str) -> Iterator[Group]:
+def opened(
+    image: bytes, name: str, total: int | None = None, filters: frozenset[int] = frozenset()
+) -> Iterator[Group]:
     """The root group of an HDF5 file held in memory.
 
     Args:
         image: the file's bytes.
         name: what messages call it, usually the path.
+        total: bytes that all datasets together may declare; None: as many as the file has.
+        filters: numbers of the HDF5 filters that data may be stored with.
 
     Raises:
         ModelFileError: empty, not HDF5, truncated or damaged.
     """
-    if not image:
-        raise ModelFileError(f"{name}: empty file", DAMAGED)
-    offsets = (0, *(512 << n for n in range(len(image).bit_length())))
-    if all(image[offset : offset + 8] != SIGNATURE for offset in offsets):
-        raise ModelFileError(f"{name}: not an HDF5 file", DAMAGED)
+    check_signature(image, name)
     try:
         access = h5py.h5p.create(h5py.h5p.FILE_ACCESS)
         access.set_fapl_core(backing_store=False)
         access.set_file_image(image)
         file = h5py.File(h5py.h5f.open(unique_name(), h5py.h5f.ACC_RDONLY, fapl=access))
+        base = file.id.get_create_plist().get_userblock()
     except Exception as error:
         raise ModelFileError(
             f"{name}: truncated or damaged HDF5 ({one_line(error)})", DAMAGED
         ) from error
-    root = Group(file, name, _Allowance(len(image)))
+    source = _Source(image, len(image) if total is None else total, filters, base)
+    root = Group(file, name, source)
     try:
         yield root
     finally:

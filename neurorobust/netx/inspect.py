@@ -10,7 +10,7 @@ import numpy as np
 from neurorobust.errors import ModelFileError
 from neurorobust.fixedpoint import DELAY_MAX
 from neurorobust.netx.fields import finite, known
-from neurorobust.netx.hdf5 import Group, opened
+from neurorobust.netx.hdf5 import MAX_MEMBERS, Group, opened
 from neurorobust.netx.layers import read_layer
 from neurorobust.netx.read import ROOT_FIELDS, parse
 from neurorobust.netx.rules import DELAY_CHANGED, IGNORED, Finding
@@ -28,8 +28,10 @@ def inspect(image: bytes, name: str) -> list[Finding]:
         with opened(image, name) as root:
             _try(found, name, lambda: known(root, ROOT_FIELDS))
             layers = root.group("layer")
-            for number in sorted(int(text) for text in layers.names() if text.isdecimal()):
-                _layer(found, name, layers, number)
+            names = set(layers.names())
+            for number in range(MAX_MEMBERS):
+                if str(number) in names:
+                    _layer(found, name, layers, number)
     except ModelFileError as error:
         found.append(_finding(error, name))
     if not found or all(finding.code in (DELAY_CHANGED, IGNORED) for finding in found):

@@ -28,7 +28,8 @@ from neurorobust.netx.fields import (
     weights,
     whole,
 )
-from neurorobust.netx.hdf5 import Group, quoted
+from neurorobust.netx.hdf5 import Group
+from neurorobust.netx.image import quoted
 from neurorobust.netx.model import (
     AverageLayer,
     ConvLayer,

@@ -6,7 +6,8 @@ import numpy as np
 
 from neurorobust.fixedpoint import DECAY_UNITY, STATE_SHIFT
 from neurorobust.netx.fields import finite, integers, known, neutral
-from neurorobust.netx.hdf5 import Group, quoted
+from neurorobust.netx.hdf5 import Group
+from neurorobust.netx.image import quoted
 from neurorobust.netx.model import IntArray, Neuron
 from neurorobust.netx.numbers import THRESHOLD_LIMIT
 from neurorobust.netx.rules import GRADED, NEURON_TYPE, SHAPES, STORAGE, WEIGHT_EXPONENT

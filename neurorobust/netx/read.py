@@ -7,7 +7,7 @@ from pathlib import Path
 from neurorobust.netx.chain import check_chain
 from neurorobust.netx.fields import known
 from neurorobust.netx.hdf5 import Group, opened
-from neurorobust.netx.image import digest, load
+from neurorobust.netx.image import digest, load, quoted
 from neurorobust.netx.layers import read_layer
 from neurorobust.netx.model import Layer, NetxModel
 from neurorobust.netx.rules import LAYERS
@@ -51,7 +51,7 @@ def _layers(root: Group) -> tuple[Layer, ...]:
     for number in range(len(names)):
         if str(number) not in names:
             strays = sorted(names - {str(n) for n in range(len(names))})
-            root.fail(f"layer {number} missing, found {strays[0]!a} instead", LAYERS)
+            root.fail(f"layer {number} missing, found {quoted(strays[0])} instead", LAYERS)
     return tuple(
         read_layer(group.group(str(number)).named(f"{root.where}: layer {number}"), number)
         for number in range(len(names))

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 ERROR, WARNING, NOTE = SEVERITIES = ("error", "warning", "note")
 
 DAMAGED, HOSTILE, LAYERS, UNKNOWN_FIELD, FORMAT = "NX001", "NX002", "NX003", "NX004", "NX005"
+POINTER = "NX006"
 LAYER_TYPE, NEURON_TYPE, WEIGHT_RANGE, FRACTION, ZEROS = (
     "NX010", "NX011", "NX012", "NX013", "NX014",
 )  # fmt: skip
@@ -74,6 +75,7 @@ _TABLE = (
      "remove it; what nobody knows may matter"),
     (FORMAT, "field format", ERROR, "missing, empty, not finite, or no plain number or text",
      "store what docs/netx_format.md says"),
+    (POINTER, "Git LFS pointer", ERROR, "the network itself was not fetched", "git lfs pull"),
     # layers
     (LAYER_TYPE, "layer type", ERROR, "NetX cannot load it, or exports and imports disagree",
      "pooling: a strided or grouped conv with constant weights; KWTA: its dense layer"),

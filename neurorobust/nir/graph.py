@@ -1,15 +1,16 @@
-"""Read a `.nir` graph: one chain from input to output, of what the chip's neurons can be."""
+"""A NIR graph as float layers: one chain, from input to output, of neurons that the chip has."""
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
-from pathlib import Path
 from typing import Any, NoReturn
 
 import numpy as np
 
-from neurorobust.errors import ModelFileError, UnavailableError
-from neurorobust.netx.image import MAX_FILE_BYTES, one_line
+from neurorobust.errors import ModelFileError
+from neurorobust.netx.fields import INT8_MAX, MAX_NEURONS
+from neurorobust.netx.image import one_line, quoted
 from neurorobust.netx.model import Pair, Shape
 from neurorobust.nir.layers import FloatLayer, Floats, Synapses
 from neurorobust.nir.pooling import Pool, pooled_conv, pooled_dense, pooling_layer
@@ -17,41 +18,30 @@ from neurorobust.nir.pooling import Pool, pooled_conv, pooled_dense, pooling_lay
 SYNAPSES = ("Affine", "Linear", "Conv2d")
 NEURONS = ("LIF", "CubaLIF", "IF", "LI")
 KNOWN = ("Input", *SYNAPSES, "Flatten", "SumPool2d", *NEURONS, "Output")
+LARGEST = 1e12  # that a spike or a bias may add in a step
+MAX_WEIGHTS = 1 << 25  # of one layer, once pooling is part of it
 
 
-def read_graph(path: str | Path, dt: float) -> tuple[Shape, tuple[FloatLayer, ...]]:
+def walk(graph: Any, path: str, dt: float) -> tuple[Shape, tuple[FloatLayer, ...]]:
     """What a graph computes, in steps of `dt`.
 
     Args:
-        path: the `.nir` file.
-        dt: seconds a step (in the unit of the graph's time constants).
+        graph: a `nir.NIRGraph`.
+        path: what messages call its file.
+        dt: time of a step, in the unit of the graph's time constants (seconds).
 
     Returns:
         C, H, W of the input, and the layers in order.
 
     Raises:
-        UnavailableError: the package `nir` is not installed.
-        ModelFileError: damaged, or a node (named) that is out of scope.
+        ModelFileError: a node (named) that is out of scope, or numbers beyond a limit.
     """
-    if not 0 < dt < float("inf"):
-        raise ModelFileError(f"{path}: dt {dt} is not above 0")
-    graph = _load(Path(path))
-    return _Walk(str(path), graph, dt).walk()
+    return _Walk(path, graph, dt).walk()
 
 
-def _load(path: Path) -> Any:
-    try:
-        import nir
-    except ImportError:
-        raise UnavailableError("NIR graphs: nir is not installed; pip install nir") from None
-    if not path.is_file():
-        raise ModelFileError(f"{path}: no such file")
-    if path.stat().st_size > MAX_FILE_BYTES:
-        raise ModelFileError(f"{path}: {path.stat().st_size} bytes, limit {MAX_FILE_BYTES}")
-    try:
-        return nir.read(path, type_check=False)
-    except Exception as error:  # whatever h5py and nir make of a stranger's file
-        raise ModelFileError(f"{path}: no NIR graph ({one_line(error)})") from error
+def _label(name: str) -> str:
+    """A node's name, safe to print and short."""
+    return one_line(name, 60)
 
 
 class _Walk:
@@ -61,7 +51,7 @@ class _Walk:
         self.path, self.graph, self.dt = path, graph, dt
         self.pool: Pool | None = None
         self.synapses: Synapses | None = None
-        self.flat = False
+        self.flat: str | None = None  # the Flatten node that the spikes went through
         self.layers: list[FloatLayer] = []
 
     def walk(self) -> tuple[Shape, tuple[FloatLayer, ...]]:
@@ -85,7 +75,7 @@ class _Walk:
         return given, tuple(self.layers)
 
     def _fail(self, name: str, problem: str) -> NoReturn:
-        raise ModelFileError(f"{self.path}: node {one_line(ascii(name))}: {problem}")
+        raise ModelFileError(f"{self.path}: node {quoted(name)}: {problem}")
 
     def _chain(self) -> list[str]:
         """The names from the input to the output."""
@@ -113,9 +103,11 @@ class _Walk:
         return names
 
     def _shape(self, name: str, stated: Any) -> Shape:
-        entries = tuple(int(size) for size in np.asarray(stated).reshape(-1))
-        if not 1 <= len(entries) <= 3 or min(entries) < 1:
-            self._fail(name, f"shape {entries}, need (F,), (H, W) or (C, H, W)")
+        entries = self._integers(name, "shape", stated, 1, MAX_NEURONS)
+        if not 1 <= len(entries) <= 3:
+            self._fail(name, f"a shape of {len(entries)} axes, need (F,), (H, W) or (C, H, W)")
+        if math.prod(entries) > MAX_NEURONS:
+            self._fail(name, f"shape {entries} means more than {MAX_NEURONS} neurons")
         if len(entries) == 1:
             return entries[0], 1, 1
         channels, height, width = (1, *entries)[-3:]
@@ -123,72 +115,106 @@ class _Walk:
 
     def _synapses(self, name: str, node: Any, kind: str) -> None:
         if self.synapses is not None:
-            self._fail(name, f"follows {self.synapses.name!a} without neurons between")
+            self._fail(name, f"follows {self.synapses.name!r} without neurons between")
         weight = self._finite(name, "weight", node.weight)
-        bias = getattr(node, "bias", None)
-        made = Synapses(
-            name,
-            weight,
-            np.zeros(len(weight))
-            if bias is None
-            else np.broadcast_to(self._finite(name, "bias", bias).reshape(-1), (len(weight),)),
-        )
+        if weight.ndim != (4 if kind == "Conv2d" else 2):
+            axes = "(out, in / groups, kH, kW)" if kind == "Conv2d" else "(out, in)"
+            self._fail(name, f"weight {weight.shape}, need {axes}")
+        made = Synapses(_label(name), weight, self._bias(name, node, len(weight)))
         if kind == "Conv2d":
-            made = self._conv(name, node, made)
-            if made.weight.shape[1] * made.groups != self.shape[0] or self.flat:
-                self._fail(name, f"kernels {made.weight.shape} do not fit {self.shape} (C, H, W)")
-            made = made if self.pool is None else pooled_conv(made, self.pool, self.shape)
-        else:
-            pooled = self.shape if self.pool is None else self.pool.output(self.shape)
-            if weight.ndim != 2 or weight.shape[1] != int(np.prod(pooled)):
+            if self.flat is not None:
                 self._fail(
-                    name, f"weight {weight.shape} does not fit {int(np.prod(pooled))} inputs"
+                    name,
+                    f"Conv2d after Flatten {quoted(self.flat)}, behind which there are no height "
+                    "and width; write the graph without that Flatten",
                 )
-            made = made if self.pool is None else pooled_dense(made, self.pool, self.shape)
+            made = self._conv(name, node, made)
+            if made.weight.shape[1] * made.groups != self.shape[0] or len(weight) % made.groups:
+                self._fail(name, f"kernels {made.weight.shape} do not fit {self.shape} (C, H, W)")
+            if self.pool is not None:
+                taps = [
+                    (size - 1) * dilation * stride + kernel
+                    for size, dilation, stride, kernel in zip(
+                        weight.shape[2:], made.dilation, self.pool.stride, self.pool.kernel,
+                        strict=True,
+                    )
+                ]  # fmt: skip
+                self._most(name, math.prod(weight.shape[:2]) * math.prod(taps))
+                made = pooled_conv(made, self.pool, self.shape)
+        else:
+            inputs = math.prod(self.shape if self.pool is None else self.pool.output(self.shape))
+            if weight.shape[1] != inputs:
+                self._fail(name, f"weight {weight.shape} does not fit {inputs} inputs")
+            if self.pool is not None:
+                self._most(name, len(weight) * math.prod(self.shape))
+                made = pooled_dense(made, self.pool, self.shape)
+        shape = made.output(self.shape)
+        if min(shape) < 1 or math.prod(shape) > MAX_NEURONS:
+            self._fail(name, f"gives {shape} (C, H, W) for {self.shape}")
         self.pool, self.synapses = None, made
 
+    def _bias(self, name: str, node: Any, outputs: int) -> Floats:
+        bias = getattr(node, "bias", None)
+        if bias is None:
+            return np.zeros(outputs)
+        values = self._finite(name, "bias", bias).reshape(-1)
+        if values.size not in (1, outputs):
+            self._fail(name, f"bias has {values.size} entries, need {outputs}")
+        return np.broadcast_to(values, (outputs,))
+
+    def _most(self, name: str, weights: int) -> None:
+        if weights > MAX_WEIGHTS:
+            self._fail(name, f"{weights} weights with the pooling before it, limit {MAX_WEIGHTS}")
+
     def _conv(self, name: str, node: Any, made: Synapses) -> Synapses:
-        if made.weight.ndim != 4:
-            self._fail(name, f"weight {made.weight.shape}, need (out, in / groups, kH, kW)")
-        stride, dilation = _pair(node.stride), _pair(node.dilation)
+        stride = self._pair(name, "stride", node.stride, 1)
+        dilation = self._pair(name, "dilation", node.dilation, 1)
         if isinstance(node.padding, str):
             reach = [d * (k - 1) for d, k in zip(dilation, made.weight.shape[2:], strict=True)]
             even = node.padding == "same" and stride == (1, 1) and not any(r % 2 for r in reach)
             if node.padding != "valid" and not even:
-                self._fail(name, f"padding {node.padding!a} with this kernel and stride")
+                self._fail(name, f"padding {quoted(node.padding)} with this kernel and stride")
             padding = (reach[0] // 2, reach[1] // 2) if even else (0, 0)
         else:
-            padding = _pair(node.padding)
-        return replace(
-            made, stride=stride, padding=padding, dilation=dilation, groups=int(node.groups)
-        )
+            padding = self._pair(name, "padding", node.padding, 0)
+        groups = self._integers(name, "groups", node.groups, 1, INT8_MAX)
+        if len(groups) != 1:
+            self._fail(name, f"groups holds {len(groups)} numbers, need 1")
+        return replace(made, stride=stride, padding=padding, dilation=dilation, groups=groups[0])
 
     def _pool(self, name: str, node: Any) -> None:
-        if self.synapses is not None or self.pool is not None or self.flat:
+        if self.synapses is not None or self.pool is not None or self.flat is not None:
             self._fail(name, "pools something else than spikes of a map")
-        self.pool = Pool(name, _pair(node.kernel_size), _pair(node.stride), _pair(node.padding))
+        self.pool = Pool(
+            _label(name),
+            self._pair(name, "kernel_size", node.kernel_size, 1),
+            self._pair(name, "stride", node.stride, 1),
+            self._pair(name, "padding", node.padding, 0),
+        )
+        pooled = self.pool.output(self.shape)
+        if min(pooled) < 1:
+            self._fail(name, f"gives {pooled} (C, H, W) for {self.shape}")
 
     def _flatten(self, name: str) -> None:
         if self.synapses is not None:
-            self._fail(name, f"follows {self.synapses.name!a} without neurons between")
-        self.flat = True
+            self._fail(name, f"follows {self.synapses.name!r} without neurons between")
+        self.flat = name
 
     def _neurons(self, name: str, node: Any, kind: str) -> None:
         if self.synapses is None and self.pool is not None:
+            self._most(name, self.shape[0] * math.prod(self.pool.kernel))
             self.synapses = pooling_layer(self.pool, self.shape[0])
             self.pool = None
         if self.synapses is None:
             self._fail(name, f"{kind} without synapses before it")
         shape = self.synapses.output(self.shape)
         reset = getattr(node, "v_reset", None)
-        if reset is not None and np.any(reset):
+        if reset is not None and np.any(self._finite(name, "v_reset", reset)):
             self._fail(name, "v_reset is not 0, the chip resets to 0")
         one = np.ones(1)
         gain = self._parameter(name, node, "r", shape)
         keep_u, keep_v, leak = 0 * one, one, 0 * one
-        if kind == "IF":
-            gain = gain * self.dt
-        else:
+        if kind != "IF":  # an IF adds r a spike, however long a step is: see layers.py
             rate = self._rate(name, node, "tau" if kind in ("LIF", "LI") else "tau_mem", shape)
             keep_v, gain = 1 - rate, gain * rate
             leak = rate * self._parameter(name, node, "v_leak", shape)
@@ -198,16 +224,16 @@ class _Walk:
             keep_u = 1 - rate
             gain = gain * rate * self._parameter(name, node, "w_in", shape)
             if np.any(bias) and np.any(keep_u):
-                self._fail(
-                    self.synapses.name,
-                    "a bias through a synaptic current; the chip adds biases to the voltage",
+                raise ModelFileError(
+                    f"{self.path}: node {self.synapses.name!r}: a bias through a synaptic current; "
+                    "the chip adds biases to the voltage"
                 )
         threshold = np.full(1, np.inf)
         if kind != "LI":
             threshold = self._parameter(name, node, "v_threshold", shape)
             if threshold.min() <= 0:
                 self._fail(name, f"v_threshold {threshold.min():g} is not above 0")
-        self._layer(f"{self.synapses.name} -> {name}", shape, gain, keep_u, keep_v,
+        self._layer(f"{self.synapses.name} -> {_label(name)}", shape, gain, keep_u, keep_v,
                     np.broadcast_to(bias + leak, (shape[0],)), threshold)  # fmt: skip
 
     def _layer(
@@ -216,16 +242,23 @@ class _Walk:
     ) -> None:  # fmt: skip
         assert self.synapses is not None
         layer = FloatLayer(name, self.synapses, shape, gain, keep_u, keep_v, bias, threshold)
+        largest = max(float(np.abs(values).max()) for values in (layer.weight, bias))
+        if not largest < LARGEST:
+            raise ModelFileError(
+                f"{self.path}: nodes {name}: a step adds up to {largest:.3g}, limit {LARGEST:g}"
+            )
         self.layers.append(layer)
-        self.shape, self.synapses, self.flat = shape, None, False
+        self.shape, self.synapses, self.flat = shape, None, None
 
     def _end(self, name: str) -> None:
         """A last matrix without neurons is read out: it adds up what comes."""
         if self.pool is not None:
-            self._fail(self.pool.name, "no neurons behind it")
+            raise ModelFileError(f"{self.path}: node {self.pool.name!r}: no neurons behind it")
         if self.synapses is not None:
             if not self.synapses.dense:
-                self._fail(self.synapses.name, "a last convolution needs neurons")
+                raise ModelFileError(
+                    f"{self.path}: node {self.synapses.name!r}: a last convolution needs neurons"
+                )
             shape, one = self.synapses.output(self.shape), np.ones(1)
             self._layer(self.synapses.name, shape, one, 0 * one, one, self.synapses.bias,
                         np.full(1, np.inf))  # fmt: skip
@@ -261,12 +294,24 @@ class _Walk:
         array = np.asarray(values)
         if array.dtype.kind not in "iuf" or array.size == 0:
             self._fail(name, f"{field} holds no numbers")
-        array = array.astype(np.float64)
+        with np.errstate(over="ignore"):
+            array = array.astype(np.float64)
         if not np.isfinite(array).all():
             self._fail(name, f"{field} {array[~np.isfinite(array)][0]} is not finite")
         return array
 
+    def _integers(self, name: str, field: str, values: Any, low: int, high: int) -> tuple[int, ...]:
+        array = np.asarray(values)
+        if array.dtype.kind not in "iu" or array.size == 0:
+            self._fail(name, f"{field} holds no whole numbers")
+        outside = array[(array < low) | (array > high)]
+        if outside.size:
+            self._fail(name, f"{field} {outside.flat[0]} outside [{low}, {high}]")
+        return tuple(int(value) for value in array.reshape(-1))
 
-def _pair(value: Any) -> Pair:
-    entries = [int(entry) for entry in np.asarray(value).reshape(-1)]
-    return entries[0], entries[-1]
+    def _pair(self, name: str, field: str, values: Any, low: int) -> Pair:
+        """(H, W), from one number or two; the file that is written holds at most 127."""
+        entries = self._integers(name, field, values, low, INT8_MAX)
+        if len(entries) > 2:
+            self._fail(name, f"{field} holds {len(entries)} numbers, need 1 or 2")
+        return entries[0], entries[-1]

@@ -10,6 +10,10 @@ SLAYER and Lava:
     CubaLIF   tau_syn dI/dt = -I + w_in S, then LIF    keep_u = 1 - dt/tau_syn
     IF        dv/dt = r I                              keep_u = 0, keep_v = 1
     LI        LIF that never spikes
+
+In an IF neuron a spike of weight w adds r w, and a bias b adds r b in a step, however long a step
+is: without a time constant the current is what arrives in a step, and this is what the simulators
+of the NIR paper compute (`dt` does not appear in their IF). In the others it is scaled by dt / tau.
 """
 
 from __future__ import annotations

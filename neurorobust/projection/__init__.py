@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from torch import Tensor
 
-from neurorobust.projection.images import project_images
+from neurorobust.projection.images import ROUNDING, project_images
 from neurorobust.projection.patches import project_patch
 from neurorobust.projection.shifts import moves, project_shifts
 from neurorobust.projection.spikes import allowed, project_spikes
@@ -42,6 +42,7 @@ def inside(proposal: Tensor, x: Tensor, budget: Budget) -> Tensor:
 
 
 __all__ = [
+    "ROUNDING",
     "allowed",
     "inside",
     "moves",

@@ -22,7 +22,7 @@ from torch import Tensor
 
 from neurorobust.types import ImageBudget
 
-SLACK = 1e-6  # a pixel that is farther out than allowed by less was rounded, not cheated
+ROUNDING = 1e-6  # a pixel that is farther out than allowed by less was rounded, not cheated
 SURE = 2.0**-40  # float64 sums of squares are closer to the truth than this, relatively
 HALVINGS = 60
 
@@ -32,12 +32,12 @@ def project_images(proposal: Tensor, x: Tensor, budget: ImageBudget) -> tuple[Te
     if budget.norm == "linf":
         return _linf(proposal, x, budget.epsilon)
     boxed = proposal.clamp(0, 1)
-    outside = ((proposal < -SLACK) | (proposal > 1 + SLACK)).flatten(1).any(1)
+    outside = ((proposal < -ROUNDING) | (proposal > 1 + ROUNDING)).flatten(1).any(1)
     if budget.norm == "l0":
         projected, beyond = _l0(boxed, x, int(budget.epsilon))
         return projected, outside | beyond
     entries = x[0].numel()
-    rounding = SLACK * (entries**0.5 if budget.norm == "l2" else entries)
+    rounding = ROUNDING * (entries**0.5 if budget.norm == "l2" else entries)
     norm = _norms(boxed.double() - x.double(), budget.norm)
     beyond = ~_fits(boxed, x, norm, budget)
     projected = boxed.clone()
@@ -50,7 +50,7 @@ def _linf(proposal: Tensor, x: Tensor, epsilon: float) -> tuple[Tensor, Tensor]:
     exact = x.to(torch.float64)
     low = _inward((exact - epsilon).clamp_min(0), torch.inf)
     high = _inward((exact + epsilon).clamp_max(1), -torch.inf)
-    outside = (proposal < low - SLACK) | (proposal > high + SLACK)
+    outside = (proposal < low - ROUNDING) | (proposal > high + ROUNDING)
     return torch.minimum(torch.maximum(proposal, low), high), outside.flatten(1).any(1)
 
 

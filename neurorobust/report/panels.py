@@ -15,7 +15,9 @@ ROWS = 160  # neurons drawn of a large layer: more would be thinner than a line
 def picture(example: Example) -> dict[str, Any]:
     """An image before, after, and what was changed."""
     assert example.image is not None
-    clean, attacked = example.image.clean, example.image.attacked
+    clean, attacked = (
+        side.astype(np.float64) for side in (example.image.clean, example.image.attacked)
+    )
     name = _name(example)
     return _facts(example) | {
         "clean": pixels.picture(clean, f"{name} unchanged, a {example.label}"),
@@ -58,7 +60,10 @@ def _spikes(title: str, example: Example, pair: Pair[Integers]) -> list[dict[str
 
 
 def _membranes(example: Example, pair: Pair[Integers]) -> list[dict[str, Any]]:
-    sides = {"unchanged": pair.clean, "attacked": pair.attacked}
+    sides = {
+        "unchanged": pair.clean.astype(np.int64),
+        "attacked": pair.attacked.astype(np.int64),
+    }
     limit = max(1, *(int(np.abs(values).max()) for values in sides.values()))
     panels = []
     for side, values in sides.items():
@@ -76,7 +81,7 @@ def _rows(pair: Pair[Integers]) -> tuple[Pair[Integers], str]:
     if neurons <= ROWS:
         return pair, ""
     changed = (pair.clean != pair.attacked).sum(-1)
-    active = pair.clean.sum(-1) + pair.attacked.sum(-1)
+    active = pair.clean.sum(-1, dtype=np.int64) + pair.attacked.sum(-1, dtype=np.int64)
     rows = np.sort(np.lexsort((np.arange(neurons), -active, -changed))[:ROWS])
     return (
         Pair(pair.clean[rows], pair.attacked[rows]),

@@ -8,7 +8,6 @@ import io
 import numpy as np
 import numpy.typing as npt
 from markupsafe import Markup
-from matplotlib.image import imsave
 
 from neurorobust.report.samples import Images
 
@@ -51,6 +50,8 @@ def _as_bytes(colour: Images) -> Pixels:
 
 
 def _pixels(pixels: Pixels, label: str) -> Markup:
+    from matplotlib.image import imsave
+
     height, width = pixels.shape[:2]
     buffer = io.BytesIO()
     imsave(buffer, pixels, format="png", metadata={"Software": ""}, pil_kwargs={"optimize": True})

@@ -1,11 +1,14 @@
-"""The examples in samples.npz -> what the page can draw, checked."""
+"""The examples in samples.npz -> what the page can draw, checked.
+
+Arrays keep the type they have in the file: spikes in int64 would take eight times the memory.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -15,10 +18,11 @@ from neurorobust.errors import BadInput
 from neurorobust.files import read_npz
 
 GROUPS = tuple(KINDS)
+MOST = 100  # examples of a kind; an evaluation keeps six
 
-Array = npt.NDArray[np.generic]
-Images = npt.NDArray[np.float64]
-Integers = npt.NDArray[np.int64]
+Array = npt.NDArray[Any]
+Images = npt.NDArray[np.floating[Any]]
+Integers = npt.NDArray[np.integer[Any]]
 Kind = TypeVar("Kind", Images, Integers)
 
 
@@ -82,6 +86,8 @@ class _Group:
             key.removeprefix(start): array for key, array in arrays.items() if key.startswith(start)
         }
         self.size = len(self.array("index", axes=1, kinds="iu")) if self.arrays else 0
+        if self.size > MOST:
+            raise BadInput(f"{self.place}index names {self.size} examples, the limit is {MOST}")
 
     def array(self, name: str, *, axes: int, kinds: str) -> Array:
         """One array with this many axes, whose numpy kind is one of these."""
@@ -99,18 +105,19 @@ class _Group:
 
     def integers(self, name: str, axes: int = 1) -> Integers:
         """Whole numbers (or booleans)."""
-        return self.array(name, axes=axes, kinds="iub").astype(np.int64)
+        array = self.array(name, axes=axes, kinds="iub")
+        return array.view(np.uint8) if array.dtype == np.bool_ else array
 
     def spikes(self, name: str, axes: int) -> Integers:
         """Integers that are 0 or 1."""
         spikes = self.integers(name, axes)
         if spikes.min(initial=0) < 0 or spikes.max(initial=0) > 1:
             raise BadInput(f"{self.place}{name} holds spikes that are neither 0 nor 1")
-        return spikes
+        return spikes.astype(np.uint8, copy=False)
 
     def images(self, name: str) -> Images:
         """Finite floats."""
-        images = self.array(name, axes=4, kinds="f").astype(np.float64)
+        images = self.array(name, axes=4, kinds="f")
         if not np.isfinite(images).all():
             raise BadInput(f"{self.place}{name} holds pixels that are not finite")
         return images

@@ -78,13 +78,15 @@ def confirmation(confirmed: Confirmation) -> str:
 def redrawn(record: Record) -> str | None:
     """What chance alone changes where the encoder draws; None where it does not."""
     again = record.redraw
-    if again is None:
+    if again is None or record.draws is None:
         return None
     return (
-        f"drawing the random spikes again, without any attack, broke {count(again.correct)} of the "
-        f"{count(again.total)} inputs answered correctly ({percent(again)}, 95 % interval "
-        f"{interval(again)}): an attack on the pictures must break more than that. Controls are "
-        "no part of the worst case there"
+        f"the network draws random spikes at every run; from one draw to another, without any "
+        f"attack, it lost {count(again.correct)} of {count(again.total)} right answers "
+        f"({percent(again)}, 95 % interval {interval(again)}). So {plural(record.draws, 'draw')} "
+        f"selected the worst proposal for each input (the unchanged input is a candidate) and "
+        f"{record.draws} other{'' if record.draws == 1 else 's'}, the same for all, scored it: "
+        "counts are means over those. Attacks on spikes start from the spikes of one draw"
     )
 
 

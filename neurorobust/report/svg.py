@@ -9,12 +9,13 @@ from __future__ import annotations
 
 import io
 import re
+from typing import TYPE_CHECKING
 
-import matplotlib
 from markupsafe import Markup, escape
-from matplotlib.axes import Axes
-from matplotlib.backends.backend_svg import FigureCanvasSVG
-from matplotlib.figure import Figure
+
+if TYPE_CHECKING:  # matplotlib takes a second to import: only drawing loads it
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
 INK, MUTED, RULE = "#010203", "#010204", "#010205"
 SERIES = ("#010211", "#010212", "#010213", "#010214", "#010215", "#010216")
@@ -26,6 +27,9 @@ VARIABLES = {INK: "ink", MUTED: "muted", RULE: "rule", WORST: "worst", CONTROL: 
 
 def canvas(width: int, height: int) -> tuple[Figure, Axes]:
     """An empty drawing of this many CSS pixels, transparent, with quiet axes."""
+    from matplotlib.backends.backend_svg import FigureCanvasSVG
+    from matplotlib.figure import Figure
+
     figure = Figure(figsize=(width / 72, height / 72), dpi=72)
     FigureCanvasSVG(figure)
     axes = figure.add_axes((0, 0, 1, 1))
@@ -47,6 +51,8 @@ def margins(
 
 def svg(figure: Figure, salt: str, label: str | None) -> Markup:
     """The drawing as an inline element; without a label it is decoration."""
+    import matplotlib
+
     buffer = io.StringIO()
     settings = {"svg.hashsalt": salt, "svg.fonttype": "none", "svg.image_inline": True}
     with matplotlib.rc_context(settings):

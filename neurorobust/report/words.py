@@ -21,16 +21,16 @@ class Counted(Protocol):
     """What `Rate`, `AttackRate` and `RobustRate` share."""
 
     @property
-    def correct(self) -> int: ...  # noqa: D102
+    def correct(self) -> int | float: ...  # noqa: D102
     @property
-    def total(self) -> int: ...  # noqa: D102
+    def total(self) -> int | float: ...  # noqa: D102
     @property
     def interval(self) -> tuple[float, float]: ...  # noqa: D102
 
 
-def count(value: int) -> str:
-    """`9921` -> `9,921`."""
-    return f"{value:,}"
+def count(value: float) -> str:
+    """`9921` -> `9,921`; a sum of shares over draws with one decimal."""
+    return f"{value:,}" if isinstance(value, int) else f"{value:,.1f}"
 
 
 def percent(rate: Counted) -> str:
@@ -119,10 +119,10 @@ def settings(chosen: dict[str, Any]) -> list[tuple[str, str]]:
     for key, value in chosen.items():
         if key in ("control", "kind", "name") or (key == "norms" and value):
             continue  # said beside it
-        if key == "access" and value in access:
-            pairs.append(("", access[value]))
-        elif key == "domain" and value in domain:
-            pairs.append(("", domain[value]))
+        if key == "access" and str(value) in access:
+            pairs.append(("", access[str(value)]))
+        elif key == "domain" and str(value) in domain:
+            pairs.append(("", domain[str(value)]))
         else:
             pairs.append((key.replace("_", " "), _plain(value)))
     return pairs

@@ -102,7 +102,7 @@ def load(path: Path, settings: dict[str, Any]) -> State:
                 tensors[part][key] = file.get_tensor(name)
         history = tuple(Epoch(**entry) for entry in header["history"])
         begun = dict(header["settings"])
-    except (OSError, SafetensorError, ValueError, KeyError, TypeError) as error:
+    except (OSError, SafetensorError, ValueError, KeyError, TypeError, RecursionError) as error:
         raise BadInput(
             f"{path}: damaged checkpoint ({error}): start anew with --overwrite"
         ) from error

@@ -11,6 +11,7 @@ import torch
 from neurorobust import datasets, provenance
 from neurorobust.datasets import Dataset
 from neurorobust.errors import UnavailableError
+from neurorobust.lock import locked
 from neurorobust.networks import NetworkSpec, build
 from neurorobust.records import Card, EncoderCard
 from neurorobust.training import checkpoint, rundir
@@ -81,21 +82,22 @@ def train(
     )
     check_fit(spec, data)
     parts = split(data, options.validation, options.seed)
-    rundir.prepare(out, resume, overwrite)
-    settings = _settings(spec, data, options, bin_us)
-    if (out / rundir.TRAINING).exists():
-        _, _, finished = rundir.load_run(out)
-        checkpoint.check_settings(out, finished.get("settings", {}), settings)
-        return out
-    state = _run(spec, parts, options, out / rundir.LAST, settings, progress or _mute)
-    assert state.best is not None
-    rundir.save_run(
-        out,
-        spec,
-        state.best,
-        _card(spec, data, options, state, command),
-        _report(settings, data, options, state, command),
-    )
+    with locked(out):
+        rundir.prepare(out, resume, overwrite)
+        settings = _settings(spec, data, options, bin_us)
+        if (out / rundir.TRAINING).exists():
+            _, _, finished = rundir.load_run(out)
+            checkpoint.check_settings(out, finished.get("settings", {}), settings)
+            return out
+        state = _run(spec, parts, options, out / rundir.LAST, settings, progress or _mute)
+        assert state.best is not None
+        rundir.save_run(
+            out,
+            spec,
+            state.best,
+            _card(spec, data, options, state, command),
+            _report(settings, data, options, state, command),
+        )
     return out
 
 

@@ -6,6 +6,7 @@ from typing import Any
 
 from neurorobust.datasets import Dataset
 from neurorobust.errors import BadInput
+from neurorobust.names import unknown
 from neurorobust.networks import NetworkSpec
 from neurorobust.training.options import TrainOptions
 
@@ -52,7 +53,7 @@ def recipe(
         BadInput: unknown network, or unknown data set and no data.
     """
     if network not in NETWORKS:
-        raise BadInput(f"network {network!r} unknown, known: {', '.join(NETWORKS)}")
+        raise BadInput(unknown("network", network, NETWORKS))
     if dataset in DATASETS:
         shape = DATASETS[dataset]
     elif data is not None:

@@ -16,14 +16,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
-from pydantic import ValidationError
 from safetensors import SafetensorError
 from safetensors.torch import load as parse_tensors
 from safetensors.torch import save as dump_tensors
 from torch import Tensor
 
+from neurorobust import schema
 from neurorobust.errors import BadInput, OutputError
 from neurorobust.files import atomic, probe, write_text
+from neurorobust.lock import LOCK
 from neurorobust.networks import NetworkSpec, build
 from neurorobust.records import Card
 
@@ -44,20 +45,41 @@ def prepare(path: Path, resume: bool, overwrite: bool) -> None:
     """Make sure that a run may be written to `path`; `overwrite` removes the files of an older run.
 
     Raises:
-        OutputError: something is there already, or the folder cannot be made.
+        OutputError: something is there already (with `overwrite`: something that is no run's), or
+            the folder cannot be made.
     """
     try:
         present = {entry.name for entry in path.iterdir()} if path.exists() else set()
+        present -= {LOCK}
         if present and not (resume or overwrite):
             raise OutputError(f"{path}: exists already, give --resume or --overwrite")
         if resume and present and not present & set(FILES):
             raise OutputError(f"{path}: holds no training run to resume")
         if overwrite and not resume:
+            _require_run(path, present)
             for name in FILES:
                 (path / name).unlink(missing_ok=True)
         probe(path)
     except OSError as error:
         raise OutputError(f"{path}: cannot be written: {error.strerror}") from error
+
+
+def _require_run(path: Path, present: set[str]) -> None:
+    """Refuse to replace files that no training run wrote: a run leaves `training.json` or a state.
+
+    Raises:
+        OutputError: names the first of them.
+    """
+    names = [name for name in FILES if name in present]
+    if not names or LAST in present:
+        return
+    try:
+        _training(path, _read(path, TRAINING))
+    except BadInput:
+        raise OutputError(
+            f"{path / names[0]}: not written by a training run, and never removed; move it, or "
+            "choose another --out"
+        ) from None
 
 
 def save_run(
@@ -99,10 +121,10 @@ def load_run(path: Path) -> tuple[SlayerNetwork, Card, dict[str, Any]]:
         if name in contents and hashlib.sha256(contents[name]).hexdigest() != digest:
             raise BadInput(f"run {path}: {name} is damaged: its SHA-256 is not {digest[:12]}...")
     try:
-        spec = NetworkSpec.from_json(contents[NETWORK].decode())
-        card = Card.model_validate_json(contents[CARD])
+        spec = NetworkSpec.from_json(contents[NETWORK])
+        card = schema.parse(contents[CARD], Card, CARD)
         tensors = parse_tensors(contents[WEIGHTS])
-    except (ValidationError, SafetensorError, BadInput, UnicodeDecodeError) as error:
+    except (SafetensorError, BadInput) as error:
         raise BadInput(f"run {path}: damaged: {' '.join(str(error).split())}") from error
     with torch.random.fork_rng(devices=[]):
         network = build(spec)
@@ -125,8 +147,8 @@ def _read(path: Path, name: str) -> bytes:
 
 def _training(path: Path, content: bytes) -> dict[str, Any]:
     try:
-        training = json.loads(content)
-    except ValueError as error:
+        training = json.loads(content)  # a loss that became NaN is a result too
+    except (ValueError, RecursionError) as error:
         raise BadInput(f"run {path}: {TRAINING} is damaged: {error}") from error
     digests = training.get("sha256") if isinstance(training, dict) else None
     if not isinstance(digests, dict) or not {NETWORK, WEIGHTS} <= digests.keys():

@@ -41,6 +41,9 @@ QUICK = {
     "g2s": {"steps": 8},
     "spikefool": {"outer": 4, "inner": 12},
     "patch-universal": {"steps": 3, "places": 2},
+    "flip-search": {"queries": 120, "pool": 8, "swaps": 6, "steps": 3},
+    "move-search": {"queries": 120, "pool": 8, "swaps": 6, "steps": 3},
+    "patch-search": {"queries": 120, "pool": 8, "swaps": 6, "places": 2, "steps": 3},
 }
 ATTACKS = {
     name: replace(attack, **QUICK[name]) if name in QUICK else attack

@@ -64,6 +64,18 @@ def test_sixty_networks(script, name: str):
     assert fewest >= 0.9
 
 
+def test_the_exact_search_breaks_no_fewer_than_sda(script):
+    breakable, found = 0, {"flip-search": 0, "sda": 0}
+    for classifier, x, labels, fewest in script.cases(6, 4):
+        breakable += int((fewest <= script.FLIPS).sum())
+        for name in found:
+            used = script.reached(name, classifier, x, labels, 400)
+            assert bool((used >= fewest).all()), "better than everything there is"
+            found[name] += int((used <= script.FLIPS).sum())
+    assert found["flip-search"] >= found["sda"]
+    assert found["flip-search"] == breakable
+
+
 def test_everything_is_tried(script):
     tried = script.changes()
     assert len(tried) == 1 + 16 + 120 + 560

@@ -90,7 +90,10 @@ FILES: dict[str, tuple[Break, str]] = {
     "conv delay": (_edit(_as_conv), r"layer 1 \(conv\).*delay 3"),
     "no card": (lambda folder: (folder / "card.json").unlink(), "no card: nothing says how"),
     "card of another file": (_edit_card(sha256="0" * 64), "made for sha256 000000000000"),
-    "card field unknown": (_edit_card(step=3), r"card .*card\.json: step: Extra inputs"),
+    "card field unknown": (
+        _edit_card(step=3),
+        r"card .*card\.json: step is unknown, did you mean steps",
+    ),
     "card not JSON": (lambda folder: (folder / "card.json").write_text("{"), "not JSON"),
     "shape that does not match": (
         _data(x=IMAGES[:, :, :3], y=np.zeros(4, np.int64)),
@@ -112,24 +115,37 @@ def test_files(workshop: Path, command: Callable[..., Result], name: str) -> Non
 
 
 OPTIONS: dict[str, tuple[tuple[str, ...], str]] = {
-    "unknown dataset": (("--dataset", "imagenet"), "dataset 'imagenet' unknown, known: digits"),
+    "unknown dataset": (("--dataset", "imagenet"), "dataset 'imagenet': unknown, known: digits"),
     "missing data": (("--dataset", "mnist"), "mnist.*--data-dir"),
     "unknown attack": (("--attacks", "magic", "--eps", "0.1"), "attack 'magic'.*known: .*pgd-linf"),
+    "misspelt dataset": (("--dataset", "fasion-mnist"), "unknown, did you mean fashion-mnist"),
+    "misspelt attack": (
+        ("--attacks", "pdg-linf", "--eps", "0.1"),
+        "attack 'pdg-linf': unknown, did you mean pgd-linf.*`neurorobust attacks`",
+    ),
+    "misspelt recipe": (("--attacks", "standrad", "--eps", "0.1"), "did you mean standard"),
     "unknown backend": (("--backend", "tpu"), "backend 'tpu': unknown, known: engine"),
     "eps below 0": (("--attacks", "random", "--eps", "-0.1"), r"eps.*-0\.1.*\[0, 1\]"),
     "eps above 1": (("--attacks", "random", "--eps", "8"), r"eps.*8.*\[0, 1\]"),
     "eps not a number": (("--attacks", "random", "--eps", "abc"), "eps.*abc"),
     "eps not finite": (("--attacks", "random", "--eps", "nan"), "eps.*nan"),
     "eps without attack": (("--eps", "0.1"), "eps"),
-    "attack without eps": (("--attacks", "random"), "random"),
+    "attack without eps": (("--attacks", "random"), "'random': needs a budget, give --eps 0.1$"),
+    "recipe without budget": (
+        ("--attacks", "standard"),
+        "needs a budget, give --eps 0.1 or --flips 10 or --shifts reach=2 or --patches 5x5$",
+    ),
     "confirm without number": (("--confirm", "lava"), "--confirm lava: needs a number"),
-    "confirm elsewhere": (("--confirm", "moon:3"), "backend 'moon' unknown"),
+    "confirm elsewhere": (
+        ("--confirm", "moon:3"),
+        "backend 'moon': unknown, known: engine",
+    ),
     "gradients of a target without": (
         ("--backend", "reference", "--attacks", "pgd-linf", "--eps", "0.1"),
         "reference",
     ),
-    "steps": (("--steps", "0"), "--steps 0: needs a whole number from 1 to 100000"),
-    "encoder": (("--encoder", "magic"), "--encoder magic: needs drive, poisson, latency or direct"),
+    "steps": (("--steps", "0"), "card: --steps is 0, need at least 1"),
+    "encoder": (("--encoder", "magic"), "--encoder 'magic': unknown, known: drive, poisson"),
     "encoder that does not fit": (("--encoder", "poisson"), "poisson.*on-chip input layer"),
 }
 

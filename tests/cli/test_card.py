@@ -17,8 +17,8 @@ from neurorobust import models, netx
 from neurorobust.cli import app
 from neurorobust.cli.card_options import (
     ENCODER_FIELDS,
-    NEEDS,
     NO_OPTIONS,
+    PLACES,
     CardOptions,
     changed,
     takes_card,
@@ -99,17 +99,19 @@ def test_without_options_the_card_is_shown(
         (("--encoder", "drive", "--mean", "0", "--std", "1"),
          ("no time steps, give --steps 16; no readout, give --readout count",)),
         (("--steps", "8"), ("no encoder, give --encoder drive, poisson", "--readout")),
-        ((*WHOLE, "--steps", "0"), ("--steps 0: needs a whole number from 1 to 100000",)),
-        ((*WHOLE, "--encoder", "magic"), ("--encoder magic: needs drive, poisson, latency",)),
-        ((*WHOLE, "--readout", "loud"), ("--readout loud: needs count or membrane",)),
-        ((*WHOLE, "--std", "0"), ("--std 0.0: needs a finite number above 0",)),
-        ((*WHOLE, "--mean", "nan"), ("--mean nan: needs a finite number",)),
-        ((*WHOLE, "--logit-scale", "-1"), ("--logit-scale -1.0: needs a number above 0",)),
+        ((*WHOLE, "--steps", "0"), ("card: --steps is 0, need at least 1",)),
+        ((*WHOLE, "--encoder", "magic"), ("--encoder 'magic': unknown, known: drive, poisson",)),
+        ((*WHOLE, "--readout", "loud"), ("--readout 'loud': unknown, known: count, membrane",)),
+        ((*WHOLE, "--std", "0"), ("card: --std is 0.0, need more than 0",)),
+        ((*WHOLE, "--mean", "nan"), ("card: --mean is NaN, need a finite number",)),
+        ((*WHOLE, "--logit-scale", "-1"), ("card: --logit-scale is -1.0, need more than 0",)),
+        ((*WHOLE, "--logit-scale", "inf"),
+         ("card: --logit-scale is Infinity, need a finite number",)),
         ((*WHOLE, "--gain", ".5"), ("--gain: only poisson takes it, the encoder is drive",)),
         (("--encoder", "poisson", "--gain", "2", "--steps", "8", "--readout", "count"),
-         ("--gain 2.0: needs a number above 0 and at most 1",)),
+         ("card: --gain is 2.0, need at most 1",)),
         ((*WHOLE, "--std", "1e-9"), ("pixels 0 and 1", "int16", "another --mean and --std")),
-        ((*WHOLE, "--dataset", "mnis"), ("dataset 'mnis' unknown, known: digits",)),
+        ((*WHOLE, "--dataset", "mnis"), ("dataset 'mnis': unknown, did you mean mnist?",)),
         (("--card", "nowhere.json"), ("card nowhere.json: cannot be read",)),
         ((), ("no card: nothing says how", "`neurorobust card", "--mean and --std")),
     ],
@@ -223,7 +225,7 @@ def test_every_field_that_says_how_a_network_is_fed_and_read_has_an_option() -> 
         *("version", "name", "dataset", "encoder", "sha256", "training", "accuracy", "notes")
     }
     assert names - ENCODER_FIELDS.keys() == rest
-    assert NEEDS.keys() == names | {"dataset"}
+    assert PLACES.keys() == names | {"dataset"}
 
 
 def test_the_set_of_options_stands_in_the_help_of_a_command(command: Callable[..., Result]) -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import save_file
 
 import neurorobust
 from neurorobust import netx
@@ -80,7 +81,7 @@ def project(tmp_path, monkeypatch):
         torch.manual_seed(5)
         network = getattr(user, factory)().train()
         network((torch.rand(16, *IMAGE, 20) < 0.3).float())
-        torch.save(network.state_dict(), tmp_path / f"{factory}.pt")
+        save_file(network.state_dict(), tmp_path / f"{factory}.safetensors")
     monkeypatch.delitem(sys.modules, "my_network")
     rng = np.random.default_rng(0)
     labels = rng.integers(0, 4, 48)
@@ -98,9 +99,30 @@ def put_card(data, kind):
     Path("card.json").write_text(card.model_dump_json())
 
 
-PLAIN = ("--from", "my_network:Network", "--weights", "Network.pt", "--input-shape", "2,6,5")
-SHIFTED = ("--from", "my_network:shifted", "--weights", "shifted.pt", "--input-shape", "2,6,5")
-DRIVEN = ("--from", "my_network:driven", "--weights", "driven.pt", "--samples", "images.npz")
+PLAIN = (
+    "--from",
+    "my_network:Network",
+    "--weights",
+    "Network.safetensors",
+    "--input-shape",
+    "2,6,5",
+)
+SHIFTED = (
+    "--from",
+    "my_network:shifted",
+    "--weights",
+    "shifted.safetensors",
+    "--input-shape",
+    "2,6,5",
+)
+DRIVEN = (
+    "--from",
+    "my_network:driven",
+    "--weights",
+    "driven.safetensors",
+    "--samples",
+    "images.npz",
+)
 
 
 def said(capfd):
@@ -187,12 +209,15 @@ def test_compare_takes_one_too_and_tells_the_cost_of_aligned_resets(project, com
         ),
         (("export", "--out", "x.net"), "give a run directory, or --from"),
         (("export", "run", *PLAIN, "--out", "x.net"), "give a run directory, or --from"),
-        (("export", "run", "--weights", "Network.pt", "--out", "x.net"), "--weights: needs --from"),
+        (
+            ("export", "run", "--weights", "Network.safetensors", "--out", "x.net"),
+            "--weights: needs --from",
+        ),
         (("export", *PLAIN[:4], "--out", "x.net"), "give C, H, W (--input-shape)"),
         (("export", *PLAIN[:5], "2,six,5", "--out", "x.net"), "needs whole numbers, C,H,W"),
         (
             ("export", *PLAIN, "--samples", "none.npz", "--out", "x.net"),
-            "--samples none.npz: cannot",
+            "--samples none.npz: no such file",
         ),
         (
             ("export", "--from", "my_network:Pooled", "--input-shape", "2,6,5", "--out", "x.net"),

@@ -1,3 +1,4 @@
+import os
 import re
 from collections.abc import Callable
 from pathlib import Path
@@ -54,7 +55,7 @@ def test_spikes_skip_the_input_layer(workshop: Path, command: Callable[..., Resu
 @pytest.mark.parametrize(
     ("arrays", "message"),
     [
-        ({"a": np.zeros(3)}, r"holds \['a'\], need spikes, or drive and steps"),
+        ({"a": np.zeros(3)}, r"holds 1 arrays \('a'\), need spikes, or drive and steps"),
         ({"spikes": np.zeros((1, 1, 4, 4, 2))}, "spikes is float64, need uint8"),
         ({"spikes": np.full((1, 1, 4, 4, 2), 3, np.uint8)}, "value 3 is neither 0 nor 1"),
         ({"spikes": np.zeros((1, 1, 5, 4, 2), np.uint8)}, r"shape \(1, 5, 4\) does not match"),
@@ -94,3 +95,26 @@ def test_an_existing_output_stays(workshop: Path, command: Callable[..., Result]
     assert out.read_text() == "precious"
     assert command(*arguments, "--overwrite").exit_code == 0
     assert "spikes" in files.read_npz(out)
+
+
+def test_arrays_that_are_not_asked_for_are_not_decoded(
+    workshop: Path, command: Callable[..., Result], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    names = {f"n{number}\x1b": np.zeros(3) for number in range(30)}
+    np.savez(workshop / "in.npz", spikes=np.zeros((1, 1, 4, 4, 2), np.uint8), **names)
+    monkeypatch.setattr(np.lib.format, "read_array", None)
+    out = workshop / "out.npz"
+    result = command("run", workshop / "model.net", "--input", workshop / "in.npz", "--out", out)
+    assert result.exit_code == 2
+    assert "holds 31 arrays ('n0\\x1b', " in result.stderr
+    assert len(result.stderr) < 400
+    assert not out.exists()
+
+
+def test_a_fifo_as_input_is_refused(workshop: Path, command: Callable[..., Result]) -> None:
+    os.mkfifo(workshop / "in.npz")
+    out = workshop / "out.npz"
+    result = command("run", workshop / "model.net", "--input", workshop / "in.npz", "--out", out)
+    assert result.exit_code == 2
+    assert "in.npz: not a regular file" in result.stderr
+    assert not out.exists()

@@ -1,3 +1,5 @@
+import shlex
+import subprocess
 import sys
 import warnings
 from collections import OrderedDict
@@ -310,13 +312,9 @@ def trained():
     return network.eval()
 
 
-@pytest.mark.parametrize("suffix", [".pt", ".safetensors"])
-def test_a_trained_state_fits_a_fresh_network(trained, suffix, tmp_path):
-    path = tmp_path / f"state{suffix}"
-    if suffix == ".pt":
-        torch.save(trained.state_dict(), path)
-    else:
-        save_file({k: v.contiguous() for k, v in trained.state_dict().items()}, path)
+def test_a_trained_state_fits_a_fresh_network(trained, tmp_path):
+    path = tmp_path / "state.safetensors"
+    save_file({k: v.contiguous() for k, v in trained.state_dict().items()}, path)
     torch.manual_seed(9)
     fresh = wide_network()
     load_state(fresh, read_state(path), path)
@@ -332,13 +330,40 @@ class Evil:
         return (sys.exit, (3,))
 
 
+@pytest.mark.parametrize("name", ["state.pt", "state.pth", "state", "a b.ckpt"])
+def test_pickled_weights_are_refused_unread(name, tmp_path):
+    """A pickle can run code under `weights_only=True` with every torch that lava-dl takes."""
+    torch.save({"a": Evil()}, tmp_path / name)
+    with pytest.raises(BadInput, match=r"not \.safetensors, the only kind that is read") as caught:
+        read_state(tmp_path / name)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_pickle_under_the_name_of_safetensors_is_refused_unread(tmp_path):
+    path = tmp_path / "state.safetensors"
+    torch.save({"a": Evil()}, path)
+    with pytest.raises(BadInput, match=r"damaged, or no \.safetensors file"):
+        read_state(path)
+
+
+def test_the_command_in_the_message_writes_pickled_weights_anew(trained, tmp_path):
+    path = tmp_path / "my state.pt"
+    state = {**trained.state_dict(), "tied": trained.state_dict()["blocks.1.synapse.weight"]}
+    torch.save(state, path)
+    with pytest.raises(BadInput) as caught:
+        read_state(path)
+    command = shlex.split(str(caught.value).partition("if you trust this file: ")[2])
+    assert command[0] == "python"
+    subprocess.run([sys.executable, *command[1:]], check=True)
+    back = read_state(tmp_path / "my state.safetensors")
+    assert back.keys() == state.keys()
+    for name, value in state.items():
+        assert torch.equal(back[name], value), name
+
+
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        (lambda net: net, "no state dict of tensors alone"),
-        (lambda net: {"a": Evil()}, "no state dict of tensors alone"),
-        (lambda net: {"epoch": 3, "state": net.state_dict()}, "entry 'epoch' is int, not a tensor"),
-        (lambda net: [torch.zeros(2)], "holds list, not a state dict"),
         (
             lambda net: OrderedDict(a=torch.zeros(2)),
             "missing blocks.1.neuron.current_decay, blocks.1.neuron.voltage_decay, ",
@@ -351,15 +376,15 @@ class Evil:
     ],
 )
 def test_a_state_that_is_none_or_does_not_fit_is_refused(trained, content, message, tmp_path):
-    path = tmp_path / "state.pt"
-    torch.save(content(trained), path)
+    path = tmp_path / "state.safetensors"
+    save_file({name: value.clone() for name, value in content(trained).items()}, path)
     with pytest.raises(BadInput) as caught:
         load_state(wide_network(), read_state(path), path)
     assert message in str(caught.value)
     assert "\n" not in str(caught.value)
 
 
-@pytest.mark.parametrize("name", ["none.pt", "junk.pt", "junk.safetensors"])
+@pytest.mark.parametrize("name", ["none.safetensors", "none.pt", "junk.safetensors"])
 def test_damaged_weight_files_are_refused(name, tmp_path):
     if name.startswith("junk"):
         (tmp_path / name).write_bytes(b"no weights at all")

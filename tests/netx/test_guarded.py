@@ -13,7 +13,7 @@ import psutil
 import pytest
 
 from neurorobust.errors import ModelFileError
-from neurorobust.netx import NetxModel, guarded, read, write
+from neurorobust.netx import NetxModel, guarded, isolated, read, write
 from neurorobust.netx.compare import difference
 from neurorobust.netx.guarded import read_guarded
 
@@ -35,7 +35,7 @@ def stand_in(monkeypatch: pytest.MonkeyPatch, code: str) -> None:
     real = subprocess.Popen
 
     def started(command: list[str], **settings: Any) -> Any:
-        return real([command[0], "-c", code, *command[3:]], **settings)
+        return real([command[0], "-c", code, *command[7:]], **settings)
 
     monkeypatch.setattr(subprocess, "Popen", started)
 
@@ -97,25 +97,26 @@ def test_a_reader_that_crashes(file: Path, monkeypatch: pytest.MonkeyPatch, code
 def test_a_reader_that_wants_more_memory_than_allowed(
     file: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    wants = "from neurorobust.netx.child import limit_memory; limit_memory(int(sys.argv[2]));"
+    wants = "import resource; resource.setrlimit(resource.RLIMIT_AS, (int(sys.argv[2]),) * 2);"
     stand_in(monkeypatch, READS + wants + "x = bytearray(600 << 20); sys.stdout.write('Mx')")
     with pytest.raises(ModelFileError, match="or needed more than 500 MB"):
         read_guarded(file)
 
 
 def test_the_command_line_reads_strangers_files_so(file: Path, tmp_path: Path) -> None:
-    """A sitecustomize makes HDF5 hang wherever it opens a file: the command still ends."""
-    (tmp_path / "sitecustomize.py").write_text(
-        "import sys, time\n"
-        "if any('netx.child' in word for word in sys.orig_argv):\n"
-        "    import h5py\n"
-        "    h5py.h5f.open = lambda *a, **k: time.sleep(100)\n",
-        encoding="utf-8",
+    """HDF5 hangs in the child wherever it opens a file: the command still ends."""
+    hangs = (
+        "import sys\n"
+        "from neurorobust.netx import isolated\n"
+        "hang = 'import h5py, time; h5py.h5f.open = lambda *a, **k: time.sleep(100)'\n"
+        "isolated.PROGRAM = hang + isolated.PROGRAM\n"
+        "from neurorobust.__main__ import main\n"
+        "sys.argv[0] = 'neurorobust'\n"
+        "main()\n"
     )
-    path = os.pathsep.join([str(tmp_path), str(Path(guarded.__file__).resolve().parents[2])])
     done = subprocess.run(
-        [sys.executable, "-m", "neurorobust", "run", str(file), "--input", "x", "--out", "y"],
-        env={**os.environ, "PYTHONPATH": path},
+        [sys.executable, "-c", hangs, "run", str(file), "--input", "x", "--out", "y"],
+        cwd=Path(guarded.__file__).resolve().parents[2],
         capture_output=True,
         text=True,
         timeout=200,
@@ -124,3 +125,43 @@ def test_the_command_line_reads_strangers_files_so(file: Path, tmp_path: Path) -
     assert done.returncode == 2
     assert done.stderr.strip() == f"neurorobust: {file}: not read within 5 s, refused"
     assert not (tmp_path / "y").exists()
+
+
+EVIL = ("h5py", "numpy", "secrets", "json", "importlib", "neurorobust", "sitecustomize")
+
+
+def test_the_reader_imports_nothing_from_the_callers_folder(file: Path, tmp_path: Path) -> None:
+    """Started in a folder of modules that leave a trace: as itself, not by `python -m`."""
+    evil = tmp_path / "evil"
+    evil.mkdir()
+    for name in EVIL:
+        (evil / f"{name}.py").write_text(
+            f"from pathlib import Path; Path({str(evil / 'ran')!r}).write_text({name!r})\nraise"
+        )
+    root = str(Path(guarded.__file__).resolve().parents[2])
+    code = (
+        "import sys; sys.path.insert(0, sys.argv[1]); import neurorobust.netx.guarded as guarded\n"
+        "assert guarded.__file__.startswith(sys.argv[1])\n"
+        "print(len(guarded.read_guarded(sys.argv[2]).layers))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-I", "-c", code, root, str(file)],
+        cwd=evil,
+        env={**os.environ, "PYTHONPATH": str(evil)},
+        capture_output=True,
+        text=True,
+        timeout=100,
+        check=False,
+    )
+    assert done.stdout.split() == ["6"], done.stderr
+    assert not (evil / "ran").exists()
+
+
+def test_the_reader_is_of_this_package(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Not of another one that is installed, nor of a folder beside it."""
+    start, _, _ = isolated.PROGRAM.partition("importlib.import_module(program)")
+    says = "import neurorobust.netx.child as c; sys.stdin.read(); print('R' + c.__file__)"
+    monkeypatch.setattr(isolated, "PROGRAM", start + says)
+    said = isolated.ask("neurorobust.netx.child", [], b"", "x", 20.0, 1 << 30)
+    package = Path(guarded.__file__).parent
+    assert Path(said.decode().strip()) == package / "child.py"

@@ -37,6 +37,7 @@ class Pointwise:
     kind = "flips"
     access = "decision"
     control = False
+    may_return_x = True
 
     def __call__(
         self,

@@ -61,6 +61,7 @@ class Sda:
     kind = "flips"
     access = "white-box"
     control = False
+    may_return_x = True
 
     def __call__(
         self,

@@ -51,6 +51,7 @@ class SpikeFool:
     kind = "flips"
     access = "white-box"
     control = False
+    may_return_x = True
 
     def __call__(
         self,

@@ -1,0 +1,81 @@
+"""Exact answers to many proposals: how far each is from being misclassified, ties resolved.
+
+Searches that compare proposals need to tell apart what a readout calls equal. Spike counts are
+whole numbers and tie often; there the membrane after the last step, which is on its way to the next
+spike, decides.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor
+
+from neurorobust.attacks.objectives import margin
+from neurorobust.attacks.queries import report
+from neurorobust.classifier import Classifier
+from neurorobust.readout import first_argmax
+from neurorobust.targets import query_batch
+from neurorobust.types import Labels, Run
+
+FINER = 2.0**32  # one spike is more than any membrane (24 bits)
+
+
+@dataclass
+class Exact:
+    """Questions about one batch of samples. Uses no gradient: it runs on any backend.
+
+    Attributes:
+        classifier: the target.
+        labels: true classes.
+        generator: feeds a random encoder.
+        draws: runs averaged in each answer where the encoder is random.
+    """
+
+    classifier: Classifier
+    labels: Labels
+    generator: torch.Generator
+    draws: int = 1
+
+    def __post_init__(self) -> None:
+        self.used = torch.zeros_like(self.labels)
+        self.draws = self.draws if self.classifier.encoder.random else 1
+
+    def __call__(self, x: Tensor, rows: Tensor) -> tuple[Tensor, Tensor]:
+        """How proposals stand.
+
+        Args:
+            x: `[n, C, H, W]`.
+            rows: int64 `[n]`, the sample that each is of; any number of each.
+
+        Returns:
+            share of the runs that were misclassified, and the mean of the finer margin (float64):
+            above 0, or 0 and of a lower class than the label's, where it is misclassified.
+        """
+        self.used += self.draws * torch.bincount(rows, minlength=len(self.used))
+        wrong = torch.zeros(len(x), dtype=torch.float64, device=x.device)
+        score = torch.zeros_like(wrong)
+        for _ in range(self.draws):
+            place = 0
+            for part in torch.split(x, query_batch(self.classifier.backend)):
+                here = slice(place, place + len(part))
+                own = self.labels[rows[here]]
+                run = self.classifier.run(part, self.generator)
+                answers = first_argmax(self.classifier.readout.integers(run))
+                wrong[here] += (answers != own).double() / self.draws
+                score[here] += margin(self._finer(run), own) / self.draws
+                place += len(part)
+        return wrong, score
+
+    def _finer(self, run: Run) -> Tensor:
+        """The readout's integers, those of spike counts with the membrane behind the point."""
+        readout = self.classifier.readout
+        values = readout.integers(run).double()
+        if readout.kind == "membrane":
+            return values
+        return values * FINER + replace(readout, kind="membrane").integers(run).double()
+
+    def report(self) -> None:
+        """Tell a counting classifier what each sample took."""
+        report(self.classifier, self.used)
