@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from neurorobust.cli import foreign, options
+from neurorobust.cli.card_options import NO_OPTIONS, CardOptions, takes_card
 from neurorobust.cli.evaluate import summary
 from neurorobust.cli.output import command_line, session
 from neurorobust.cli.parity import alignment_sentence, trained_clock
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 ATTACKS = {"eps": ("random", "pgd-linf"), "flips": ("spike-random", "spike-topk")}
 
 
+@takes_card
 def compare(
     first: Annotated[str, typer.Argument(metavar="RUN", help="Training run (the float network).")],
     second: Annotated[
@@ -38,6 +40,7 @@ def compare(
     limit: options.Limit = None,
     bin_us: options.BinUs = None,
     out: options.Out = None,
+    described: CardOptions = NO_OPTIONS,
     seed: options.Seed = 0,
     backend: options.Backend = "engine",
     device: options.Device = "cpu",
@@ -67,7 +70,7 @@ def compare(
         else:
             trained = foreign.load(source, weights, input_shape, samples)
         model = first if second is None else second
-        network = options.network(model)
+        network = described.network(model)
         against = float_classifier(trained, network)
         question = Question(
             attacks=attacks,

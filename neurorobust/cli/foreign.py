@@ -63,7 +63,10 @@ def _samples(path: Path | None) -> torch.Tensor | None:
 
     from neurorobust import files
 
-    held = files.read_npz(path, names=("x",), limit=files.foreign_limit(path))["x"]
+    try:
+        held = files.read_npz(path, names=("x",), limit=files.foreign_limit(path))["x"]
+    except BadInput as error:
+        raise BadInput(f"--samples {error}") from error
     if held.dtype.kind not in "buif":
         raise BadInput(f"--samples {path}: x holds {held.dtype}, need numbers")
     return torch.from_numpy(held.astype(np.float64))
