@@ -463,6 +463,36 @@ def test_claims_that_the_rerun_does_not_show_are_flagged(drive):
     assert [flag.startswith(said) for flag in flags(record)] == [True]
 
 
+@dataclass(frozen=True)
+class Idle:
+    """Proposes x for all samples but the first few."""
+
+    moves: int
+    may_return_x: bool = False
+    name = "idle"
+    kind, access, control = "eps", "white-box", False
+
+    def __call__(self, classifier, x, labels, budget, generator) -> torch.Tensor:
+        found = x.clone()
+        found[: self.moves] = (x[: self.moves] + 1e-4).clamp(0, 1)
+        return found
+
+
+@pytest.mark.parametrize(
+    ("moves", "may", "raised"), [(52, False, True), (53, False, False), (0, True, False)]
+)
+def test_who_proposes_the_sample_itself_is_flagged(drive, moves: int, may: bool, raised: bool):
+    """Of those right when clean: the first five are wrong."""
+    data = dataset(drive, 64)
+    attacks = [Idle(moves, may), "pgd-linf"]
+    record = evaluate(drive, data, card=card(), epsilons=["0.1"], attacks=attacks)
+    rates = record.robust["0.1"].by_attack
+    assert (rates["idle"].unchanged, rates["idle"].success.total) == (64 - max(moves, 5), 59)
+    assert rates["pgd-linf"].unchanged == 0
+    said = "eps 0.1: idle proposes the sample itself for "
+    assert [said in flag for flag in flags(record)] == ([True] if raised else [])
+
+
 class TwoFaced(EngineBackend):
     """Its gradients are of a network that names other classes than the one that answers."""
 
