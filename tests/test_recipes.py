@@ -308,6 +308,22 @@ def test_standard_has_what_its_version_says():
     assert "retiming+fast-sigmoid-0.25" in labels["shifts"]
 
 
+def test_standard_2_ends_with_a_local_search():
+    ready = STANDARD_2.ready("rga")
+    labels = [one.label for one in ready.of("eps")]
+    assert labels[:3] == ["random", "sa-pgd+assg-0.425", "sa-pgd+assg-0.35"]
+    assert "apgd-t+rga" in labels
+    assert labels[-3:] == [
+        f"corner-search+{mode}" for mode in ("fast-sigmoid-0.25", "sigmoid-1", "triangle-1")
+    ]
+    attacks = {one.label: one.attack for one in ready.members}
+    last = attacks[labels[-1]]
+    assert (last.restarts, last.queries, last.draws) == (10, 2000, 10)
+    momentum = attacks["momentum-ce+fast-sigmoid-0.25"]
+    assert (momentum.decay, momentum.restarts, momentum.reach, momentum.loss) == (0.75, 2, 4, "ce")
+    assert attacks["momentum-margin+triangle-1"].loss == "margin"
+
+
 def shortened(attack: Any) -> Any:
     """The same attack with a few steps and queries; nothing else changes."""
     few = {

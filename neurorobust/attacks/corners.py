@@ -68,10 +68,8 @@ class Corners:
         """
         entries, device = self.now.shape[1], self.now.device
         order = self.lots.uniform(entries, rows=self.samples).argsort(1).to(device)
-        first, (judged, given_up) = (
-            self.score.clone(),
-            torch.zeros((2, len(order))).bool().to(device),
-        )
+        first, judged = self.score.clone(), torch.zeros(len(order), dtype=torch.bool, device=device)
+        given_up: Tensor = judged.clone()
         place, quiet = torch.zeros((2, len(order)), dtype=torch.long, device=device)
         turn = torch.arange(self.pool, device=device)
         while True:
