@@ -257,6 +257,34 @@ def test_claims_must_hold(kind: str, unconfirmed: int, raised: bool):
     assert [flag.startswith(said) for flag in found] == ([True] if raised else [])
 
 
+@pytest.mark.parametrize(
+    ("budget", "unchanged", "may", "raised"),
+    [
+        ("0.1", 21, False, True),
+        ("0.1", 20, False, False),
+        ("0.1", 100, True, False),
+        ("0", 100, False, False),
+        ("l0:0.5", 100, False, False),
+        ("l2:0.5", 21, False, True),
+    ],
+)
+def test_an_attack_must_propose_something_else_than_the_sample(budget, unchanged, may, raised):
+    rates = {budget: robust(pgd_linf=attack(60).model_copy(update={"unchanged": unchanged}))}
+    settings = {"pgd-linf": {**SETTINGS["pgd-linf"], "may_return_x": may}}
+    found = flags(record(rates, attacks=settings))
+    said = f"eps {budget}: pgd-linf proposes the sample itself for {unchanged} of 100 (limit 20%)"
+    assert [flag.startswith(said) for flag in found] == ([True] if raised else [])
+
+
+def test_a_member_is_asked_to_change_only_what_it_was_given():
+    idle = member(0, 10).model_copy(update={"unchanged": 3})
+    found = flags(with_recipe(chained(m0=member(90, 100), m1=idle)))
+    assert found == [
+        "eps 0.1: m1 proposes the sample itself for 3 of 10 (limit 20%): the attack does not work "
+        "there"
+    ]
+
+
 def test_budgets_are_compared_only_where_one_lies_in_the_other():
     rates = {"l2:1": robust(pgd_linf=attack(60)), "0.2": robust(pgd_linf=attack(50))}
     assert flags(record(rates)) == []
