@@ -14,6 +14,7 @@ from neurorobust.attacks.feasible import Feasible
 from neurorobust.attacks.finer import FineJudge
 from neurorobust.attacks.modes import surrogate
 from neurorobust.attacks.queries import counted
+from neurorobust.attacks.recipes import EVENTS_2
 from neurorobust.backends.reference import ReferenceBackend
 from neurorobust.budgets import parse
 from neurorobust.classifier import Classifier
@@ -193,3 +194,11 @@ def test_charge_tells_apart_what_counts_do_not(spiking):
     run = classifier.backend.run(flipped, (2,))
     assert torch.equal(answers.charge[3], run.layers[2].u[0].double().sum(-1))
     assert torch.equal(answers.integers[3], run.spikes[0].double().sum(-1))
+
+
+@pytest.mark.parametrize("kind", SEARCHES)
+def test_the_recipe_ends_with_an_exact_search_of_each_kind(kind: str):
+    members = [member.ready() for member in EVENTS_2 if member.attack.kind == kind]
+    assert [member.attack.control for member in members] == [True] + [False] * (len(members) - 1)
+    assert members[-1].attack.name == SEARCHES[kind][0].name
+    assert len({member.label for member in members}) == len(members)
