@@ -160,7 +160,7 @@ EVENTS_2 = (
         "fast-sigmoid-0.25",
     ),
     Member(
-        FlipSearch(queries=12000, pool=48, drops=3, swaps=32, steps=24, patience=3, modes=SEARCHED)
+        FlipSearch(queries=16000, pool=48, drops=3, swaps=32, steps=24, patience=3, modes=SEARCHED)
     ),
     # moves of spikes in time
     Member(RandomJitter()),

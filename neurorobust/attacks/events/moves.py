@@ -7,7 +7,6 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from neurorobust.attacks.events.edits import toggled
 from neurorobust.attacks.places import top
 from neurorobust.errors import BadInput
 from neurorobust.types import Budget, ShiftBudget
@@ -57,41 +56,51 @@ class Moves:
     def come(
         self, mask: Tensor, rows: Tensor, slope: Tensor, count: int, among: Tensor | None = None
     ) -> Tensor:
-        """See `Edits.come`; twice as many are looked at, those outside the budget are dropped."""
+        """See `Edits.come`; no spike passes another one, which two moves can do as well."""
         found = torch.full((len(rows), count, 2), -1, dtype=torch.int64)
         shifts = torch.tensor([*range(-self.reach, 0), *range(1, self.reach + 1)])
         for place, row in enumerate(rows.tolist()):
-            now = self.spikes[row] ^ mask[place]
-            spike = now.nonzero().flatten()
-            time = spike[:, None] % self.steps + shifts
-            target = (spike[:, None] + shifts).clamp(0, len(now) - 1)
-            free = (time >= 0) & (time < self.steps) & ~now[target]
+            old, new, low, high = self._trains(self.spikes[row], self.spikes[row] ^ mask[place])
+            far = (new - old).abs()
+            target = old[:, None] + shifts
+            free = (target >= low[:, None]) & (target <= high[:, None]) & (target != new[:, None])
+            if self.budget.total is not None:
+                free &= far.sum() - far[:, None] + shifts.abs() <= self.budget.total
+            if self.budget.spikes is not None:
+                free &= ((far > 0).sum() - (far > 0).long() < self.budget.spikes)[:, None]
+            target = target.clamp(0, mask.shape[1] - 1)
             if among is not None:
                 free &= among[place, target]
-            gain = slope[place, target] - slope[place, spike, None]
-            order = top(gain.masked_fill(~free, -torch.inf).flatten()[None], 2 * count)[0]
+            gain = slope[place, target] - slope[place, new, None]
+            order = top(gain.masked_fill(~free, -torch.inf).flatten()[None], count)[0]
             order = order[order >= 0]
-            edits = torch.stack([spike[order // len(shifts)], target.flatten()[order]], 1)
-            states = toggled(mask[place].expand(len(edits), -1), edits)
-            edits = edits[self.inside(states, torch.full((len(edits),), row))][:count]
+            edits = torch.stack([new[order // len(shifts)], target.flatten()[order]], 1)
             found[place, : len(edits)] = edits
         return found
 
     def gone(self, mask: Tensor, rows: Tensor, slope: Tensor, count: int) -> Tensor:
-        """See `Edits.gone`; a spike whose own step another one has taken stays."""
+        """See `Edits.gone`; a spike whose way back is not free stays."""
         back = []
         for place, row in enumerate(rows.tolist()):
-            now = self.spikes[row] ^ mask[place]
-            old, new = self.spikes[row].nonzero().flatten(), now.nonzero().flatten()
-            moved = (old != new) & ~now[old]
-            old, new = old[moved], new[moved]
+            old, new, low, high = self._trains(self.spikes[row], self.spikes[row] ^ mask[place])
+            able = (old != new) & (old >= low) & (old <= high)
+            old, new = old[able], new[able]
             order = (slope[place, old] - slope[place, new]).argsort(
                 dim=0, descending=True, stable=True
             )
-            back.append(torch.stack([old, new], 1)[order[:count]])
+            back.append(torch.stack([new, old], 1)[order[:count]])
         if not back:
             return torch.full((0, 0, 2), -1)
         return torch.nn.utils.rnn.pad_sequence(back, batch_first=True, padding_value=-1)
+
+    def _trains(self, before: Tensor, after: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """Of one sample, spike by spike: where it was, where it is, and between what it is free."""
+        old, new = before.nonzero().flatten(), after.nonzero().flatten()
+        start = new - new % self.steps
+        low, high = start.clone(), start + self.steps - 1
+        low[1:] = torch.maximum(low[1:], new[:-1] + 1)
+        high[:-1] = torch.minimum(high[:-1], new[1:] - 1)
+        return old, new, low, high
 
     def inside(self, mask: Tensor, rows: Tensor) -> Tensor:
         """See `Edits.inside`."""
