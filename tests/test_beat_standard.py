@@ -165,7 +165,7 @@ def test_choices_stay_in_the_ball_and_make_what_they_say(
     images, events = part("images"), part("events")
     classifier, x, _ = digits(3)
     for image in x:
-        starts, choices, values = images.choices_of(classifier, image, 0.1)
+        starts, choices, values, levels = images.choices_of(classifier, image, 0.1)
         owner = np.repeat(np.arange(64), np.diff(starts))
         moved = values.astype(np.float64) - image.flatten().double().numpy()[owner]
         assert np.abs(moved).max() <= 0.1
@@ -176,6 +176,11 @@ def test_choices_stay_in_the_ball_and_make_what_they_say(
         picture = torch.from_numpy(values[rows].reshape(1, 1, 8, 8))
         spikes = images.input_spikes(classifier, picture)
         assert events.words(spikes[0]).tolist() == choices[rows].tolist()
+        low, high = images.corners(image.numpy().ravel(), 0.1)
+        middle = torch.from_numpy(((low.astype(np.float64) + high) / 2).astype(np.float32))
+        spikes = images.input_spikes(classifier, middle.view(1, 1, 8, 8))
+        half = starts[:-1] + levels[images.VALUES // 2]
+        assert events.words(spikes[0]).tolist() == choices[half].tolist()
 
 
 def test_survivors_of_noise_are_beaten(tmp_path: Path) -> None:

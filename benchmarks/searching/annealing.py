@@ -156,9 +156,12 @@ def effects(net, state, label, target, sites, found):  # type: ignore[no-untyped
 
 
 @compiled
-def _other(first, last, now):  # type: ignore[no-untyped-def]
-    """Another of the choices first .. last - 1: an end half of the time."""
-    if _uniform() < 0.5:
+def _other(first, last, now, lean):  # type: ignore[no-untyped-def]
+    """Another of the choices first .. last - 1: often the one leant to, often an end."""
+    kind = _uniform()
+    if kind < 0.35 and lean != now:
+        return lean
+    if kind < 0.65:
         new = first if _uniform() < 0.5 else last - 1
         if new != now:
             return new
@@ -169,7 +172,7 @@ def _other(first, last, now):  # type: ignore[no-untyped-def]
 
 @compiled
 def anneal_choices(  # type: ignore[no-untyped-def]
-    net, state, label, target, shape, starts, choices, now, free, cumulative,
+    net, state, label, target, shape, starts, choices, now, free, cumulative, lean,
     moves, hot, cold, seed, best,
 ):  # fmt: skip
     """Change one pixel, or a few near or far, to other choices, `moves` times.
@@ -185,6 +188,7 @@ def anneal_choices(  # type: ignore[no-untyped-def]
         now: int64 `[inputs]`; the choice of each input, overwritten.
         free: int64; inputs with more than one choice.
         cumulative: of their weights.
+        lean: int64 `[inputs]`; the choice that gradients point to.
         moves: how many.
         hot: first temperature.
         cold: last one.
@@ -230,7 +234,11 @@ def anneal_choices(  # type: ignore[no-untyped-def]
                 repeated = repeated or places[i] == place
             if repeated:
                 continue
-            new = (last - 1 if bright else first) if together else _other(first, last, now[place])
+            new = (
+                (last - 1 if bright else first)
+                if together
+                else _other(first, last, now[place], lean[place])
+            )
             if new != now[place]:
                 places[count], words[count], picked[count] = place, choices[new], new
                 count += 1

@@ -15,7 +15,7 @@ from searching.surrogates import SURROGATES, gradient
 
 STEPS, DECAY, PATH = 40, 0.75, 4.0  # of the ascent: steps, momentum, length of the path in eps
 STARTS = 4  # ascents before the first annealing
-OFFERED = 8  # steps after which the searches see a point
+OFFERED = 5  # steps after which the searches see a point
 
 
 @dataclass
@@ -56,11 +56,12 @@ class Climber:
         if self.done % 2:
             z = low + (high - low) * torch.rand(x.shape, generator=generator)
         loss, mixed = ("margin", "ce")[self.done // 2 % 2], self.done % 3 == 2
-        momentum, shown = torch.zeros_like(x), torch.zeros_like(x)
+        momentum, shown, total = (torch.zeros_like(x) for _ in range(3))
         for step in range(STEPS):
             surrogate = SURROGATES[(self.done + (step if mixed else 0)) % len(SURROGATES)]
             found = gradient(self.classifier, z, labels, surrogate, loss)
             shown += found.abs()
+            total += found
             scale = found.abs().flatten(1).mean(1).clamp_min(1e-12).view(-1, 1, 1, 1)
             momentum = DECAY * momentum + found / scale
             size = PATH * self.epsilon / STEPS
@@ -70,4 +71,5 @@ class Climber:
                     if not self.searches[row].broken:
                         self.searches[row].offer(self.state, z[place].flatten().numpy())
         for place, row in enumerate(rows):
-            self.searches[row].see(shown[place].flatten().double().numpy())
+            gradients, sizes = (part[place].flatten().double().numpy() for part in (total, shown))
+            self.searches[row].see(gradients, sizes)

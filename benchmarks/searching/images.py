@@ -36,6 +36,8 @@ class PixelSearch:
         starts: int64 `[inputs + 1]`; input n has the choices `starts[n]` to `starts[n + 1]`.
         choices: uint64, their spikes.
         values: float32, a pixel that makes them.
+        levels: int64 `[VALUES, inputs]`; which of its choices each input makes, from low to high.
+        low, high: float64 `[inputs]`; the ball.
         rng: of its own.
     """
 
@@ -45,6 +47,9 @@ class PixelSearch:
     starts: Array
     choices: Array
     values: Array
+    levels: Array
+    low: Array
+    high: Array
     rng: np.random.Generator
     energy: float = np.inf
     broken: bool = False
@@ -56,29 +61,29 @@ class PixelSearch:
     def __post_init__(self) -> None:
         self.free = np.flatnonzero(np.diff(self.starts) > 1).astype(np.int64)
         self.best = self.starts[:-1].copy()
+        self.lean = self.starts[:-1].copy()
         self.weights = np.ones(len(self.free))
 
     def point(self) -> Tensor:
         """The best image so far, float32 `[C, H, W]`."""
         return torch.from_numpy(self.values[self.best].reshape(self.shape))
 
-    def nearest(self, image: Array) -> Array:
-        """The choices whose values lie nearest to an image's."""
-        chosen = self.starts[:-1].copy()
-        for place in self.free:
-            some = slice(self.starts[place], self.starts[place + 1])
-            chosen[place] += int(np.abs(self.values[some] - image[place]).argmin())
+    def same(self, image: Array) -> Array:
+        """The choices that an image inside the ball makes, to `VALUES` levels."""
+        span = np.maximum(self.high - self.low, 1e-12)
+        level = np.rint((image - self.low) / span * (VALUES - 1)).astype(np.int64)
+        chosen: Array = self.starts[:-1] + self.levels[level, np.arange(len(level))]
         return chosen
 
     def offer(self, state: State, image: Array) -> None:
         """An image that an ascent came to."""
-        chosen = self.nearest(image)
-        self._walk(state, chosen, -1, 0, 0, HOT)
+        self._walk(state, self.same(image), -1, 0, 0, HOT)
 
-    def see(self, gradients: Array) -> None:
-        """Let pixels with large gradients be changed more often."""
-        some = gradients[self.free]
+    def see(self, gradients: Array, sizes: Array) -> None:
+        """Change pixels with large gradients more often, and lean to where they point."""
+        some = sizes[self.free]
         self.weights = self.weights + some / max(float(some.mean()), 1e-12)
+        self.lean = np.where(gradients > 0, self.starts[1:] - 1, self.starts[:-1])
 
     def turn(self, state: State, number: int) -> None:
         """One more try; `number` counts them."""
@@ -114,7 +119,7 @@ class PixelSearch:
         sampled = np.cumsum(self.weights + self.weights.mean())
         broken, energy = annealing.anneal_choices(
             finer(self.net, number), state, self.label, target, np.array(self.shape),
-            self.starts, self.choices, now, self.free, sampled, moves, hot, COLD,
+            self.starts, self.choices, now, self.free, sampled, self.lean, moves, hot, COLD,
             int(self.rng.integers(1 << 31)), found,
         )  # fmt: skip
         self.moves += moves
@@ -141,15 +146,20 @@ def begin(
     """
     searches = []
     for row in range(len(x)):
-        starts, choices, values = choices_of(classifier, x[row], epsilon)
+        starts, choices, values, levels = choices_of(classifier, x[row], epsilon)
+        low, high = (end.astype(np.float64) for end in corners(x[row].numpy().ravel(), epsilon))
         rng = np.random.default_rng([seed, row])
         shape = classifier.backend.model.input_shape
         label = int(labels[row])
-        searches.append(PixelSearch(net, label, shape, starts, choices, values, rng))
+        searches.append(
+            PixelSearch(net, label, shape, starts, choices, values, levels, low, high, rng)
+        )
     return searches
 
 
-def choices_of(classifier: Classifier, image: Tensor, epsilon: float) -> tuple[Array, Array, Array]:
+def choices_of(
+    classifier: Classifier, image: Tensor, epsilon: float
+) -> tuple[Array, Array, Array, Array]:
     """What the input neurons can be made to do inside the ball.
 
     Args:
@@ -159,7 +169,8 @@ def choices_of(classifier: Classifier, image: Tensor, epsilon: float) -> tuple[A
 
     Returns:
         int64 `[inputs + 1]`, where each input's choices begin; their spikes, uint64; the float32
-        pixels that make them, from the darkest to the brightest.
+        pixels that make them, from the darkest to the brightest; int64 `[VALUES, inputs]`, the
+        choice (from 0) that each level between the ball's ends makes.
     """
     low, high = corners(image.numpy().reshape(-1), epsilon)
     share = np.linspace(0, 1, VALUES)[:, None]
@@ -167,14 +178,16 @@ def choices_of(classifier: Classifier, image: Tensor, epsilon: float) -> tuple[A
     batch = torch.from_numpy(tried.reshape(VALUES, *image.shape))
     spikes = input_spikes(classifier, batch)
     made = words(spikes.reshape(VALUES * spikes.shape[1], -1)).reshape(VALUES, -1)
+    levels = np.zeros(made.shape, np.int64)
     starts, choices, values = [0], [], []
     for place in range(made.shape[1]):
-        _, first = np.unique(made[:, place], return_index=True)
+        _, first, of = np.unique(made[:, place], return_index=True, return_inverse=True)
         kept = np.sort(first)
+        levels[:, place] = np.argsort(np.argsort(first))[of]
         choices.append(made[kept, place])
         values.append(tried[kept, place])
         starts.append(starts[-1] + len(kept))
-    return np.array(starts, np.int64), np.concatenate(choices), np.concatenate(values)
+    return np.array(starts, np.int64), np.concatenate(choices), np.concatenate(values), levels
 
 
 def input_spikes(classifier: Classifier, images: Tensor) -> Array:
