@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from hypothesis import HealthCheck, settings
 
 from neurorobust.backends.engine import EngineBackend
 from neurorobust.classifier import Classifier
@@ -20,6 +21,12 @@ from neurorobust.readout import Readout
 from neurorobust.types import Drive, Run
 
 WheelNet = Callable[[str], Path]
+
+# How long an example takes says how busy the machine is, not whether a rule holds.
+settings.register_profile(
+    "neurorobust", deadline=None, suppress_health_check=[HealthCheck.too_slow]
+)
+settings.load_profile("neurorobust")
 
 
 def pytest_configure() -> None:

@@ -70,7 +70,6 @@ def test_lava_gives_the_golden_spikes(network: Path) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(600)
 @pytest.mark.lava
 def test_lava_is_green(network: Path) -> None:
     pytest.importorskip("lava")
@@ -84,7 +83,6 @@ def test_lava_is_green(network: Path) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(600)
 @pytest.mark.lava
 def test_lava_is_green_on_a_shipped_network() -> None:
     pytest.importorskip("lava")
@@ -161,7 +159,6 @@ def board(tmp_path: Path) -> dict[str, str]:
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(600)
 @pytest.mark.lava
 def test_the_stand_in_for_a_board_is_green(network: Path, board: dict[str, str]) -> None:
     """Through adapters that are late, as measured."""
@@ -182,7 +179,6 @@ def test_the_stand_in_for_a_board_is_green(network: Path, board: dict[str, str])
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(600)
 @pytest.mark.lava
 def test_one_spike_of_the_stand_in_is_red(network: Path, board: dict[str, str]) -> None:
     """One spike of a whole run: of the hidden layer, in Lava's eighth step."""

@@ -195,13 +195,34 @@ def test_paths_that_are_refused():
         make_plan(delayed, {7: "float32"})
 
 
-def test_the_gather_is_taken_where_few_inputs_spike():
-    """By the density of the batch at hand; where it starts depends on the size of the layer."""
-    arithmetic = make_plan(dense_network(np.full((512, 784), 3), neuron())).layers[0].arithmetic
-    assert arithmetic is not None
+@pytest.mark.parametrize(("product", "at_full"), [("int8", False), ("float32", True)])
+def test_the_gather_is_taken_where_few_inputs_spike(product, at_full):
+    """By the density of the batch at hand; where it starts depends on the product and the layer.
+
+    Which product a layer has depends on the machine: whether its int8 operator is the faster one.
+    """
+    planned = make_plan(dense_network(np.full((512, 784), 3), neuron())).layers[0].arithmetic
+    assert planned is not None
+    arithmetic = paths.Arithmetic(product, True, planned.synapse, "")
     assert arithmetic.gathers(np.zeros((32, 16, 784), dtype=np.uint8))
-    assert not arithmetic.gathers(np.ones((32, 16, 784), dtype=np.uint8))
+    assert arithmetic.gathers(np.ones((32, 16, 784), dtype=np.uint8)) is at_full
     assert arithmetic.break_even(16) > arithmetic.break_even(4096)
+    for active in (100, 300, 600):
+        signal = np.zeros((32, 16, 784), dtype=np.uint8)
+        signal[..., :active] = 1
+        few = active / 784 < arithmetic.break_even(512)
+        assert arithmetic.gathers(signal) is few
+        assert few is (at_full or active == 100)
+
+
+def test_without_a_product_the_gather_is_taken_always_and_without_the_gather_never():
+    planned = make_plan(dense_network(np.full((512, 784), 3), neuron())).layers[0].arithmetic
+    signal = np.ones((32, 16, 784), dtype=np.uint8)
+    assert paths.Arithmetic("", True, planned.synapse, "").gathers(signal)
+    assert not paths.Arithmetic("int8", False, planned.synapse, "").gathers(0 * signal)
+
+
+def test_the_density_of_a_batch_is_the_share_of_ones():
     signal = np.zeros((2, 3, 10), dtype=np.uint8)
     signal[1, 2, :6] = 1
     assert paths.density(signal) == 6 / 60
