@@ -157,6 +157,7 @@ class Record(Strict):
     seed: int
     attacks: dict[str, dict[str, Any]]  # name -> its threat model and parameters
     clean: Rate
+    classes: int | None = None  # that the network tells apart
     draws: int | None = (
         None  # random encoders: so many selected a proposal, as many others scored it
     )

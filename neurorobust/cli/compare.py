@@ -17,8 +17,8 @@ from neurorobust.errors import BadInput
 if TYPE_CHECKING:
     from neurorobust.networks.block_network import BlockNetwork
 
-# by kind of budget: the control, and what the 2x2 is made with
-ATTACKS = {"eps": ("random", "pgd-linf"), "flips": ("spike-random", "spike-topk")}
+# by kind of budget: what the 2x2 is made with
+ATTACKS = {"eps": "pgd-linf", "flips": "spike-topk"}
 
 
 @takes_card
@@ -34,6 +34,7 @@ def compare(
     samples: foreign.Samples = None,
     eps: options.Eps = "",
     flips: options.Flips = "",
+    no_control: options.NoControl = False,
     dataset: options.DatasetName = None,
     data_dir: options.DataDir = None,
     download: options.Download = False,
@@ -61,7 +62,7 @@ def compare(
 
         if bool(options.names(eps)) == bool(options.names(flips)):
             raise BadInput("--eps or --flips: give budgets of one kind")
-        attacks = ATTACKS["eps" if options.names(eps) else "flips"]
+        attack = ATTACKS["eps" if options.names(eps) else "flips"]
         if (second is None) != (source is not None):
             raise BadInput("compare: give RUN and MODEL, or --from module:factory and one MODEL")
         trained: Path | BlockNetwork = Path(first)
@@ -73,8 +74,9 @@ def compare(
         network = described.network(model)
         against = float_classifier(trained, network)
         question = Question(
-            attacks=attacks,
-            compare_with=attacks[-1],
+            attacks=(attack,),
+            compare_with=attack,
+            control=not no_control,
             epsilons=options.names(eps),
             flips=options.names(flips),
             seed=seed,

@@ -47,6 +47,7 @@ def evaluate(
     targeted: Annotated[
         bool, typer.Option("--targeted", help="Attack towards a random wrong class as well.")
     ] = False,
+    no_control: options.NoControl = False,
     confirm: Annotated[str, typer.Option(help="Replay N samples elsewhere: lava:N.")] = "",
     out: options.Out = None,
     described: CardOptions = NO_OPTIONS,
@@ -93,6 +94,7 @@ def evaluate(
             draws=DRAWS if draws is None else draws,
             minimum=minimum,
             targeted=targeted,
+            control=not no_control,
             validation=beside,
             backend=backend,
             settings=Settings(device, memory_limit, timeout, workers, worker_memory, sparse),
@@ -136,6 +138,7 @@ def summary(record: Record, out: Path | None) -> dict[str, Any]:
     }
     return {
         "clean": whole["clean"],
+        "controls": [name for name in record.attacks if record.is_control(name)],
         "draws": whole["draws"],
         **budgets,
         "confirmed": whole["confirmed"],

@@ -19,8 +19,6 @@ if TYPE_CHECKING:
 
     from neurorobust.faults.inputs import Reached
 
-CONTROLS = {"eps": "random", "flips": "spike-random"}
-
 
 @takes_card
 def inputs(
@@ -44,7 +42,7 @@ def inputs(
         import torch
 
         from neurorobust import budgets, files
-        from neurorobust.attacks import find
+        from neurorobust.attacks.controls import CONTROLS
         from neurorobust.attacks.deployment import DEPLOYMENT, OBJECTIVES
         from neurorobust.attacks.spike_view import spike_view
         from neurorobust.faults.inputs import layer_bounds, reached
@@ -73,8 +71,7 @@ def inputs(
                 made, x = spike_view(made, x, fresh())
             bounds = layer_bounds(made, x)
             found = {"clean": x}
-            control = find(CONTROLS[kind])
-            found["random"] = control(made, x, labels, budget, fresh())
+            found["random"] = CONTROLS[kind](made, x, labels, budget, fresh())
             found[name] = _in_parts(attack, made, x, labels, budget, fresh(), output)
             rows = {row: reached(made, one, labels, fresh()) for row, one in found.items()}
         result = {
