@@ -460,7 +460,7 @@ def test_recipes_are_refused_with_words(drive):
 class Boaster:
     """Does nothing and claims that everything is broken."""
 
-    name = "boaster"
+    name, may_return_x = "boaster", True
     kind, access, control = "eps", "white-box", False
 
     def propose(self, classifier, x, labels, budget, generator) -> Proposal:
