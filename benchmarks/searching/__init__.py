@@ -2,9 +2,11 @@
 
 delta_network   a `.net` as arrays: who reaches whom, with which weight, how late
 delta_loops     compiled: what a few changed input spikes change, layer by layer, exactly
-annealing       compiled: simulated annealing over flips, and over the choices of each pixel
+anneal_flips    compiled: simulated annealing over sets of flips
+anneal_choices  compiled: the same over the choices of each pixel
 surrogates      gradients of many surrogates, asked of the engine
-ascent          momentum ascents over pixels
+ascent          ascents over pixels
+draws           compiled: random numbers
 images, events  the two searches
 records         which samples an evaluation left standing
 rounds, hunt    one case, turn after turn

@@ -13,6 +13,8 @@ import numpy as np
 
 from searching.delta_network import ENDS, Array, Net
 
+TAIL = 0.1  # what a membrane below 0 counts for, see `nearness`
+
 
 class State(NamedTuple):
     """One sample as it runs, and one change that is being tried.
@@ -96,13 +98,17 @@ def fire(net, state, neuron, first):  # type: ignore[no-untyped-def]
 
 @compiled
 def nearness(net, state, neuron):  # type: ignore[no-untyped-def]
-    """A smooth count of a neuron's spikes: each step gives 0 (v below 0) to 1 (v at 2 theta)."""
+    """A smooth count of a neuron's spikes: each step gives 0 (v at 0) to 1 (v at 2 theta).
+
+    Below 0 a step takes a little away, so that an inhibited neuron has a way up.
+    """
     u, v, total = np.int64(0), np.int64(0), 0.0
     theta = net.theta[neuron]
     for step in range(net.steps):
         a = np.int64(state.sums[neuron, step]) + np.int64(state.extra[neuron, step])
         u, v = _step(net, neuron, u, v, a)
-        total += min(max(v / (2.0 * max(theta, 64)), 0.0), 1.0)
+        part = v / (2.0 * max(theta, 64))
+        total += min(part, 1.0) if part > 0 else TAIL * max(part, -4.0)
         v = np.int64(0) if v > theta else v
     return total
 

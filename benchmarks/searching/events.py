@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from neurorobust.classifier import Classifier
-from searching import annealing
+from searching.anneal_flips import anneal_flips, effects
 from searching.delta_loops import State, answer, refresh, standing
 from searching.delta_network import Array, Net, finer
 from searching.surrogates import SURROGATES, gradient
@@ -70,7 +70,7 @@ class FlipSearch:
         refresh(self.net, state, self._made(sites))
         ranks = np.arange(len(self._pool))
         weights = np.cumsum(1.0 / (ranks + (20.0, 100.0, 5.0)[number % 3]))
-        broken, energy = annealing.anneal_flips(
+        broken, energy = anneal_flips(
             finer(self.net, number), state, self.label, target, np.array(self.spikes.shape[:3]),
             sites, self._pool, weights, moves, hot, COLD, int(self.rng.integers(1 << 31)), found,
         )  # fmt: skip
@@ -93,7 +93,7 @@ class FlipSearch:
         sites = np.argsort(-self.promise, kind="stable")[:POOL].astype(np.int64)
         refresh(self.net, state, self.words)
         effect = np.full(len(sites), np.inf)
-        place = annealing.effects(self.net, state, self.label, -1, sites, effect)
+        place = effects(self.net, state, self.label, -1, sites, effect)
         if place >= 0:
             self.broken, self.best[0] = True, sites[place]
             return
@@ -102,7 +102,7 @@ class FlipSearch:
         for slot in range(self.budget):
             tried = np.setdiff1d(self._pool[:GREEDY], made)
             effect = np.full(len(tried), np.inf)
-            place = annealing.effects(self.net, state, self.label, -1, tried, effect)
+            place = effects(self.net, state, self.label, -1, tried, effect)
             chosen = int(np.argmin(effect)) if place < 0 else place
             made[slot] = tried[chosen]
             if place >= 0:

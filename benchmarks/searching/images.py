@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from neurorobust.classifier import Classifier
-from searching import annealing
+from searching.anneal_choices import anneal_choices
 from searching.delta_loops import State, refresh
 from searching.delta_network import Array, Net, finer
 from searching.events import overall, standing_order, words
@@ -117,7 +117,7 @@ class PixelSearch:
         refresh(self.net, state, self.choices[now])
         found = np.empty_like(now)
         sampled = np.cumsum(self.weights + self.weights.mean())
-        broken, energy = annealing.anneal_choices(
+        broken, energy = anneal_choices(
             finer(self.net, number), state, self.label, target, np.array(self.shape),
             self.starts, self.choices, now, self.free, sampled, self.lean, moves, hot, COLD,
             int(self.rng.integers(1 << 31)), found,
