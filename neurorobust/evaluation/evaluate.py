@@ -91,9 +91,7 @@ def evaluate(
         raise BadInput(f"draws {draws}: below 1")
     budgets = {"eps": epsilons, "flips": flips, "shifts": shifts, "patches": patches}
     classes = classifier.backend.model.outputs
-    question = Question(
-        budgets, fitting(attacks, classes), seed, seeds, minimum, targeted, control
-    )
+    question = Question(budgets, fitting(attacks, classes), seed, seeds, minimum, targeted, control)
     check_jobs(classifier, dataset, question.jobs)
     check_fit(classifier, dataset, card)
     if validation is not None:
