@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Literal, TypeAlias
+
 from rich.box import SIMPLE_HEAD
 from rich.padding import Padding
 from rich.table import Table
@@ -10,7 +12,8 @@ from rich.text import Text
 from neurorobust.records import Comparison
 from neurorobust.report import words
 
-PAIRS = (
+Side: TypeAlias = Literal["float", "deployed"]
+PAIRS: tuple[tuple[Side, Side], ...] = (
     ("float", "float"),
     ("float", "deployed"),
     ("deployed", "float"),

@@ -58,7 +58,7 @@ def print_record(record: Record, console: Console, report: Path | None = None) -
         for name, reached in found.by_attack.items():
             where = words.budget(found.kind, found.budget)
             share = f"{words.percent(reached)} ({words.interval(reached)})"
-            of = f"of {words.plural(reached.total, 'input')} taken for a class drawn for each"
+            of = f"of {words.count(reached.total)} inputs taken for a class drawn for each"
             _line(console, "class reached", f"{name}, {where}: {share} {of}")
     baseline = sentences.redrawn(record)
     if baseline is not None:
