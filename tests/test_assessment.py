@@ -112,7 +112,9 @@ class Broken:
 
 def test_where_every_attack_failed_the_record_is_whole_and_says_so(spiking, tmp_path):
     network, data, _ = setting(spiking)
-    asked = Question(attacks=(Broken(),), epsilons=("0.05",), confirm=Confirm("reference", 2))
+    asked = Question(
+        attacks=(Broken(),), epsilons=("0.05",), confirm=Confirm("reference", 2), control=False
+    )
     record = assess(network, data, asked, tmp_path)
     assert record.pending == ()
     assert record.confirmed.replayed == 0

@@ -478,7 +478,7 @@ def test_claims_that_the_rerun_does_not_show_are_flagged(drive):
     assert rates["boaster"].unconfirmed == SAMPLES - 5
     assert rates["pgd-linf"].unconfirmed == 0
     said = f"eps 0.1: boaster claims {SAMPLES - 5} successes that the re-run does not show"
-    assert [flag.startswith(said) for flag in flags(record)] == [True]
+    assert sum(flag.startswith(said) for flag in flags(record)) == 1
 
 
 @dataclass(frozen=True)

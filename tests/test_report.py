@@ -391,7 +391,8 @@ def test_budgets_stand_in_order_and_fractions_stay_as_typed(tmp_path: Path) -> N
 
 def test_flags_come_before_the_results(whole: tuple[str, Page], tmp_path: Path) -> None:
     assert (
-        "None of the checks raised a flag. They looked for: a missing white-box attack; inputs"
+        "None of the checks raised a flag. They looked for: success rates over a handful of "
+        "samples; intervals too wide to tell anything apart; attacks without a control; a missing"
         in whole[1].text
     )
     flagged = sample_record(flags=("accuracy rises with ε", "gradients are masked"))
@@ -464,9 +465,9 @@ def test_few_samples_that_all_agree_are_confirmed(tmp_path: Path) -> None:
 def test_without_attacks_no_check_is_claimed() -> None:
     bare = {"robust": {}, "robust_flips": {}, "attacks": {}, "comparison": (), "confirmed": None}
     lines = " ".join(printed(sample_record(**bare)).split())
-    assert "red flags not attacked: nothing was looked for" in lines
-    assert "none raised" not in lines
+    assert "red flags none raised; not attacked, robustness is not known" in lines
     assert "red flags none raised" in " ".join(printed(sample_record()).split())
+    assert "not attacked" not in printed(sample_record())
 
 
 def test_transfer_is_said_to_be_no_part_of_the_worst_case(whole: tuple[str, Page]) -> None:
@@ -580,7 +581,10 @@ def test_the_table_fits_a_terminal_and_says_it_all(tmp_path: Path) -> None:
         "0.1 51.7 % (48.6 to 54.8 %) 51.8 % 96.1 %",
         "16 23.2 % (20.7 to 25.9 %) 23.3 % 91.7 %",
         "random (control)",
-        "9.2 % 7.4 % 6.7 % 10.7 % p = 0.00092",
+        "ε = 0.05 9.2 % 7.4 % 6.7 % 10.7 % 88 of 961 71 of 961 64 of 961 103 of 961 "
+        "7.5 to 11.1 % 5.9 to 9.2 % 5.2 to 8.4 % 8.9 to 12.8 %",
+        "each attacked ε = 0.05: 61 inputs survived only on the float network and 29 only on the "
+        "deployed one (exact McNemar test, p = 0.00092)",
         "17 answers of 1,000 changed",
         "slayer and engine, 360 inputs: identical",
         "engine and lava, 16 inputs: different: layer 1, sample 4,",
@@ -597,6 +601,108 @@ def test_many_attacks_still_fit_a_terminal() -> None:
     output = printed(sample_record(robust={"8/255": worst(**many)}))
     assert max(len(line.rstrip()) for line in output.splitlines()) <= 80
     assert "89.6 % attack-with-a-name-4" in output
+
+
+def spikes_record(kind: str, budgets: tuple[str, ...], *names: str) -> Record:
+    """Attacks on spikes; those named random are controls."""
+    rates = worst(**{name.replace("-", "_"): attacked(900) for name in names})
+    settings = {
+        name: {"domain": "spikes", "access": "none", "control": "random" in name} for name in names
+    }
+    fields: dict[str, Any] = {kind: dict.fromkeys(budgets, rates)}
+    bare = {"robust": {}, "robust_flips": {}, "comparison": (), "attacks": settings}
+    return sample_record(**(bare | fields))
+
+
+FLIPS = ("10", "insert=5+delete=3", "3+channel=1+rows=2:8")
+NAMES = ("spike-random", "spike-topk", "sea", "sda")
+
+
+@pytest.mark.parametrize("count", [1, 2, 3, 4])
+@pytest.mark.parametrize("budgets", [FLIPS[:1], FLIPS])
+def test_no_name_is_broken_and_every_control_is_marked_in_80_columns(
+    count: int, budgets: tuple[str, ...]
+) -> None:
+    lines = printed(spikes_record("robust_flips", budgets, *NAMES[:count])).splitlines()
+    shown = [line for line in lines if "spike-random" in line]
+    assert shown
+    assert all("spike-random (control)" in line for line in shown)
+    for name in NAMES[:count]:
+        assert any(name in line.split() for line in lines), name
+    assert max(len(line.rstrip()) for line in lines) <= 80
+
+
+def test_controls_are_marked_and_explained_on_the_page_where_there_are_some(
+    whole: tuple[str, Page], tmp_path: Path
+) -> None:
+    text, page = whole
+    assert 'data-label="random (control)"' in text
+    assert 'data-label="random"' not in text
+    assert re.search(r"random \(control\) \S+ %", page.text)  # attack by attack
+    explained = "The control is blind noise of the same size", "Random changes of the same size."
+    assert all(words in page.text for words in explained)
+    alone = sample_record(
+        robust={"0.1": worst(pgd_linf=attacked(518))}, robust_flips={},
+        attacks={"pgd-linf": {"access": "white-box", "control": False}},
+    )  # fmt: skip
+    _, page = page_of(write_sample(tmp_path, alone, NO_EXAMPLES))
+    assert not any(words in page.text for words in explained)
+    assert "Control:" not in printed(alone)
+    assert "Control: blind noise of the same size" in " ".join(printed(sample_record()).split())
+
+
+@pytest.mark.parametrize(
+    ("kind", "budget", "said", "unsaid"),
+    [
+        ("robust_shifts", "reach=2+spikes=4", "reach: by at most so many time steps; spikes: so",
+         "total: so many"),
+        ("robust_flips", "10", "flips: how many input spikes may be added or removed.", "insert:"),
+        ("robust_flips", "insert=5", "insert: how many may be added.", "channel:"),
+        ("robust_patches", "5x5", "patch: height x width of the one rectangle", "flips:"),
+        ("robust", "l2:0.5", "ε with l2: how far a picture may move, by the L2 norm", "each pixel"),
+        ("robust", "l0:5", "ε with l0: how many pixels may change.", "each pixel may"),
+    ],
+)  # fmt: skip
+def test_budgets_are_explained_where_they_stand_and_no_others(
+    tmp_path: Path, kind: str, budget: str, said: str, unsaid: str
+) -> None:
+    record = spikes_record(kind, (budget,), "sda", "spike-random")
+    told = " ".join(printed(record).split())
+    assert said in told
+    assert unsaid not in told
+    assert said in page_of(write_sample(tmp_path, record, NO_EXAMPLES))[1].text
+
+
+def test_settings_of_attacks_are_explained_where_they_are_shown(tmp_path: Path) -> None:
+    shown = {"access": "white-box", "mode": "atan-2", "reach": 2.5, "draws": 10}
+    hidden = {"control": False, "may_return_x": False}
+    _, page = page_of(
+        write_sample(tmp_path / "a", sample_record(attacks={"pgd-linf": shown | hidden}))
+    )
+    words = ("How an attack's gradient passes a neuron", "How far the steps of an attack lead",
+             "how many random inputs one gradient is averaged over")  # fmt: skip
+    assert all(word in page.text for word in words)
+    assert "may return x" not in page.text
+    bare = sample_record(attacks={"pgd-linf": {"access": "white-box"}})
+    _, page = page_of(write_sample(tmp_path / "b", bare, NO_EXAMPLES))
+    assert not any(word in page.text for word in words)
+
+
+@pytest.mark.parametrize("total", [1, 961])
+def test_the_two_by_two_shows_how_many_inputs_it_is_of(total: int) -> None:
+    cells = [
+        Cell(crafted=crafted, scored=scored, success=rate(broken * total, total))
+        for crafted, scored, broken in (
+            ("float", "float", 1), ("float", "deployed", 0),
+            ("deployed", "float", 1), ("deployed", "deployed", 0),
+        )
+    ]  # fmt: skip
+    known = comparison("0.1", (0, 0, 0, 0), 1.0).model_copy(update={"cells": tuple(cells)})
+    output = printed(sample_record(comparison=(known,)))
+    low = f"{100 * rate(total, total).interval[0]:.1f} to 100.0 %"
+    assert output.count(f"{total} of {total}") == output.count(low) == 2
+    assert output.count(f"0 of {total}") == 2
+    assert max(len(line.rstrip()) for line in output.splitlines()) <= 80
 
 
 def test_a_record_that_counted_nothing_is_shown(tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ from markupsafe import Markup
 
 from neurorobust.budgets import size_of
 from neurorobust.records import Record
-from neurorobust.report import figures, sentences, words
+from neurorobust.report import figures, legend, sentences, words
 from neurorobust.report.groups import Group, groups
 
 SIZES = (("wide", 800, 380), ("phone", 360, 300))
@@ -22,6 +22,8 @@ class Family:
 
     group: Group
     attacks: list[str]  # that saw every sample: members of a recipe are in the worst case
+    words: list[str]  # what stands in the table, explained
+    controlled: bool  # whether one of the attacks is a control
     notes: list[str]
     seeds: list[str]
     curve: dict[str, Markup]
@@ -60,6 +62,8 @@ def families(record: Record) -> list[Family]:
             Family(
                 group=group,
                 attacks=attacks,
+                words=[legend.budget(group), *legend.members(record, group)],
+                controlled=any(map(record.is_control, attacks)),
                 notes=list(sentences.refused(group)),
                 seeds=list(dict.fromkeys(seed for rate in rates for seed in rate.by_seed)),
                 curve=_curves(lines, group),
@@ -86,7 +90,7 @@ def _lines(record: Record, group: Group, attacks: list[str]) -> list[figures.Lin
         rates: list[words.Counted] = [record.clean, *(rate for _, rate in steps)]
         lines.append(
             figures.Line(
-                name=f"{name} (control)" if role == "control" else name,
+                name=words.attack(record, name),
                 role=role,
                 x=[0.0, *(x for x, _ in steps)],
                 y=[rate.correct / rate.total if rate.total else 0.0 for rate in rates],

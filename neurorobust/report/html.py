@@ -14,7 +14,7 @@ from neurorobust.errors import BadInput
 from neurorobust.evaluation import REPORT_FILE, read_record
 from neurorobust.files import write_text
 from neurorobust.records import Record
-from neurorobust.report import panels, sentences, words
+from neurorobust.report import legend, panels, sentences, words
 from neurorobust.report.families import families, minima
 from neurorobust.report.samples import Example, read_examples
 
@@ -69,6 +69,7 @@ def render(record: Record, examples: Sequence[Example] = ()) -> str:
         "duration": words.duration,
         "settings": words.settings,
         "unbroken": unbroken,
+        "named": lambda name: words.attack(record, name),
         "places": lambda value: f"{100 * value:.2f}",
         "width": lambda rate: f"{100 * rate.correct / rate.total if rate.total else 0:.2f}",
     }
@@ -79,6 +80,7 @@ def render(record: Record, examples: Sequence[Example] = ()) -> str:
         redrawn=sentences.redrawn(record),
         transfer=sentences.TRANSFER,
         checks=looked_for(record),
+        terms=legend.settings(record),
         families=families(record),
         minima=minima(record),
         recipe=sentences.recipe(record),

@@ -132,8 +132,13 @@ def explain(comparison: Comparison) -> Iterator[str]:
         f"Rounding to the chip's integers alone, without any attack, changed the answer for "
         f"{count(comparison.flips)} of {count(comparison.clean_deployed.total)} inputs."
     )
+    yield paired(comparison)
+
+
+def paired(comparison: Comparison) -> str:
+    """Which network resists better when each is attacked itself, tested in pairs."""
     only_float, only_deployed = comparison.discordant
-    yield (
+    return (
         f"{plural(only_float, 'input')} survived only on the float network and "
         f"{count(only_deployed)} only on the deployed one (exact McNemar test, "
         f"{p_value(comparison.mcnemar_p)}): {_tested(comparison)}"

@@ -3,25 +3,21 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Literal
 
 from rich.box import SIMPLE_HEAD
 from rich.console import Console
+from rich.measure import Measurement
 from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-from neurorobust.checks import looked_for
 from neurorobust.records import Comparison, Confirmation, Record, RobustRate
-from neurorobust.report import sentences, words
+from neurorobust.report import compared, legend, sentences, words
 from neurorobust.report.groups import Group, groups
 
-WIDE = 3  # attacks that fit beside the worst case; with more, each gets a line of its own
-PAIRS = (
-    ("float", "float"),
-    ("float", "deployed"),
-    ("deployed", "float"),
-    ("deployed", "deployed"),
-)
+UNBOUNDED = 10_000  # columns: wider than any table
+LONG = 12  # characters of a budget that leave room for a list of attacks
 
 
 def print_record(record: Record, console: Console, report: Path | None = None) -> None:
@@ -46,25 +42,14 @@ def print_record(record: Record, console: Console, report: Path | None = None) -
         _line(console, "recipe", recipe)
     tried = groups(record)
     for group in tried:
-        console.print(_robust(record, group))
+        console.print(_robust(record, group, console))
         for typed, rate in group.rows:
             if rate.by_seed:
                 _line(console, "spread", f"{group.place(typed)}, {len(rate.by_seed)} seeds: "
                       f"{words.spread(rate)}")  # fmt: skip
     if tried:
-        console.print(
-            Text(
-                "Still answered correctly under attack. Worst case: after every attack tried, with "
-                "its 95 % interval. ε: how far each pixel may change (black 0, white 1). "
-                "Control: blind noise."
-                + (
-                    " -3/40: broke 3 of the 40 samples that had survived."
-                    if record.recipe is not None
-                    else ""
-                ),
-                style="dim",
-            )
-        )
+        told = " ".join(["Still answered correctly under attack.", *legend.table(record, tried)])
+        console.print(Text(told, style="dim"))
         console.print()
     for group in tried:
         if group.kind in record.minimum and record.minimum[group.kind].total:
@@ -73,13 +58,17 @@ def print_record(record: Record, console: Console, report: Path | None = None) -
         for name, reached in found.by_attack.items():
             where = words.budget(found.kind, found.budget)
             share = f"{words.percent(reached)} ({words.interval(reached)})"
-            _line(console, "class reached", f"{name}, {where}: {share}")
+            of = f"of {words.count(reached.total)} inputs taken for a class drawn for each"
+            _line(console, "class reached", f"{name}, {where}: {share} {of}")
     baseline = sentences.redrawn(record)
     if baseline is not None:
         _line(console, "drawn again", f"{baseline}.")
     if record.comparison:
-        console.print(_compared(record.comparison))
-        console.print(Text(sentences.TRANSFER, style="dim"))
+        console.print(compared.table(record.comparison))
+        console.print(Text(f"{compared.LEGEND} {sentences.TRANSFER}", style="dim"))
+        for comparison in record.comparison:
+            where = words.budget(comparison.kind, comparison.epsilon)
+            _line(console, "each attacked", f"{where}: {sentences.paired(comparison)}")
         for line in _rounding(record.comparison):
             _line(console, "rounding alone", line)
     for parity in record.parity:
@@ -104,10 +93,10 @@ def print_record(record: Record, console: Console, report: Path | None = None) -
         )
     for flag in record.flags:
         _line(console, "RED FLAG", flag, "red")
-    if not record.flags and looked_for(record):
+    if not record.flags and record.attacks:
         _line(console, "red flags", "none raised", "green")
     elif not record.flags:
-        _line(console, "red flags", "not attacked: nothing was looked for")
+        _line(console, "red flags", "none raised; not attacked, robustness is not known")
     if report is not None:
         console.print(Text.assemble(("report", "bold"), "  ", str(report)), soft_wrap=True)
 
@@ -130,26 +119,45 @@ def _line(console: Console, name: str, text: str, style: str | None = None) -> N
     console.print(grid)
 
 
-def _robust(record: Record, group: Group) -> Padding:
+def _robust(record: Record, group: Group, console: Console) -> Padding:
+    """Every attack in a column of its own where they fit, else all in one."""
     rows = group.rows
     attacks = list(dict.fromkeys(name for _, rate in rows for name in rate.by_attack))
+    typed = [text for text, _ in rows]
+    each = [{name: _left(rate, name) for name in attacks} for _, rate in rows]
+    if not any(rate.carried for _, rate in rows):
+        heads = [words.attack(record, name) for name in attacks]
+        beside = _table(group, typed, heads, [list(shares.values()) for shares in each], "right")
+        options = console.options.update(width=UNBOUNDED)
+        if Measurement.get(console, options, beside).maximum <= console.width:
+            return beside
+    for (_, rate), shares in zip(rows, each, strict=True):
+        if rate.carried:
+            shares["found at a smaller budget"] = f"-{rate.carried}"
+    lines = [
+        "\n".join(f"{share:>7} {words.attack(record, name)}" for name, share in shares.items())
+        for shares in each
+    ]
+    broken = [text if len(text) <= LONG else text.replace("+", "\n+") for text in typed]
+    return _table(group, broken, ["by attack"], [[cell] for cell in lines], "left")
+
+
+def _table(
+    group: Group,
+    typed: list[str],
+    heads: list[str],
+    cells: list[list[str]],
+    justify: Literal["left", "right"],
+) -> Padding:
+    """Budgets, worst cases and what stands beside them."""
     table = Table(box=SIMPLE_HEAD, pad_edge=False)
     table.add_column(group.symbol, justify="right", no_wrap=True)
     table.add_column("worst case", style="bold", no_wrap=True)
-    beside = len(attacks) <= WIDE and not any(rate.carried for _, rate in rows)
-    for name in attacks if beside else ("by attack",):
-        control = " (control)" if record.is_control(name) else ""
-        table.add_column(
-            Text(name + control), justify="right" if beside else "left", overflow="fold"
-        )
-    for typed, rate in rows:
+    for head in heads:
+        table.add_column(Text(head), justify=justify, overflow="fold")
+    for text, (_, rate), row in zip(typed, group.rows, cells, strict=True):
         worst = f"{words.percent(rate)} ({words.interval(rate)})"
-        each = {name: _left(rate, name) for name in attacks}
-        if rate.carried:
-            each["found at a smaller budget"] = f"-{rate.carried}"
-        lines = "\n".join(f"{share:>7} {name}" for name, share in each.items())
-        cells = list(each.values()) if beside else [lines]
-        table.add_row(Text(typed), Text(worst), *(Text(cell) for cell in cells))
+        table.add_row(Text(text), Text(worst), *map(Text, row))
     return Padding(table, (0, 0, 0, 2))
 
 
@@ -174,29 +182,3 @@ def _rounding(comparisons: tuple[Comparison, ...]) -> list[str]:
             for comparison in comparisons
         )
     )
-
-
-def _compared(comparisons: tuple[Comparison, ...]) -> Padding:
-    table = Table(
-        box=SIMPLE_HEAD,
-        pad_edge=False,
-        title=Text("Inputs broken, crafted on → scored on", style="bold"),
-        title_justify="left",
-    )
-    table.add_column("budget", justify="right", no_wrap=True)
-    table.add_column("attack", overflow="fold")
-    for crafted, scored in PAIRS:
-        table.add_column(Text(f"{crafted} →\n{scored}"), justify="right")
-    table.add_column(Text("McNemar"), no_wrap=True)
-    for comparison in comparisons:
-        cells = {(cell.crafted, cell.scored): cell.success for cell in comparison.cells}
-        table.add_row(
-            Text(words.budget(comparison.kind, comparison.epsilon)),
-            Text(comparison.attack),
-            *(
-                Text(words.percent(cells[pair]) if pair in cells else words.NOTHING)
-                for pair in PAIRS
-            ),
-            Text(words.p_value(comparison.mcnemar_p)),
-        )
-    return Padding(table, (0, 0, 0, 2))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any, Protocol
 
 from neurorobust.budgets import size_of
-from neurorobust.records import RobustRate
+from neurorobust.records import Record, RobustRate
 
 NOTHING = "\N{EN DASH}"
 BACKENDS = {
@@ -68,6 +68,11 @@ def backend(name: str) -> str:
     return BACKENDS.get(name, name)
 
 
+def attack(record: Record, name: str) -> str:
+    """An attack's name; of a control it says so: `random (control)`."""
+    return f"{name} (control)" if record.is_control(name) else name
+
+
 def by_strength(rates: dict[str, RobustRate], kind: str) -> list[tuple[str, RobustRate]]:
     """Budgets of a kind from weak to strong."""
     return sorted(rates.items(), key=lambda item: size_of(kind, item[0]))
@@ -117,7 +122,7 @@ def settings(chosen: dict[str, Any]) -> list[tuple[str, str]]:
     domain = {"images": "changes pixels", "spikes": "flips spikes"}
     pairs = []
     for key, value in chosen.items():
-        if key in ("control", "kind", "name") or (key == "norms" and value):
+        if key in ("control", "kind", "may_return_x", "name") or (key == "norms" and value):
             continue  # said beside it
         if key == "access" and str(value) in access:
             pairs.append(("", access[str(value)]))

@@ -177,6 +177,12 @@ def test_compare_takes_one_too_and_tells_the_cost_of_aligned_resets(project, com
     found = said(capfd)
     assert found["alignment"]["aligned"]["total"] == 6
     assert found["comparison"]
+    assert found["controls"] == ["random"]
+    assert list(found["robust"]["0.1"]["by_attack"]) == ["random", "pgd-linf"]
+    assert command("compare", *arguments, "--no-control", "--json").exit_code == 0
+    found = said(capfd)
+    assert found["controls"] == []
+    assert any("no control was run" in flag for flag in found["flags"])
 
 
 @pytest.mark.parametrize(
