@@ -418,12 +418,12 @@ class Remains:
         (leader,) = self.workers_of(backend)
         return leader
 
-    def assert_none(self, leader: int, patience: float = 0.0) -> None:
-        deadline = time.monotonic() + patience
-        while time.monotonic() < deadline and (
-            self.group(leader) or self.segments(leader) or list(self.temporary.iterdir())
-        ):
-            time.sleep(0.05)
+    def await_guard(self, leader: int) -> None:
+        """Until the guard of a worker whose parent is gone has ended: all must be done by then."""
+        while any(process.pid == leader for process in self.group(leader)):
+            time.sleep(0.01)
+
+    def assert_none(self, leader: int) -> None:
         assert self.group(leader) == []
         assert self.segments(leader) == []
         assert list(self.temporary.iterdir()) == []

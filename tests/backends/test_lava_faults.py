@@ -55,7 +55,7 @@ def spikes(batch: int, steps: int = 7) -> torch.Tensor:
 
 def kill_a_layer(remains: Any, leader: int) -> None:
     """One of the processes that Lava forked for a layer, not its memory manager."""
-    victims = [p for p in remains.group(leader) if p.ppid() == leader and not p.children()]
+    victims = [p for p in remains.group(leader) if p.ppid() != leader and not p.children()]
     victims[-1].kill()
 
 
