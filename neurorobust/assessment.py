@@ -43,7 +43,7 @@ class Question:
 
     Attributes:
         attacks, epsilons, flips, shifts, patches: names and budgets as typed; with `seed`, `seeds`,
-            `draws`, `minimum`, `targeted` and `validation` see `evaluation.evaluate`.
+            `draws`, `minimum`, `targeted`, `control` and `validation` see `evaluation.evaluate`.
         backend, settings: the target that is attacked, and how it (and Lava, confirming) runs.
         confirm: the second target that replays samples, if any.
         against: the float network for the 2x2, if any; attacked with `compare_with`.
@@ -61,6 +61,7 @@ class Question:
     draws: int = DRAWS
     minimum: bool = False
     targeted: bool = False
+    control: bool = True
     validation: Dataset | None = None
     backend: str = "engine"
     settings: Settings = field(default_factory=Settings)
@@ -120,6 +121,7 @@ def assess(
             draws=question.draws,
             minimum=question.minimum,
             targeted=question.targeted,
+            control=question.control,
             validation=question.validation,
             out=directory,
             resume=resume,

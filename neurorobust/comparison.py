@@ -116,7 +116,7 @@ def planned(
     """
     chosen = find(attack) if isinstance(attack, str) else attack
     _check({"float": float_classifier, "deployed": deployed_classifier}, dataset, chosen)
-    return plan({chosen.kind: epsilons}, [chosen])
+    return plan({chosen.kind: epsilons}, [chosen], control=False)
 
 
 def _names(jobs: tuple[Job, ...]) -> Iterator[str]:

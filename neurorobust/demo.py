@@ -21,7 +21,7 @@ from neurorobust.targets import open_backend
 
 EPSILONS = ("0.05", "0.1", "0.15", "0.2", "0.3")
 FLIPS = ("5", "10", "20")
-ATTACKS = ("random", "pgd-linf", "spike-random", "spike-topk")
+ATTACKS = ("pgd-linf", "spike-topk")
 NAME = "digits-mlp"
 LAVA_SAMPLES = 16
 CONFIRM_SAMPLES = 16

@@ -19,7 +19,7 @@ from neurorobust.fixedpoint import STATE_LIMIT
 from neurorobust.hardware.energy import Counts, count
 from neurorobust.hardware.fit import Fit, fit
 from neurorobust.hardware.limits import LOIHI2
-from neurorobust.models import CARD_FILE, check_card, locate, read_card
+from neurorobust.models import card_of, check_card, locate
 from neurorobust.netx import rules
 from neurorobust.netx.check import BIAS_MOST, check, place
 from neurorobust.netx.guarded import examine
@@ -78,14 +78,12 @@ def lint(
     Raises:
         BadInput: neither a known name nor a file.
     """
-    path, known, _ = locate(reference)
+    path, _, _ = locate(reference)
     found = examine(path)
     findings = list(found.findings)
     if card is None:
-        card = known
-    if card is None and (path.parent / CARD_FILE).is_file():
         try:
-            card = read_card(path.parent / CARD_FILE)
+            card = card_of(reference)
         except CardError as error:
             findings.append(Finding(rules.CARD_MISFIT, "", str(error)))
     if found.model is None:

@@ -111,20 +111,35 @@ def resolve(reference: str, card: Card | None = None) -> Network:
         CardError: no card, or one that does not fit the network.
         ModelFileError: the file cannot be read.
     """
-    path, known, name = locate(reference)
+    path, _, name = locate(reference)
     model = _read(path, reference)
-    beside = path.parent / CARD_FILE
     if card is None:
-        card = known
-    if card is None and beside.is_file():
-        card = read_card(beside)
+        card = card_of(reference)
     if card is None:
-        raise CardError(
-            f"{path}: no card: nothing says how to feed and read this network; put card.json "
-            "beside it, or give --card FILE or --encoder, --steps and --readout"
-        )
+        raise CardError(no_card(path))
     check_card(card, model, path)
     return Network(name, model, card)
+
+
+def card_of(reference: str) -> Card | None:
+    """The card that a name has, or that lies beside a file; None where there is none.
+
+    Raises:
+        BadInput: neither a known name nor a file.
+        CardError: it cannot be read.
+    """
+    path, known, _ = locate(reference)
+    beside = path.parent / CARD_FILE
+    return read_card(beside) if known is None and beside.is_file() else known
+
+
+def no_card(path: Path) -> str:
+    """What to say of a network without a card."""
+    return (
+        f"{path}: no card: nothing says how to feed and read this network; `neurorobust card "
+        f"{path}` with --encoder, --steps and --readout (for drive also --mean and --std) writes "
+        "one, and every command that needs a card takes the same options, or --card FILE"
+    )
 
 
 def locate_model(reference: str) -> NetxModel:
@@ -191,10 +206,7 @@ def check_card(card: Card, model: NetxModel, path: Path) -> None:
     Raises:
         CardError: naming what does not fit.
     """
-    if card.sha256 is not None and card.sha256 != model.sha256:
-        raise CardError(
-            f"card of {path}: made for sha256 {card.sha256[:12]}, not {model.sha256[:12]}"
-        )
+    check_owner(card, model, path)
     if card.readout == "count" and model.output_layer.neuron is None:
         raise CardError(
             f"card of {path}: readout count, but the last layer has no neurons and never "
@@ -206,6 +218,21 @@ def check_card(card: Card, model: NetxModel, path: Path) -> None:
         raise CardError(
             f"card of {path}: encoder {card.encoder.kind}, but the network starts with "
             "an on-chip input layer (drive or direct)"
+        )
+
+
+def check_owner(card: Card, model: NetxModel, path: Path) -> None:
+    """Refuse a card that was made for another file.
+
+    Raises:
+        CardError: with both digests, and how a card for this file is made of it.
+    """
+    if card.sha256 is not None and card.sha256 != model.sha256:
+        raise CardError(
+            f"card of {path}: made for sha256 {card.sha256[:12]}, the file's is "
+            f"{model.sha256[:12]}: another network's card, or the network has changed; if it is "
+            f"fed and read the same way, `neurorobust card {path} --overwrite` makes the card this "
+            "file's (--card FILE starts from a card elsewhere)"
         )
 
 

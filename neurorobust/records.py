@@ -57,7 +57,9 @@ class Card(Strict):
     encoder: EncoderCard = Field(description="an object with kind, of a drive also mean and std")
     steps: int = Field(ge=1, le=100_000, description="time steps, 1 to 100000")
     readout: Literal["count", "membrane"] = Field(description="count or membrane")
-    logit_scale: float | None = Field(default=None, gt=0)  # None: readout.default_scale
+    logit_scale: float | None = Field(
+        default=None, gt=0, allow_inf_nan=False
+    )  # None: readout.default_scale
     sha256: str | None = None  # of the .net file it belongs to; None: any
     training: dict[str, Any] = Field(default_factory=dict)  # command, seed, defence …
     accuracy: dict[str, Any] = Field(
@@ -155,6 +157,7 @@ class Record(Strict):
     seed: int
     attacks: dict[str, dict[str, Any]]  # name -> its threat model and parameters
     clean: Rate
+    classes: int | None = None  # that the network tells apart
     draws: int | None = (
         None  # random encoders: so many selected a proposal, as many others scored it
     )

@@ -11,7 +11,7 @@ import json
 import os
 import re
 import stat
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, NoReturn, TypeVar
 
@@ -121,9 +121,20 @@ def _loads(content: bytes, what: str, error: type[BadInput]) -> Any:
 
 
 def validated(
-    values: dict[str, Any], schema: type[Schema], what: str, error: type[BadInput] = BadInput
+    values: dict[str, Any],
+    schema: type[Schema],
+    what: str,
+    error: type[BadInput] = BadInput,
+    names: Mapping[str, str] | None = None,
 ) -> Schema:
     """Values that are no JSON, from a command line for example, as the schema.
+
+    Args:
+        values: by key.
+        schema: what they must make.
+        what: what messages call them.
+        error: what is raised.
+        names: how keys are called there, see `refusals`.
 
     Raises:
         BadInput: `error`, in one line.
@@ -131,7 +142,7 @@ def validated(
     try:
         return schema.model_validate(values)
     except ValidationError as problem:
-        raise error(f"{what}: {refusals(problem, schema)}") from problem
+        raise error(f"{what}: {refusals(problem, schema, names)}") from problem
 
 
 class _Refused(Exception):

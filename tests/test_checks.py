@@ -44,7 +44,9 @@ def attack(left: int, zero: float | None = 0.0, failed: int = 0, projected: int 
 
 
 def robust(**by_attack: AttackRate) -> RobustRate:
+    """The attacks at one budget, beside a control that breaks nothing where none is named."""
     named = {name.replace("_", "-"): value for name, value in by_attack.items()}
+    named.setdefault("random", attack(TOTAL, None))
     worst = rate(min(value.correct for value in named.values()), TOTAL)
     return RobustRate(correct=worst.correct, total=TOTAL, interval=worst.interval, by_attack=named)
 
@@ -137,7 +139,7 @@ def test_random_encoders_must_be_averaged_and_may_vary_a_little():
     rises = {"0.1": robust(pgd_linf=attack(60)), "0.2": robust(pgd_linf=attack(62))}
     assert flags(record(rises, "poisson")) == []
     assert len(flags(record(rises, "drive"))) == 2  # worst case and pgd-linf
-    settings = {"pgd-linf": {**SETTINGS["pgd-linf"], "draws": 1}}
+    settings = {**SETTINGS, "pgd-linf": {**SETTINGS["pgd-linf"], "draws": 1}}
     found = flags(record({"0.1": robust(pgd_linf=attack(60))}, "poisson", attacks=settings))
     assert found[0].startswith("pgd-linf: 1 draws of the random encoder a gradient, need 10")
 
@@ -163,9 +165,10 @@ MEMBERS = {
 
 def chained(carried: int = 0, left: int = 50, **by_attack: AttackRate) -> RobustRate:
     white = sum(int(rate.success.correct) for name, rate in by_attack.items() if name[0] == "m")
+    by_attack.setdefault("random", attack(TOTAL, None))
     return RobustRate(
-        correct=left, total=TOTAL, interval=(0, 1), by_attack=by_attack, carried=carried,
-        white_box=white + carried,
+        correct=left, total=TOTAL, interval=rate(left, TOTAL).interval, by_attack=by_attack,
+        carried=carried, white_box=white + carried,
     )  # fmt: skip
 
 
@@ -257,6 +260,34 @@ def test_claims_must_hold(kind: str, unconfirmed: int, raised: bool):
     assert [flag.startswith(said) for flag in found] == ([True] if raised else [])
 
 
+@pytest.mark.parametrize(
+    ("budget", "unchanged", "may", "raised"),
+    [
+        ("0.1", 21, False, True),
+        ("0.1", 20, False, False),
+        ("0.1", 100, True, False),
+        ("0", 100, False, False),
+        ("l0:0.5", 100, False, False),
+        ("l2:0.5", 21, False, True),
+    ],
+)
+def test_an_attack_must_propose_something_else_than_the_sample(budget, unchanged, may, raised):
+    rates = {budget: robust(pgd_linf=attack(60).model_copy(update={"unchanged": unchanged}))}
+    settings = {"pgd-linf": {**SETTINGS["pgd-linf"], "may_return_x": may}}
+    found = flags(record(rates, attacks=settings))
+    said = f"eps {budget}: pgd-linf proposes the sample itself for {unchanged} of 100 (limit 20%)"
+    assert [flag.startswith(said) for flag in found] == ([True] if raised else [])
+
+
+def test_a_member_is_asked_to_change_only_what_it_was_given():
+    idle = member(0, 10).model_copy(update={"unchanged": 3})
+    found = flags(with_recipe(chained(m0=member(90, 100), m1=idle)))
+    assert found == [
+        "eps 0.1: m1 proposes the sample itself for 3 of 10 (limit 20%): the attack does not work "
+        "there"
+    ]
+
+
 def test_budgets_are_compared_only_where_one_lies_in_the_other():
     rates = {"l2:1": robust(pgd_linf=attack(60)), "0.2": robust(pgd_linf=attack(50))}
     assert flags(record(rates)) == []
@@ -271,9 +302,77 @@ def test_budgets_are_compared_only_where_one_lies_in_the_other():
     assert all(flag.startswith("shifts reach=1 to reach=2: accuracy rises") for flag in found)
 
 
+def counted(right: float, total: int, classes: int = 10) -> Record:
+    """A network that gets so many right, attacked with little success."""
+    return record(clean=rate(right, total), classes=classes)
+
+
+@pytest.mark.parametrize(
+    ("right", "total", "classes", "raised"),
+    [
+        (2, 10, 10, True),  # the interval begins at 5.7 %
+        (1, 8, 10, True),
+        (15, 100, 10, True),
+        (16, 100, 10, False),  # the interval begins at 10.1 %
+        (59, 100, 2, True),
+        (60, 100, 2, False),  # at 50.2 %
+    ],
+)
+def test_a_network_near_chance_is_flagged(right: int, total: int, classes: int, raised: bool):
+    found = counted(right, total, classes)
+    said = [flag for flag in flags(found) if "not shown to be better than chance" in flag]
+    assert len(said) == raised
+    assert all(f"clean: {right} of {total} right" in flag for flag in said)
+    assert "a network no better than chance" in looked_for(found)
+
+
+def test_chance_is_flagged_up_to_the_very_border_of_the_interval():
+    at = rate(30, 100).model_copy(update={"interval": (0.25, 0.4)})
+    above = at.model_copy(update={"interval": (0.2501, 0.4)})
+    known = [record(clean=one, classes=4) for one in (at, above)]
+    assert ["guessing gives 25.0% (4 classes)" in " ".join(flags(one)) for one in known] == [
+        True, False,
+    ]  # fmt: skip
+    assert "a network no better than chance" not in looked_for(record())  # classes unknown
+
+
+@pytest.mark.parametrize(("right", "raised"), [(29, True), (30, False), (0, True)])
+def test_success_rates_over_fewer_than_30_samples_are_flagged(right: int, raised: bool):
+    found = counted(right, 30)
+    said = f"clean: {right} samples are right, need 30: every success rate counts these alone"
+    assert sum(flag.startswith(said) for flag in flags(found)) == raised
+    assert "success rates over a handful of samples" in looked_for(found)
+    assert not any("need 30" in flag for flag in flags(record({}, clean=rate(right, 30))))
+
+
+@pytest.mark.parametrize(("high", "raised"), [(0.6, False), (0.601, True)])
+def test_intervals_wider_than_20_points_are_flagged_once(high: float, raised: bool):
+    rates = {
+        typed: one.model_copy(update={"interval": (0.4, high)}) for typed, one in SOUND.items()
+    }
+    found = record(rates)
+    said = [
+        "95% intervals: 2 of 3 wider than 20 points, the widest 20.1 (eps 0.1): too few samples, "
+        "evaluate more"
+    ]
+    assert flags(found) == (said if raised else [])
+    assert "intervals too wide to tell anything apart" in looked_for(found)
+
+
+@pytest.mark.parametrize("controlled", [True, False])
+def test_attacks_without_a_control_are_flagged(controlled: bool):
+    rates = {"0.1": robust(pgd_linf=attack(60)), "0.2": robust(pgd_linf=attack(50))}
+    if not controlled:
+        del rates["0.2"].by_attack["random"]
+    found = record(rates)
+    said = "eps 0.2: no control was run: nothing shows that the attacks are stronger than blind"
+    assert [flag.startswith(said) for flag in flags(found)] == ([] if controlled else [True])
+    assert "attacks without a control" in looked_for(found)
+
+
 def test_flips_are_checked_too():
     rates = {"9": robust(spike_topk=attack(50)), "10": robust(spike_topk=attack(51))}
-    found = flags(record({}, robust_flips=rates, attacks={"spike-topk": SETTINGS["spike-topk"]}))
+    found = flags(record({}, robust_flips=rates, attacks=SETTINGS))
     assert found[0].startswith("flips 9 to 10: accuracy rises from 50 to 51")
 
 
@@ -309,7 +408,8 @@ def test_controls_are_those_that_say_so():
     """An attack without gradients is no control, whatever its name."""
     settings = {**SETTINGS, "random": {"access": "none", "control": False, "domain": "images"}}
     rates = {"0.1": robust(pgd_linf=attack(97), random=attack(97, None))}
-    assert flags(record(rates, attacks=settings)) == []
+    (found,) = flags(record(rates, attacks=settings))
+    assert found.startswith("eps 0.1: no control was run")
     assert "controls as strong as attacks" not in looked_for(record(rates, attacks=settings))
     assert "controls as strong as attacks" in looked_for(record(rates))
 
@@ -326,7 +426,7 @@ def test_a_failed_confirmation_is_flagged():
 def test_a_planted_network_that_masks_its_gradients_is_flagged(spiking):
     """A surrogate so narrow that nothing passes: the attack finds little, the record says so."""
     classifier = spiking()
-    x = torch.rand(64, 1, 4, 4, generator=torch.Generator().manual_seed(0))
+    x = torch.rand(128, 1, 4, 4, generator=torch.Generator().manual_seed(0))
     data = Dataset("toy", "test", x, classifier.predict(x), 4)
     seeing = replace(ATTACKS["pgd-linf"], steps=10)
     blind = replace(seeing, mode=surrogate("triangle", 1e-6))

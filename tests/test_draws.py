@@ -34,8 +34,8 @@ MANY = Recipe(
         Member(Square("square", queries=20)),
     ),
     modes=("fast-sigmoid-0.25", "triangle-1", "atan-2", "sigmoid-1", "bptr"),
-    chooser=Pgd(steps=2),
-    probe=Pgd(steps=2),
+    choosers=(Pgd(steps=2),),
+    probes=(Pgd(steps=2),),
     widths=tuple(Member(Pgd(), name).ready().attack.mode for name in ("atan-2", "sigmoid-1")),
     targeted=(),
 )

@@ -10,8 +10,8 @@ import torch
 
 from neurorobust.attacks.modes import find_mode, surrogate
 from neurorobust.attacks.pgd import Pgd
-from neurorobust.attacks.recipe import Member
-from neurorobust.attacks.recipes import STANDARD_1
+from neurorobust.attacks.recipe import Member, Recipe
+from neurorobust.attacks.recipes import STANDARD_1, STANDARD_2
 from neurorobust.attacks.sa_pgd import SaPgd
 from neurorobust.attacks.square import Square
 from neurorobust.backends.engine import EngineBackend
@@ -101,9 +101,10 @@ def test_a_network_that_hides_nothing_is_not_flagged():
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("recipe", [STANDARD_1, STANDARD_2], ids=lambda recipe: recipe.name)
 @pytest.mark.parametrize(("gain", "hidden"), [(1.0, 3), (40.0, 1)])
-def test_the_whole_recipe_breaks_them(gain: float, hidden: int):
+def test_the_whole_recipe_breaks_them(gain: float, hidden: int, recipe: Recipe):
     classifier = network(gain, hidden)
-    head, whole = attacked(classifier, HEAD), attacked(classifier, STANDARD_1)
+    head, whole = attacked(classifier, HEAD), attacked(classifier, recipe)
     assert whole.robust["0.15"].correct <= head.robust["0.15"].correct
     assert whole.robust["0.15"].correct < 0.3 * SAMPLES

@@ -308,6 +308,22 @@ def test_standard_has_what_its_version_says():
     assert "retiming+fast-sigmoid-0.25" in labels["shifts"]
 
 
+def test_standard_2_ends_with_a_local_search():
+    ready = STANDARD_2.ready("rga")
+    labels = [one.label for one in ready.of("eps")]
+    assert labels[:3] == ["random", "sa-pgd+assg-0.425", "sa-pgd+assg-0.35"]
+    assert "apgd-t+rga" in labels
+    assert labels[-3:] == [
+        f"corner-search+{mode}" for mode in ("fast-sigmoid-0.25", "sigmoid-1", "triangle-1")
+    ]
+    attacks = {one.label: one.attack for one in ready.members}
+    last = attacks[labels[-1]]
+    assert (last.restarts, last.queries, last.draws) == (10, 2000, 10)
+    momentum = attacks["momentum-ce+fast-sigmoid-0.25"]
+    assert (momentum.decay, momentum.restarts, momentum.reach, momentum.loss) == (0.75, 2, 4, "ce")
+    assert attacks["momentum-margin+triangle-1"].loss == "margin"
+
+
 def shortened(attack: Any) -> Any:
     """The same attack with a few steps and queries; nothing else changes."""
     few = {
@@ -444,7 +460,7 @@ def test_recipes_are_refused_with_words(drive):
 class Boaster:
     """Does nothing and claims that everything is broken."""
 
-    name = "boaster"
+    name, may_return_x = "boaster", True
     kind, access, control = "eps", "white-box", False
 
     def propose(self, classifier, x, labels, budget, generator) -> Proposal:
@@ -463,6 +479,36 @@ def test_claims_that_the_rerun_does_not_show_are_flagged(drive):
     assert rates["pgd-linf"].unconfirmed == 0
     said = f"eps 0.1: boaster claims {SAMPLES - 5} successes that the re-run does not show"
     assert [flag.startswith(said) for flag in flags(record)] == [True]
+
+
+@dataclass(frozen=True)
+class Idle:
+    """Proposes x for all samples but the first few."""
+
+    moves: int
+    may_return_x: bool = False
+    name = "idle"
+    kind, access, control = "eps", "white-box", False
+
+    def __call__(self, classifier, x, labels, budget, generator) -> torch.Tensor:
+        found = x.clone()
+        found[: self.moves] = (x[: self.moves] + 1e-4).clamp(0, 1)
+        return found
+
+
+@pytest.mark.parametrize(
+    ("moves", "may", "raised"), [(52, False, True), (53, False, False), (0, True, False)]
+)
+def test_who_proposes_the_sample_itself_is_flagged(drive, moves: int, may: bool, raised: bool):
+    """Of those right when clean: the first five are wrong."""
+    data = dataset(drive, 64)
+    attacks = [Idle(moves, may), "pgd-linf"]
+    record = evaluate(drive, data, card=card(), epsilons=["0.1"], attacks=attacks)
+    rates = record.robust["0.1"].by_attack
+    assert (rates["idle"].unchanged, rates["idle"].success.total) == (64 - max(moves, 5), 59)
+    assert rates["pgd-linf"].unchanged == 0
+    said = "eps 0.1: idle proposes the sample itself for "
+    assert [said in flag for flag in flags(record)] == ([True] if raised else [])
 
 
 class TwoFaced(EngineBackend):

@@ -38,8 +38,8 @@ TOY = Recipe(
         Member(SpikeTopK(rounds=2)),
     ),
     modes=("fast-sigmoid-0.25", "rga"),
-    chooser=FAST,
-    probe=FAST,
+    choosers=(FAST,),
+    probes=(FAST,),
     widths=STANDARD_1.widths,
     targeted=(FAST, SpikeTopK(rounds=2)),
 )

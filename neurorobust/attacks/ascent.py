@@ -83,6 +83,21 @@ class Ascent:
                 self._climb(source, begin[rows], x, labels, rows, best, generator, stop)
         return best
 
+    def climb(
+        self,
+        classifier: Classifier,
+        begin: Tensor,
+        x: Tensor,
+        labels: Labels,
+        rows: Tensor,
+        generator: torch.Generator,
+    ) -> Best:
+        """One search of the samples `rows` from given points `[batch, C, H, W]`."""
+        best, source = Best.start(x), self.gradient.start(classifier)
+        stop = self.stop and not classifier.encoder.random
+        self._climb(source, begin[rows], x, labels, rows, best, generator, stop)
+        return best
+
     def _climb(
         self,
         source: GradientSource,

@@ -17,7 +17,6 @@ from neurorobust.attacks import objectives
 from neurorobust.attacks.judge import PIECE
 from neurorobust.backends.base import ALIGNED, Backend
 from neurorobust.classifier import Classifier
-from neurorobust.netx.model import NetxModel
 from neurorobust.types import Inputs, Labels, Run
 
 
@@ -37,21 +36,13 @@ class Answers:
     charge: Tensor
 
 
-@dataclass(frozen=True)
 class Recorded:
     """A backend that always records the output layer too."""
 
-    backend: Backend
-
-    @property
-    def name(self) -> str:
-        """That of the backend."""
-        return self.backend.name
-
-    @property
-    def model(self) -> NetxModel:
-        """That of the backend."""
-        return self.backend.model
+    def __init__(self, backend: Backend) -> None:
+        self.backend = backend
+        self.name = backend.name
+        self.model = backend.model
 
     def run(self, inputs: Inputs, record: Collection[int] = (), clock: str = ALIGNED) -> Run:
         """See `Backend.run`."""

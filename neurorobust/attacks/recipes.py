@@ -52,18 +52,20 @@ def _momentum(loss: str) -> Attack:
     )
 
 
-def _corners(loss: str) -> Attack:
-    """The local search at the end."""
-    return CornerSearch(
-        f"corner-search-{loss}",
-        steps=30,
-        reach=4.0,
-        decay=0.75,
-        loss=loss,
-        queries=3000,
-        pool=16,
-        draws=10,
-    )
+_CORNERS = CornerSearch(
+    "corner-search",
+    steps=30,
+    reach=4.0,
+    decay=0.75,
+    loss="margin",
+    restarts=10,
+    queries=2000,
+    trial=256,
+    hope=5.0,
+    chances=2,
+    pool=16,
+    draws=10,
+)
 
 
 STANDARD_1 = Recipe(
@@ -120,23 +122,21 @@ IMAGES_2 = (
     Member(UniformNoise()),
     *(
         Member(SaPgd(steps=100, restarts=1, draws=10, loss="margin", stop=True), mode)
-        for mode in ("assg-0.425", "assg-0.35", "assg-0.465")
+        for mode in ("assg-0.425", "assg-0.35")
     ),
     *(
         Member(Apgd("apgd-ce", "ce", steps=100, restarts=1, draws=10, stop=True), mode)
-        for mode in ("fast-sigmoid-0.25", "sigmoid-1", "straight-through-1", "rga")
+        for mode in ("fast-sigmoid-0.25", "assg-0.425", "sigmoid-1", "rga")
     ),
     Member(_momentum("ce"), "fast-sigmoid-0.25"),
-    Member(_momentum("margin"), "atan-2"),
-    Member(_momentum("margin"), "assg-0.425"),
+    Member(_momentum("margin"), "triangle-1"),
     Member(
-        Apgd("apgd-t", "dlr-targeted", steps=100, restarts=1, targets=9, draws=10, stop=True),
+        Apgd("apgd-t", "dlr-targeted", steps=100, restarts=1, targets=5, draws=10, stop=True),
         STRONGEST,
         classes=4,
     ),
-    Member(Square("square", queries=1000, share=0.8)),
-    Member(_corners("margin"), "fast-sigmoid-0.25"),
-    Member(_corners("ce"), "assg-0.425"),
+    Member(Square("square", queries=2000, share=0.8)),
+    *(Member(_CORNERS, mode) for mode in ("fast-sigmoid-0.25", "sigmoid-1", "triangle-1")),
 )
 # the modes of the exact searches on spikes, in turn
 SEARCHED = tuple(
@@ -160,7 +160,7 @@ EVENTS_2 = (
         "fast-sigmoid-0.25",
     ),
     Member(
-        FlipSearch(queries=12000, pool=48, drops=3, swaps=32, steps=24, patience=3, modes=SEARCHED)
+        FlipSearch(queries=16000, pool=48, drops=3, swaps=32, steps=24, patience=3, modes=SEARCHED)
     ),
     # moves of spikes in time
     Member(RandomJitter()),

@@ -9,17 +9,18 @@ the absence of flags proves nothing.
 from __future__ import annotations
 
 from neurorobust.budgets import parse_image, size_of
-from neurorobust.checks import budgets, gradients, probes, rerun, strength
+from neurorobust.checks import budgets, counts, gradients, probes, rerun, strength
 from neurorobust.records import Record
 
 
 def flags(record: Record) -> list[str]:
     """Every red flag, in words; empty where there is none."""
-    found: list[str] = []
+    found = [*counts.chance(record), *counts.few(record), *counts.wide(record)]
     for kind, rates in record.by_kind().items():
         rows = sorted(rates.items(), key=lambda item: size_of(kind, item[0]))
         found += gradients.zero(record, rows)
         found += strength.controls(record, kind, rows)
+        found += strength.uncontrolled(record, kind, rows)
         found += strength.black_box(record, kind, rows)
         found += budgets.rises(record, kind, rows)
         found += rerun.proposals(record, kind, rows)
@@ -30,7 +31,7 @@ def flags(record: Record) -> list[str]:
 
 
 def looked_for(record: Record) -> list[str]:
-    """What `flags` could look for on this record, in words; empty where nothing was attacked."""
+    """What `flags` could look for on this record, in words."""
     attacked = bool(record.attacks)
     white_box = any(record.is_white_box(name) for name in record.attacks)
     controls = any(record.is_control(name) for name in record.attacks)
@@ -39,6 +40,10 @@ def looked_for(record: Record) -> list[str]:
     images = [parse_image(typed) for typed in record.robust]
     probed = {probe.what for probe in record.probes}
     questions = {
+        "a network no better than chance": record.classes is not None and record.clean.total > 0,
+        "success rates over a handful of samples": bool(families),
+        "intervals too wide to tell anything apart": True,
+        "attacks without a control": bool(families),
         "a missing white-box attack": attacked,
         "inputs without any gradient": white_box,
         "controls as strong as attacks": white_box and controls,

@@ -33,6 +33,20 @@ def controls(record: Record, kind: str, rows: Rows) -> Iterator[str]:
                 )
 
 
+def uncontrolled(record: Record, kind: str, rows: Rows) -> Iterator[str]:
+    """Attacks without blind noise of the same size beside them."""
+    alone = [
+        typed
+        for typed, robust in rows
+        if robust.by_attack and not any(map(record.is_control, robust.by_attack))
+    ]
+    if alone:
+        yield (
+            f"{kind} {', '.join(alone)}: no control was run: nothing shows that the attacks are "
+            "stronger than blind noise of the same size"
+        )
+
+
 def black_box(record: Record, kind: str, rows: Rows) -> Iterator[str]:
     """Who only asks breaks what who knows the gradients does not."""
     for typed, robust in rows:

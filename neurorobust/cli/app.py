@@ -9,6 +9,7 @@ import typer
 from neurorobust import __version__
 from neurorobust.cli import (
     attacks,
+    card,
     check,
     compare,
     demo,
@@ -58,6 +59,7 @@ for verb in (
     demo.demo,
     train.train,
     export.export,
+    card.card,
     check.check,
     quantise.quantise,
     parity.parity,

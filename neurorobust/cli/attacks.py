@@ -48,7 +48,7 @@ def everything() -> dict[str, Any]:
                 "name": recipe.name,
                 "also": short.get(recipe.name),
                 "about": f"{len(recipe.ready().members)} attacks and controls, "
-                "each on what withstood those before it",
+                "each on what survived those before it",
                 "source": "ours: docs/attacks.md",
                 "attacks": list(dict.fromkeys(one.attack.name for one in recipe.members)),
             }

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from neurorobust.cli import options
+from neurorobust.cli.card_options import NO_OPTIONS, CardOptions, takes_card
 from neurorobust.cli.output import session
 from neurorobust.errors import CheckFailed
 
@@ -21,24 +22,24 @@ BAR = 6
 DATA_SAMPLES = 256
 
 
+@takes_card
 def check(
     model: Annotated[str, typer.Argument(help="A .net file or a network's name.")],
     dataset: options.DatasetName = None,
     data_dir: options.DataDir = None,
     limit: options.Limit = None,
     bin_us: options.BinUs = None,
-    card: options.CardFile = None,
-    steps: options.Steps = None,
+    described: CardOptions = NO_OPTIONS,
     seed: options.Seed = 0,
     as_json: options.Json = False,
 ) -> None:
     """Lint a network, estimate whether it fits a chip and, on sample data, what a run costs."""
     with session(as_json) as output:
         from neurorobust.lint import lint, on_samples
-        from neurorobust.models import Network, encoder, read_card
+        from neurorobust.models import Network, encoder
         from neurorobust.netx.rules import ERROR
 
-        verdict, used = lint(model, None if card is None else read_card(card), steps)
+        verdict, used = lint(model, described.alone(model), described.steps)
         if (dataset or data_dir) and verdict.model is not None and used is not None:
             network = Network(verdict.path.stem, verdict.model, used)
             data = options.load(network, dataset, data_dir, False, limit or DATA_SAMPLES, bin_us)
@@ -115,6 +116,8 @@ def show(verdict: Verdict, console: Console) -> None:
         _show_fit(verdict.fit, console)
     if verdict.counts:
         _show_counts(verdict, console)
+    if verdict.findings:
+        console.print("NX…: numbers of rules, all of them in docs/rules.md")
     console.print(
         f"{verdict.path}: " + ("runs" if verdict.runs else "does not run as it is")
         + f", {len(verdict.findings)} findings"
@@ -141,6 +144,7 @@ def _show_fit(fitted: Fit, console: Console) -> None:
         f"{fitted.cores} of {cores:.0f} cores, {fitted.margin:.0%} of a chip free: "
         f"{'fits' if fitted.fits else 'does not fit'} (an estimate, not a compiler)"
     )
+    console.print("axons: input lines into a core. delay: the longest of the layer, in steps.")
 
 
 def _show_counts(verdict: Verdict, console: Console) -> None:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from neurorobust.cli import foreign, options
+from neurorobust.cli.card_options import NO_OPTIONS, CardOptions, takes_card
 from neurorobust.cli.evaluate import summary
 from neurorobust.cli.output import command_line, session
 from neurorobust.cli.parity import alignment_sentence, trained_clock
@@ -16,10 +17,11 @@ from neurorobust.errors import BadInput
 if TYPE_CHECKING:
     from neurorobust.networks.block_network import BlockNetwork
 
-# by kind of budget: the control, and what the 2x2 is made with
-ATTACKS = {"eps": ("random", "pgd-linf"), "flips": ("spike-random", "spike-topk")}
+# by kind of budget: what the 2x2 is made with
+ATTACKS = {"eps": "pgd-linf", "flips": "spike-topk"}
 
 
+@takes_card
 def compare(
     first: Annotated[str, typer.Argument(metavar="RUN", help="Training run (the float network).")],
     second: Annotated[
@@ -32,12 +34,14 @@ def compare(
     samples: foreign.Samples = None,
     eps: options.Eps = "",
     flips: options.Flips = "",
+    no_control: options.NoControl = False,
     dataset: options.DatasetName = None,
     data_dir: options.DataDir = None,
     download: options.Download = False,
     limit: options.Limit = None,
     bin_us: options.BinUs = None,
     out: options.Out = None,
+    described: CardOptions = NO_OPTIONS,
     seed: options.Seed = 0,
     backend: options.Backend = "engine",
     device: options.Device = "cpu",
@@ -58,7 +62,7 @@ def compare(
 
         if bool(options.names(eps)) == bool(options.names(flips)):
             raise BadInput("--eps or --flips: give budgets of one kind")
-        attacks = ATTACKS["eps" if options.names(eps) else "flips"]
+        attack = ATTACKS["eps" if options.names(eps) else "flips"]
         if (second is None) != (source is not None):
             raise BadInput("compare: give RUN and MODEL, or --from module:factory and one MODEL")
         trained: Path | BlockNetwork = Path(first)
@@ -67,11 +71,12 @@ def compare(
         else:
             trained = foreign.load(source, weights, input_shape, samples)
         model = first if second is None else second
-        network = options.network(model)
+        network = described.network(model)
         against = float_classifier(trained, network)
         question = Question(
-            attacks=attacks,
-            compare_with=attacks[-1],
+            attacks=(attack,),
+            compare_with=attack,
+            control=not no_control,
             epsilons=options.names(eps),
             flips=options.names(flips),
             seed=seed,

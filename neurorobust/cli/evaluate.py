@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from neurorobust.cli import options
+from neurorobust.cli.card_options import NO_OPTIONS, CardOptions, takes_card
 from neurorobust.cli.output import command_line, session
 from neurorobust.errors import BadInput
 from neurorobust.names import unknown
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from neurorobust.records import Record
 
 
+@takes_card
 def evaluate(
     model: Annotated[str, typer.Argument(help="A .net file or a network's name.")],
     dataset: options.DatasetName = None,
@@ -45,16 +47,10 @@ def evaluate(
     targeted: Annotated[
         bool, typer.Option("--targeted", help="Attack towards a random wrong class as well.")
     ] = False,
+    no_control: options.NoControl = False,
     confirm: Annotated[str, typer.Option(help="Replay N samples elsewhere: lava:N.")] = "",
     out: options.Out = None,
-    card: options.CardFile = None,
-    encoder: options.Encoder = None,
-    steps: options.Steps = None,
-    mean: options.Mean = None,
-    std: options.Std = None,
-    gain: options.Gain = None,
-    readout: options.Readout = None,
-    logit_scale: options.LogitScale = None,
+    described: CardOptions = NO_OPTIONS,
     seed: options.Seed = 0,
     backend: options.Backend = "engine",
     device: options.Device = "cpu",
@@ -78,9 +74,7 @@ def evaluate(
         from neurorobust.targets import Settings
 
         replay = parse_confirm(confirm)
-        network = options.network(
-            model, card, encoder, steps, mean, std, gain, readout, logit_scale
-        )
+        network = described.network(model)
         chosen = options.names("" if attacks == "none" else attacks)
         budgets = {"eps": eps, "flips": flips, "shifts": shifts, "patches": patches}
         plan({kind: options.names(text) for kind, text in budgets.items()}, chosen)
@@ -100,6 +94,7 @@ def evaluate(
             draws=DRAWS if draws is None else draws,
             minimum=minimum,
             targeted=targeted,
+            control=not no_control,
             validation=beside,
             backend=backend,
             settings=Settings(device, memory_limit, timeout, workers, worker_memory, sparse),
@@ -143,6 +138,7 @@ def summary(record: Record, out: Path | None) -> dict[str, Any]:
     }
     return {
         "clean": whole["clean"],
+        "controls": [name for name in record.attacks if record.is_control(name)],
         "draws": whole["draws"],
         **budgets,
         "confirmed": whole["confirmed"],

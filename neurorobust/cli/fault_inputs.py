@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from neurorobust.cli import faults, options
+from neurorobust.cli.card_options import NO_OPTIONS, CardOptions, takes_card
 from neurorobust.cli.output import session
 from neurorobust.errors import BadInput
 
@@ -18,9 +19,8 @@ if TYPE_CHECKING:
 
     from neurorobust.faults.inputs import Reached
 
-CONTROLS = {"eps": "random", "flips": "spike-random"}
 
-
+@takes_card
 def inputs(
     model: Annotated[str, typer.Argument(help="A .net file or a network's name.")],
     objective: Annotated[str, typer.Option(help="overflow, energy or truncation.")],
@@ -30,9 +30,9 @@ def inputs(
     data_dir: options.DataDir = None,
     download: options.Download = False,
     limit: options.Limit = 200,
-    steps: Annotated[int, typer.Option("--rounds", help="Gradients of the search.", min=1)] = 20,
+    rounds: Annotated[int, typer.Option(help="Gradients of the search.", min=1)] = 20,
     out: faults.FaultsOut = None,
-    card: options.CardFile = None,
+    described: CardOptions = NO_OPTIONS,
     seed: options.Seed = 0,
     overwrite: options.Overwrite = False,
     as_json: options.Json = False,
@@ -42,7 +42,7 @@ def inputs(
         import torch
 
         from neurorobust import budgets, files
-        from neurorobust.attacks import find
+        from neurorobust.attacks.controls import CONTROLS
         from neurorobust.attacks.deployment import DEPLOYMENT, OBJECTIVES
         from neurorobust.attacks.spike_view import spike_view
         from neurorobust.faults.inputs import layer_bounds, reached
@@ -55,12 +55,12 @@ def inputs(
             raise BadInput(f"--objective {objective!r}: unknown, known: {', '.join(OBJECTIVES)}")
         kind, text = ("eps", eps) if eps else ("flips", flips)
         budget = budgets.parse(kind, text)
-        network = options.network(model, card)
+        network = described.network(model)
         target = faults.fresh(out, "inputs.json", overwrite)
         data = options.load(network, dataset, data_dir, download, limit)
         x, labels = data.batch(0, len(data))
         name = objective if eps else f"{objective}-flips"
-        attack = dataclasses.replace(DEPLOYMENT[name], steps=steps)
+        attack = dataclasses.replace(DEPLOYMENT[name], steps=rounds)
         with open_backend("engine", network.model, Settings()) as backend:
             made = classifier(network, backend)
 
@@ -71,8 +71,7 @@ def inputs(
                 made, x = spike_view(made, x, fresh())
             bounds = layer_bounds(made, x)
             found = {"clean": x}
-            control = find(CONTROLS[kind])
-            found["random"] = control(made, x, labels, budget, fresh())
+            found["random"] = CONTROLS[kind](made, x, labels, budget, fresh())
             found[name] = _in_parts(attack, made, x, labels, budget, fresh(), output)
             rows = {row: reached(made, one, labels, fresh()) for row, one in found.items()}
         result = {
@@ -81,7 +80,7 @@ def inputs(
             "dataset": data.name,
             "seed": seed,
             "budget": {kind: text},
-            "rounds": steps,
+            "rounds": rounds,
             "bounds": [
                 {"layer": one.layer, "current": one.current, "can_wrap": one.can_wrap}
                 for one in bounds

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from neurorobust.cli import options
+from neurorobust.cli.card_options import NO_OPTIONS, CardOptions, takes_card
 from neurorobust.cli.output import session
 from neurorobust.cli.usage import Commands
 from neurorobust.errors import BadInput, OutputError
@@ -35,6 +36,7 @@ FaultsOut = Annotated[
 
 
 @app.command()
+@takes_card
 def bits(
     model: Annotated[str, typer.Argument(help="A .net file or a network's name.")],
     dataset: options.DatasetName = None,
@@ -51,7 +53,7 @@ def bits(
     repeats: Annotated[int, typer.Option(help="Repetitions of random flips.", min=1)] = 5,
     mode: Annotated[str, typer.Option(help="Backward mode of the search.")] = "fast-sigmoid-0.25",
     out: FaultsOut = None,
-    card: options.CardFile = None,
+    described: CardOptions = NO_OPTIONS,
     seed: options.Seed = 0,
     overwrite: options.Overwrite = False,
     as_json: options.Json = False,
@@ -70,7 +72,7 @@ def bits(
 
         wanted = _counts(counts)
         search = Search(candidates, find_mode(mode))
-        network = options.network(model, card)
+        network = described.network(model)
         target = fresh(out, "bits.json", overwrite)
         scored = options.load(network, dataset, data_dir, download, limit)
         own = options.load_known(network, dataset, data_dir, download, scored, known)
@@ -108,6 +110,7 @@ def bits(
 
 
 @app.command()
+@takes_card
 def leak(
     model: Annotated[str, typer.Argument(help="A .net file or a network's name.")],
     dataset: options.DatasetName = None,
@@ -117,7 +120,7 @@ def leak(
     known: Known = 32,
     rounds: Annotated[int, typer.Option(help="Queries a victim while crafting.", min=0)] = 100,
     out: FaultsOut = None,
-    card: options.CardFile = None,
+    described: CardOptions = NO_OPTIONS,
     seed: options.Seed = 0,
     overwrite: options.Overwrite = False,
     as_json: options.Json = False,
@@ -132,7 +135,7 @@ def leak(
         from neurorobust.models import classifier
         from neurorobust.targets import Settings, open_backend
 
-        network = options.network(model, card)
+        network = described.network(model)
         target = fresh(out, "leak.json", overwrite)
         scored = options.load(network, dataset, data_dir, download, limit)
         own = options.load_known(network, dataset, data_dir, download, scored, known)

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from neurorobust import files
 from neurorobust.errors import BadInput
 
 if TYPE_CHECKING:
@@ -62,7 +61,12 @@ def _samples(path: Path | None) -> torch.Tensor | None:
     import numpy as np
     import torch
 
-    held = files.read_npz(path, names=("x",), limit=files.foreign_limit(path))["x"]
+    from neurorobust import files
+
+    try:
+        held = files.read_npz(path, names=("x",), limit=files.foreign_limit(path))["x"]
+    except BadInput as error:
+        raise BadInput(f"--samples {error}") from error
     if held.dtype.kind not in "buif":
         raise BadInput(f"--samples {path}: x holds {held.dtype}, need numbers")
     return torch.from_numpy(held.astype(np.float64))

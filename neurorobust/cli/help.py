@@ -51,6 +51,11 @@ EXAMPLES = {  # a line each: at most 78 characters
         "neurorobust export runs/a --out a/model.net",
         "neurorobust export --from mine:Network --input-shape 2,34,34 --out b.net",
     ),
+    "card": (
+        "neurorobust card digits-mlp",
+        "neurorobust card b.net --encoder direct --steps 16 --readout count",
+        "neurorobust card b.net --steps 32 --overwrite",
+    ),
     "check": (
         "neurorobust check digits-mlp",
         "neurorobust check a/model.net --dataset digits --limit 100",

@@ -34,6 +34,11 @@ def models(as_json: options.Json = False) -> None:
             )
         output.result(models=rows)
         output.console.print(table)
+        output.console.print(
+            "drive: each pixel is a constant bias of an on-chip input neuron. `neurorobust card "
+            "NAME` says how a network is fed and read.",
+            soft_wrap=True,
+        )
 
 
 def info(as_json: options.Json = False) -> None:

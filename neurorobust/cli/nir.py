@@ -9,9 +9,11 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from neurorobust.cli import options
+from neurorobust.cli import card_options, options
+from neurorobust.cli.card import free
+from neurorobust.cli.export import check_out
 from neurorobust.cli.output import Bars, session
-from neurorobust.errors import BadInput, OutputError
+from neurorobust.errors import BadInput
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -53,18 +55,15 @@ def import_nir(
         from neurorobust.nir import quantise, read_graph
 
         known = None if card is None else read_card(card)
-        asked = {"steps": steps, "readout": readout}
+        asked = {"encoder": encoder, "steps": steps, "readout": readout, "gain": gain}
         described = known
-        if encoder is not None or any(value is not None for value in asked.values()):
-            described = options.changed(known, asked, {"kind": encoder, "gain": gain})
+        if any(value is not None for value in asked.values()):
+            described = card_options.changed(known, asked)
         if dataset is not None and described is None:
             raise BadInput("--dataset: needs --card, or --encoder, --steps and --readout")
-        targets = [out] if described is None else [out, out.parent / CARD_FILE]
-        for path in targets:
-            if path.is_dir():
-                raise OutputError(f"{path}: is a folder")
-            if path.exists() and not overwrite:
-                raise OutputError(f"{path}: exists already; --overwrite replaces it")
+        check_out(out, overwrite)
+        if described is not None:
+            free(out, overwrite)
         files.probe(out.parent)
         shape, layers = read_graph(graph, dt)
         found = quantise(shape, layers, STEPS if described is None else described.steps)
@@ -81,7 +80,7 @@ def import_nir(
                     rates = accuracies(network, layers, data, seed, bars)
         with ExitStack() as stack:  # all or nothing: the files take their names at the end
             if described is not None:
-                temporary = stack.enter_context(files.atomic(targets[-1]))
+                temporary = stack.enter_context(files.atomic(out.parent / CARD_FILE))
                 temporary.write_text(described.model_dump_json(indent=2) + "\n", "utf-8")
             stack.enter_context(files.atomic(out)).write_bytes(image)
         output.result(

@@ -4,17 +4,16 @@ from __future__ import annotations
 
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from neurorobust.cli.usage import one_of
-from neurorobust.errors import CardError, DatasetError
+from neurorobust.errors import DatasetError
 
 if TYPE_CHECKING:
     from neurorobust.datasets import Dataset
     from neurorobust.models import Network
-    from neurorobust.records import Card
 
 # names that options take, written out: what registers them loads torch (held by a test)
 BACKENDS = ("engine", "reference", "lava", "loihi2")
@@ -66,9 +65,12 @@ Eps = Annotated[str, typer.Option(help="Pixel budgets: 0.05,0.1 or 8/255 or l2:0
 Flips = Annotated[str, typer.Option(help="Spikes that may flip: 10,50 or insert=5+delete=3.")]
 Shifts = Annotated[str, typer.Option(help="How spikes may move: reach=2 or reach=3+spikes=4.")]
 Patches = Annotated[str, typer.Option(help="Rectangles of the sensor: 5x5.")]
+NoControl = Annotated[
+    bool, typer.Option("--no-control", help="Run no blind noise of the same size beside attacks.")
+]
 Limit = Annotated[int | None, typer.Option(help="The first N samples, in the set's order.", min=1)]
 
-CardFile = Annotated[Path | None, typer.Option("--card", help="card.json for this network.")]
+CardFile = Annotated[Path | None, typer.Option("--card", help="card.json elsewhere.")]
 Encoder = Annotated[
     str | None,
     typer.Option(help="drive, poisson, latency or direct.", callback=one_of("--encoder", ENCODERS)),
@@ -179,51 +181,3 @@ def _split(
         raise DatasetError("--dataset: not given, and the card names none")
     steps = network.card.steps
     return datasets.load(chosen, split, data_dir, download, steps=steps, bin_us=bin_us)
-
-
-def network(
-    reference: str,
-    card_file: Path | None = None,
-    encoder: str | None = None,
-    steps: int | None = None,
-    mean: float | None = None,
-    std: float | None = None,
-    gain: float | None = None,
-    readout: str | None = None,
-    logit_scale: float | None = None,
-) -> Network:
-    """The network a command names; card options on the command line go before its card's fields.
-
-    Raises:
-        BadInput, CardError, ModelFileError: see `models.resolve`.
-    """
-    from neurorobust.models import read_card, resolve
-
-    top = {"steps": steps, "readout": readout, "logit_scale": logit_scale}
-    inner = {"kind": encoder, "mean": mean, "std": std, "gain": gain}
-    card = None if card_file is None else read_card(card_file)
-    if all(value is None for value in (*top.values(), *inner.values())):
-        return resolve(reference, card)
-    if card is None:
-        try:
-            card = resolve(reference).card
-        except CardError:
-            if None in (encoder, steps, readout):
-                raise
-    return resolve(reference, changed(card, top, inner))
-
-
-def changed(card: Card | None, top: dict[str, Any], inner: dict[str, Any]) -> Card:
-    """A card with fields of its own (`top`) and of its encoder (`inner`) replaced; None: as it is.
-
-    Raises:
-        CardError: what comes out is no card; names the field.
-    """
-    from neurorobust import schema
-    from neurorobust.records import Card
-
-    fields = {} if card is None else card.model_dump()
-    fields |= {key: value for key, value in top.items() if value is not None}
-    inside = {key: value for key, value in inner.items() if value is not None}
-    fields["encoder"] = {**fields.get("encoder", {}), **inside}
-    return schema.validated(fields, Card, "card on the command line", CardError)

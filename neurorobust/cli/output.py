@@ -12,22 +12,22 @@ from contextlib import contextmanager
 from typing import Any, ClassVar
 
 import typer
-from click import ClickException
 from rich.progress import (
     BarColumn,
     MofNCompleteColumn,
     Progress,
     TaskID,
     TextColumn,
-    TimeElapsedColumn,
     TimeRemainingColumn,
 )
+from rich.table import Column
 
 from neurorobust.ends import INTERRUPTED, unforeseen
 from neurorobust.errors import NeuroRobustError
 from neurorobust.terminal import Terminal, printable
 
 KEPT = "; --resume goes on with what is kept"  # where the work does not say what that is
+UsageError: Any = typer.BadParameter.__bases__[0]  # of the click that typer brings or uses
 LINE_EVERY_S = 20.0  # progress where there is no terminal
 SPEED_OVER_S = 3600.0  # pieces of work differ in length: the time left is from all so far
 
@@ -73,10 +73,8 @@ class Bars:
             TextColumn("{task.description}"),
             BarColumn(bar_width=18),
             MofNCompleteColumn(),
-            TimeElapsedColumn(),
-            TextColumn("so far"),
-            TimeRemainingColumn(),
-            TextColumn("left"),
+            TimeRemainingColumn(table_column=Column(min_width=7)),
+            TextColumn("left", table_column=Column(min_width=4)),
             console=self._console,
             speed_estimate_period=SPEED_OVER_S,
         )
@@ -149,7 +147,7 @@ def session(as_json: bool, resumable: bool = False) -> Iterator[Output]:
         try:
             yield output
             text = json.dumps(output.json, allow_nan=False)
-        except (BrokenPipeError, ClickException, typer.Exit, typer.Abort):
+        except (BrokenPipeError, UsageError, typer.Exit, typer.Abort):
             raise  # click ends these as every program does
         except (Exception, KeyboardInterrupt) as error:  # anything: it becomes one line
             code, fields = _ending(output, error, resumable)

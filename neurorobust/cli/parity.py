@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from neurorobust.cli import foreign, options
+from neurorobust.cli.card_options import NO_OPTIONS, CardOptions, takes_card
 from neurorobust.cli.output import session
 from neurorobust.errors import BadInput, CheckFailed
 
@@ -23,9 +24,14 @@ if TYPE_CHECKING:
     from neurorobust.types import Inputs
 
 VARIABLES = ("spikes", "u", "v")
+CLOCKS: dict[Clock, str] = {
+    "aligned": "each layer starts from zero when its first data arrive",
+    "global": "all layers start together, and each synapse passes on a step late, as on the chip",
+}
 INEXACT = "WgtScaleBatchNorm is folded to the nearest: lava-dl rounds what it divides"
 
 
+@takes_card
 def parity(
     first: Annotated[str, typer.Argument(help="A training run (SLAYER) or a .net file.")],
     second: Annotated[
@@ -41,7 +47,10 @@ def parity(
     download: options.Download = False,
     bin_us: options.BinUs = None,
     limit: Annotated[int, typer.Option(help="Samples compared.", min=1)] = 16,
-    random: Annotated[bool, typer.Option("--random", help="Random inputs, no data set.")] = False,
+    random: Annotated[
+        bool, typer.Option("--random", help="Random inputs: no data set, no card.")
+    ] = False,
+    described: CardOptions = NO_OPTIONS,
     seed: options.Seed = 0,
     device: options.Device = "cpu",
     memory_limit: options.MemoryLimit = None,
@@ -67,6 +76,8 @@ def parity(
 
         if (second is None) != (source is not None):
             raise BadInput("parity: give two networks, or --from module:factory and one .net file")
+        if random and described != NO_OPTIONS:
+            raise BadInput("--random: its inputs need no card; leave out the options of one")
         deployed = first if second is None else second
         if source is None:
             foreign.only_with_from(weights=weights, input_shape=input_shape, samples=samples)
@@ -81,13 +92,16 @@ def parity(
         ):
             clock = trained_clock(left)
             if clock == GLOBAL and backend == "lava":
-                output.console.print("trained with delay_shift: Lava's backend resets, so without")
+                output.console.print(
+                    "trained with delay_shift (layers one step late each): Lava's backend resets "
+                    "every sample, so it is compared without"
+                )
                 clock = ALIGNED
             generator = torch.Generator().manual_seed(seed)
             if random:
                 origin, inputs = "random", random_inputs(model, limit, generator)
             else:
-                network = options.network(deployed)
+                network = described.network(deployed)
                 data = options.load(network, dataset, data_dir, download, limit, bin_us)
                 x, _ = data.batch(0, limit)
                 origin, inputs = data.name, models.encoder(network.card, model).encode(x, generator)
@@ -106,6 +120,7 @@ def parity(
             f"identical: {result.first} and {result.second}, {result.samples} samples of {origin}, "
             f"{clock} clock, layers {', '.join(str(number) for number in result.layers)} ({what})"
         )
+        output.console.print(f"{clock} clock: {CLOCKS[clock]}")
         if cost is not None:
             output.console.print(alignment_sentence(cost))
 
@@ -145,7 +160,8 @@ def alignment_sentence(cost: Alignment) -> str:
     late, aligned = cost.as_trained, cost.aligned
     return (
         f"aligned resets change {cost.label_changes} of {aligned.total} labels: "
-        f"{late.correct} right as trained (delay_shift, global clock), {aligned.correct} aligned"
+        f"{late.correct} right as trained (delay_shift: all layers start together), "
+        f"{aligned.correct} where each layer starts when its data arrive (aligned)"
     )
 
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from neurorobust.cli import options
+from neurorobust.cli.card_options import NO_OPTIONS, CardOptions, takes_card
 from neurorobust.cli.export import export_run
 from neurorobust.cli.output import session
 from neurorobust.errors import BadInput
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 TRAINING_FILE = "training.json"
 
 
+@takes_card
 def quantise(
     model: Annotated[
         str,
@@ -45,7 +47,7 @@ def quantise(
     attacks: Annotated[str, typer.Option(help="Names with commas between, or none.")] = "none",
     eps: options.Eps = "",
     flips: options.Flips = "",
-    card: options.CardFile = None,
+    described: CardOptions = NO_OPTIONS,
     seed: options.Seed = 0,
     device: options.Device = "cpu",
     resume: options.Resume = False,
@@ -73,7 +75,7 @@ def quantise(
             if not (resume and exported.is_file()):
                 export_run(Path(model), exported, overwrite)
             against, model = against or Path(model), str(exported)
-        network = options.network(model, card)
+        network = described.network(model)
         data = options.load(network, dataset, data_dir, download, limit, bin_us)
         question = Question(
             options.names("" if attacks == "none" else attacks),

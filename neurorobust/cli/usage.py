@@ -11,12 +11,11 @@ import typer
 from typer.core import TyperGroup
 
 from neurorobust.cli.help import dress
-from neurorobust.cli.output import Output
+from neurorobust.cli.output import Output, UsageError
 from neurorobust.ends import INTERRUPTED
 from neurorobust.names import near, unknown
 
 WRONG = 2  # as for every bad input
-UsageError: Any = typer.BadParameter.__bases__[0]  # of the click that typer brings or uses
 
 
 class Commands(TyperGroup):
@@ -90,8 +89,8 @@ def _words(ctx: Any) -> int:
 
 
 def _words_of(error: Any, path: str) -> str:
-    option = str(getattr(error, "option_name", ""))
     if type(error).__name__ == "NoSuchOption":
+        option = str(error.option_name)
         known = [name for one in error.ctx.command.params for name in one.opts]
         close = near(option, [name for name in known if name.startswith("-")])
         hint = f"did you mean {' or '.join(close)}?" if close else f"`{path} --help` lists them"

@@ -19,7 +19,7 @@ from neurorobust.datasets.base import Dataset, Request
 from neurorobust.errors import DatasetError
 from neurorobust.names import unknown
 
-__all__ = ["NAMED", "Dataset", "load"]
+__all__ = ["NAMED", "Dataset", "check_name", "load"]
 
 NAMED: dict[str, Callable[[Request], Dataset]] = {
     "digits": digits.load,
@@ -62,6 +62,15 @@ def load(
         raise DatasetError(f"dataset {name}: limit {limit} below 1")
     request = Request(name, split, data_dir, download, limit, steps, bin_us)
     return _loader(name)(request).limited(limit)
+
+
+def check_name(name: str) -> None:
+    """Refuse a name that no loader here knows; nothing is loaded.
+
+    Raises:
+        DatasetError: with the names that are known.
+    """
+    _loader(name)
 
 
 def _loader(name: str) -> Callable[[Request], Dataset]:

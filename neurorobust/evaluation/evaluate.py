@@ -40,6 +40,7 @@ def evaluate(
     draws: int = DRAWS,
     minimum: bool = False,
     targeted: bool = False,
+    control: bool = True,
     validation: Dataset | None = None,
     out: Path | None = None,
     resume: bool = False,
@@ -69,6 +70,8 @@ def evaluate(
             others score it; others draw nothing.
         minimum: also look for the smallest budget that breaks each sample.
         targeted: also attack with a class for each sample that must be reached.
+        control: run a control of the same kind (`attacks.controls`) at every budget that is
+            attacked; without one nothing shows that attacks are stronger than chance.
         validation: samples on which a recipe chooses its strongest mode; none of `dataset`.
         out: directory of `record.json` and `samples.npz`; None: only the record is kept.
         resume: go on with what a run with the same settings left in `out`.
@@ -88,7 +91,7 @@ def evaluate(
         raise BadInput(f"draws {draws}: below 1")
     budgets = {"eps": epsilons, "flips": flips, "shifts": shifts, "patches": patches}
     classes = classifier.backend.model.outputs
-    question = Question(budgets, fitting(attacks, classes), seed, seeds, minimum, targeted)
+    question = Question(budgets, fitting(attacks, classes), seed, seeds, minimum, targeted, control)
     check_jobs(classifier, dataset, question.jobs)
     check_fit(classifier, dataset, card)
     if validation is not None:

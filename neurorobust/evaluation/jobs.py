@@ -9,7 +9,8 @@ from typing import Any
 
 from neurorobust.attacks import Attack, find
 from neurorobust.attacks.base import takes
-from neurorobust.attacks.recipe import Recipe
+from neurorobust.attacks.controls import CONTROLS
+from neurorobust.attacks.recipe import Member, Recipe
 from neurorobust.attacks.recipes import find_recipe
 from neurorobust.budgets import KINDS, TYPED, parse
 from neurorobust.errors import BadInput
@@ -77,15 +78,18 @@ def plan(
     budgets: Mapping[str, Sequence[str]],
     attacks: Sequence[str | Attack | Recipe],
     seeds: Sequence[int] = (0,),
+    control: bool = True,
 ) -> tuple[Job, ...]:
     """All jobs: seeds, kinds and budgets in the order typed, attacks in the order asked.
 
-    Members of a recipe come last, from the smallest budget to the largest.
+    The control that is run beside them comes first, members of a recipe come last, from the
+    smallest budget to the largest.
 
     Args:
         budgets: as typed, by kind (`budgets.KINDS`).
         attacks: names, attacks or recipes.
         seeds: the first one's jobs have plain names.
+        control: run a control of the same kind at every budget that is attacked.
 
     Raises:
         BadInput: an unknown or repeated attack, a bad or repeated budget, an attack without a
@@ -100,7 +104,6 @@ def plan(
         read = [(text.strip(), parse(kind, text)) for text in budgets.get(kind, ())]
         _refuse_repeats(kind, [budget for _, budget in read], [text for text, _ in read])
         members = () if recipe is None else recipe.of(kind)
-        controls = [member.attack for member in members if member.attack.control]
         chosen = [attack for attack in single if attack.kind == kind]
         if chosen and not read:
             raise BadInput(f"attack {chosen[0].name!r}: needs a budget, give {_typed(kind)}")
@@ -109,8 +112,8 @@ def plan(
                 f"--{kind} {read[0][0]}: no attack on {domain} was asked for, give for example "
                 f"--attacks {STRONG[kind]}; `neurorobust attacks` lists all"
             )
-        for attack in (attack for attack in controls if attack.name not in names):
-            chosen.append(attack)
+        if control:
+            chosen = [*_unasked_control(kind, chosen, members), *chosen]
         for (text, budget), attack in itertools.product(read, chosen):
             _refuse_norms(attack, text, budget)
         for text, budget in read:
@@ -130,6 +133,17 @@ def plan(
         for place, seed in enumerate(seeds)
         for job in (*jobs, *chained)
     )
+
+
+def _unasked_control(
+    kind: str, chosen: Sequence[Attack], members: Sequence[Member]
+) -> list[Attack]:
+    """The control that attacks on a kind of budget need; none where it is asked for already."""
+    if not members and all(attack.control for attack in chosen):
+        return []
+    own = [member.attack for member in members if member.attack.control] or [CONTROLS[kind]]
+    names = [attack.name for attack in chosen]
+    return [attack for attack in own if attack.name not in names]
 
 
 def _typed(kind: str) -> str:

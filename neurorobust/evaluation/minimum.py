@@ -109,7 +109,7 @@ def _search(
 
 
 def _brackets(jobs: list[Job], arrays: Arrays, batch: int) -> Brackets:
-    """Largest budget withstood below the smallest one that broke, that one, and by which job."""
+    """Largest budget survived below the smallest one that broke, that one, and by which job."""
     low, high = np.zeros(batch), np.full(batch, np.inf)
     by = np.full(batch, -1)
     for place, job in enumerate(jobs):

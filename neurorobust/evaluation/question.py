@@ -23,6 +23,7 @@ class Question:
         targeted: attack with a class for each sample that must be reached.
         jobs: all of them; where a recipe has yet to choose a mode, with `strongest` in its place.
         recipe: the one among the attacks.
+        control: run a control of the same kind at every budget that is attacked.
 
     Raises:
         BadInput: see `jobs.plan` and `minimum.check`.
@@ -34,13 +35,14 @@ class Question:
     seeds: int = 1
     minimum: bool = False
     targeted: bool = False
+    control: bool = True
     jobs: tuple[Job, ...] = field(init=False)
     recipe: Recipe | None = field(init=False)
 
     def __post_init__(self) -> None:
         set_ = object.__setattr__  # frozen
         set_(self, "recipe", sorted_out(self.attacks)[0])
-        set_(self, "jobs", plan(self.budgets, self.attacks, self.all_seeds))
+        set_(self, "jobs", plan(self.budgets, self.attacks, self.all_seeds, self.control))
         if self.minimum:
             minimum.check(self.jobs)
 

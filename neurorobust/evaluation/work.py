@@ -84,6 +84,7 @@ class Work:
             seeds=question.all_seeds if question.seeds > 1 else (),
             attacks={job.label: settings(job.attack) for job in known},
             clean=clean_rate(arrays),
+            classes=backend.model.outputs,
             draws=self.draws if self.classifier.encoder.random else None,
             redraw=redraw_rate(arrays),
             robust=robust["eps"],

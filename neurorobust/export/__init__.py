@@ -31,7 +31,8 @@ class Export:
         global_clock: the network was trained with `delay_shift` and has biases, which integrate
             before data arrive: what it learnt is what the chip does on the *global* clock.
         exact: whether it computes the training network's integers bit for bit; else a scaled
-            batch norm was folded to the nearest (see the notes).
+            batch norm was folded to the nearest (see the notes). Of a network whose own forward
+            pass could not be tried, a note says so: it is exact for the blocks one after the other.
     """
 
     model: NetxModel
@@ -69,7 +70,8 @@ def explain(network: BlockNetwork) -> Export:
     twin = network.frozen_copy()
     made = [make_layer(twin, number) for number in range(len(twin.blocks))]
     layers = tuple(one.layer for one in made)
-    notes = [note for one in made for note in one.notes]
+    notes = [network.untried] if network.untried else []
+    notes += [note for one in made for note in one.notes]
     biased = any(
         isinstance(layer, SynapseLayer) and layer.bias is not None and bool(np.any(layer.bias))
         for layer in layers

@@ -5,18 +5,16 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-import torch
 from torch import Tensor, nn
 
 from neurorobust.errors import BadInput
-from neurorobust.networks.block_network import BlockNetwork, Shape, thawed_copy
-from neurorobust.networks.blocks import SpikeInput, forget, is_recurrent
+from neurorobust.networks.block_network import BlockNetwork, Shape
+from neurorobust.networks.blocks import SpikeInput
+from neurorobust.networks.forward_check import check_forward
 from neurorobust.networks.input import InputBlock
 from neurorobust.networks.lava_dl import import_slayer
 from neurorobust.networks.remedies import check_block
 from neurorobust.networks.stock_input import chip_input
-
-_DENSITY = 0.3
 
 
 def adopt(
@@ -25,7 +23,7 @@ def adopt(
     """A user's network as something that `export` and `SlayerBackend` take.
 
     The module is not touched: its blocks are shared until `frozen_copy` copies them. Whether its
-    `forward` really is its blocks one after the other is tried on random spikes, on copies.
+    `forward` really is its blocks one after the other is tried, on copies (forward_check.py).
 
     Args:
         module: an `nn.Module` with `blocks` in a forward loop, as in lava-dl's tutorials.
@@ -62,7 +60,7 @@ def adopt(
             adopted[1:1] = [] if shape[1:] == (1, 1) else [import_slayer().block.cuba.Flatten()]
     network = BlockNetwork(adopted, shape, offset=len(adopted) - len(blocks))
     network.frozen_copy()  # names the first block that does not fit the one before it
-    _check_forward(module, network, blocks)
+    network.untried = check_forward(module, network, blocks)
     return network
 
 
@@ -93,75 +91,3 @@ def _shape(first: Any, given: Sequence[int] | None) -> Shape:
         )
     channels, height, width = (*(int(size) for size in known), 1, 1)[:3]
     return channels, height, width
-
-
-def _check_forward(module: nn.Module, network: BlockNetwork, blocks: list[nn.Module]) -> None:
-    """Whether the module gives what its blocks give one after the other."""
-    if any(_unrunnable(block) for block in blocks):
-        return
-    try:
-        whole, parts = thawed_copy(module), thawed_copy(nn.ModuleList(blocks))
-    except Exception as error:  # anything: it is the user's module
-        raise BadInput(f"network {type(module).__name__}: cannot be copied: {error}") from error
-    for copied in (whole, parts):
-        copied.cpu().eval()
-        for block in copied.modules():
-            if is_recurrent(block):
-                forget(block)
-    x = _probe(network, len(blocks))
-    with torch.no_grad(), torch.random.fork_rng(devices=[]):
-        try:
-            torch.default_generator.manual_seed(0)  # `torch.manual_seed` would seed GPUs too
-            given = whole(x)
-        except Exception as error:  # anything: it is the user's code
-            raise BadInput(
-                f"network {type(module).__name__}: its forward pass on shape {tuple(x.shape)} "
-                f"raised {type(error).__name__}: {_line(error)}"
-            ) from error
-        torch.default_generator.manual_seed(0)
-        if network.offset == 2:
-            x = x.flatten(1, -2)
-        for block in parts:
-            x = _tensor(block(x))
-    given = _tensor(given)
-    if given.numel() != x.numel() or not torch.equal(given.reshape(x.shape), x):
-        raise BadInput(
-            f"network {type(module).__name__}: its forward pass does not return what its blocks "
-            "give one after the other, which is all that a .net file holds"
-        )
-
-
-def _unrunnable(block: Any) -> bool:
-    """What has no forward pass of spikes alone on the CPU.
-
-    Our InputBlock takes drive; convolutions with decays one a channel have them laid along the
-    width by lava-dl's CPU code.
-    """
-    if isinstance(block, InputBlock):
-        return True
-    neuron = getattr(block, "neuron", None)
-    shared = neuron is None or (neuron.shared_param and neuron.current_decay.numel() == 1)
-    return type(block).__name__ in ("Conv", "Pool") and not shared
-
-
-def _probe(network: BlockNetwork, depth: int) -> Tensor:
-    """Random spikes long enough to pass a step of delay a block; features alone have no H and W."""
-    generator = torch.Generator().manual_seed(0)
-    shape, steps = network.input_shape, 2 * depth + 6
-    x = torch.rand((2, *shape, steps), generator=generator)
-    if not isinstance(network.blocks[0], InputBlock):
-        x = (x < _DENSITY).to(torch.float32)
-    return x.flatten(1, -2) if shape[1:] == (1, 1) else x
-
-
-def _tensor(answer: Any) -> Tensor:
-    """The output itself, where a forward pass returns counts beside it."""
-    while isinstance(answer, tuple | list):
-        answer = answer[0]
-    if not isinstance(answer, Tensor):
-        raise BadInput(f"network: its forward pass gives {type(answer).__name__}, not spikes")
-    return answer
-
-
-def _line(error: Exception) -> str:
-    return str(error).splitlines()[0] if str(error) else ""

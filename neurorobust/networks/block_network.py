@@ -25,6 +25,7 @@ class BlockNetwork(nn.Module):
         offset: how many blocks stand before the first that the user wrote.
         shapes: C, H, W of what each block gives, once the network is settled.
         shifted: a frozen copy whose original has `delay_shift` in some block.
+        untried: why nobody tried whether the user's own forward pass is the blocks; "" where it is.
     """
 
     def __init__(self, blocks: Iterable[nn.Module], input_shape: Shape, offset: int = 0) -> None:
@@ -34,6 +35,7 @@ class BlockNetwork(nn.Module):
         self.offset = offset
         self.shapes: tuple[Shape, ...] = ()
         self.shifted = False
+        self.untried = ""
 
     def name(self, number: int) -> str:
         """What messages call a block: its place among the user's own, and its class."""
@@ -105,8 +107,7 @@ def _through(where: str, block: Any, x: Tensor) -> Tensor:
         sums: Tensor = synapse(x)
     except (RuntimeError, IndexError) as error:
         raise BadInput(
-            f"{where}: cannot be given shape {_three(x.shape[1:-1])} (C, H, W): "
-            f"{str(error).splitlines()[0]}"
+            f"{where}: cannot be given shape {_three(x.shape[1:-1])} (C, H, W): {_takes(synapse)}"
         ) from error
     made = sums.shape[1:-1]
     if neuron.shape is not None and _three(neuron.shape) != _three(made):
@@ -119,6 +120,17 @@ def _through(where: str, block: Any, x: Tensor) -> Tensor:
     if block.delay is not None:
         block.delay.clamp()
     return sums
+
+
+def _takes(synapse: Any) -> str:
+    """`it takes 2 channels of 3x3 pixels or more, padding included`."""
+    height, width = synapse.weight.shape[2:4]
+    if type(synapse).__name__ == "Pool":
+        return f"it takes windows of {height}x{width} pixels"
+    channels = f"it takes {synapse.in_channels} channels"
+    if (height, width) == (1, 1):
+        return channels
+    return f"{channels} of {height}x{width} pixels or more, padding included"
 
 
 def _three(shape: Iterable[int]) -> Shape:

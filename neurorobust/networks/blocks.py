@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import math
-import warnings
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from neurorobust.networks.input import InputBlock
-from neurorobust.networks.lava_dl import import_slayer
+from neurorobust.networks.lava_dl import import_slayer, older_weight_norm
 from neurorobust.networks.spec import NetworkSpec
 
 
@@ -143,7 +142,6 @@ def _neuron(spec: NetworkSpec) -> dict[str, Any]:
 
 
 def _quiet(block: Any, *args: Any, **kwargs: Any) -> nn.Module:
-    with warnings.catch_warnings():  # lava-dl uses the older of torch's two weight norms
-        warnings.filterwarnings("ignore", message=".*weight_norm.*deprecated.*")
+    with older_weight_norm():
         made: nn.Module = block(*args, **kwargs)
         return made

@@ -13,7 +13,7 @@ from neurorobust import factories
 from neurorobust.errors import BadInput
 from neurorobust.networks.adopt import adopt
 from neurorobust.networks.block_network import BlockNetwork
-from neurorobust.networks.lava_dl import import_slayer
+from neurorobust.networks.lava_dl import import_slayer, older_weight_norm
 from neurorobust.networks.state import load_state, read_state
 
 
@@ -40,7 +40,7 @@ def load_foreign(
         UnavailableError: lava-dl is not installed.
     """
     import_slayer()  # quietly, before the user's module does it
-    with contextlib.redirect_stdout(sys.stderr):
+    with contextlib.redirect_stdout(sys.stderr), older_weight_norm():
         factory = factories.find("network", name)
         try:
             module = factory()

@@ -9,11 +9,23 @@ import contextlib
 import importlib
 import io
 import warnings
+from collections.abc import Iterator
 from types import ModuleType
 
 from neurorobust.errors import UnavailableError
 
 INSTALL_LINE = 'lava-dl needs Python 3.10: pip install "lava-nc==0.10.0" "lava-dl==0.6.0"'
+
+
+@contextlib.contextmanager
+def older_weight_norm() -> Iterator[None]:
+    """Let lava-dl's blocks use the older of torch's two weight norms without torch's warning.
+
+    Every other warning passes.
+    """
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message=".*weight_norm.*deprecated.*")
+        yield
 
 
 def import_slayer() -> ModuleType:

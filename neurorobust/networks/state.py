@@ -69,11 +69,13 @@ def load_state(module: nn.Module, state: dict[str, Tensor], path: Path) -> None:
         held = own.get(name)
         if held is not None and held.shape != value.shape and held.numel() == 1:
             held.data = torch.zeros_like(value, device=held.device)
-    try:
-        missing, unexpected = module.load_state_dict(wanted, strict=False)
-    except RuntimeError as error:
-        line = " ".join(str(error).split())
-        raise BadInput(f"weights {path}: do not fit {type(module).__name__}: {line}") from error
+    for name, value in wanted.items():
+        if name in own and own[name].shape != value.shape:
+            raise BadInput(
+                f"weights {path}: do not fit {type(module).__name__}: {name} has shape "
+                f"{tuple(value.shape)} in the file and {tuple(own[name].shape)} in the network"
+            )
+    missing, unexpected = module.load_state_dict(wanted, strict=False)
     missing = [name for name in missing if not name.endswith("spike_state")]
     if missing or unexpected:
         parts = [

@@ -152,9 +152,9 @@ _TABLE = (
      "run the next power of two above steps + layers"),
     # the card
     (CARD_MISSING, "no card", NOTE, "nothing says how to feed and read the network",
-     "put card.json beside the file"),
+     "`neurorobust card` writes one beside the file"),
     (CARD_MISFIT, "card does not fit", ERROR, "it describes another network",
-     "correct the field named"),
+     "correct the field named; `neurorobust card --overwrite` writes it anew"),
     (DRIVE_RANGE, "drive beyond 13 bits", WARNING,
      "a picture in [0, 1] drives bias_mant beyond the chip's 13 bits",
      "a smaller input weight, or normalise by another mean and std"),

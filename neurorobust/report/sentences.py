@@ -183,7 +183,7 @@ def recipe(record: Record) -> str | None:
         return None
     text = (
         f"{found.name}: {plural(len(found.members), 'attack')} one after the other, each on the "
-        "inputs that withstood those before it"
+        "inputs that survived those before it"
     )
     if found.strongest is None:
         return text

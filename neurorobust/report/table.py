@@ -58,7 +58,7 @@ def print_record(record: Record, console: Console, report: Path | None = None) -
                 "its 95 % interval. ε: how far each pixel may change (black 0, white 1). "
                 "Control: blind noise."
                 + (
-                    " -3/40: broke 3 of the 40 samples that still stood."
+                    " -3/40: broke 3 of the 40 samples that had survived."
                     if record.recipe is not None
                     else ""
                 ),

@@ -151,7 +151,19 @@ def test_an_attack_changes_something(target, name: str):
 
 
 @pytest.mark.parametrize("scale", [1.0, 1e-4, 1e4])
-@pytest.mark.parametrize("name", ["sda", "g2s", "spikefool", "gumbel", "retiming", "sparse-search"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "sda",
+        "flip-search",
+        "g2s",
+        "spikefool",
+        "gumbel",
+        "retiming",
+        "move-search",
+        "sparse-search",
+    ],
+)
 def test_the_logit_scale_changes_nothing(target, name: str, scale: float):
     classifier, x, labels = target
     other = replace(classifier, readout=replace(classifier.readout, scale=scale))

@@ -7,12 +7,14 @@ from dataclasses import replace
 import pytest
 import torch
 
-from neurorobust.attacks.events.edits import Moves, toggled
+from neurorobust.attacks.events.edits import toggled
+from neurorobust.attacks.events.moves import Moves
 from neurorobust.attacks.events.search import FlipSearch, MoveSearch, PatchSearch
 from neurorobust.attacks.feasible import Feasible
 from neurorobust.attacks.finer import FineJudge
 from neurorobust.attacks.modes import surrogate
 from neurorobust.attacks.queries import counted
+from neurorobust.attacks.recipes import EVENTS_2
 from neurorobust.backends.reference import ReferenceBackend
 from neurorobust.budgets import parse
 from neurorobust.classifier import Classifier
@@ -179,6 +181,26 @@ def test_a_move_keeps_its_line_and_costs_the_cheapest_pairing():
     assert not fits(0, 5)  # 0 -> 1, 1 -> 4, 4 -> 5: too far, and three spikes
 
 
+@pytest.mark.parametrize("text", ["reach=2", "reach=3+total=5", "reach=2+spikes=3"])
+def test_every_move_on_offer_is_inside_the_budget_and_can_be_taken_back(text: str):
+    x = (torch.rand(3, 1, 2, 2, 8, generator=seeded(4)) < 0.4).to(torch.uint8)
+    edits, rows = Moves.of("", x, parse("shifts", text)), torch.arange(3)
+    mask = torch.zeros(3, 32, dtype=torch.bool)
+    for turn in range(6):
+        slope = torch.randn(3, 32, generator=seeded(turn))
+        come = edits.come(mask, rows, slope, 100)
+        sample, column = (come[:, :, 0] >= 0).nonzero(as_tuple=True)
+        states = toggled(mask[sample], come[sample, column])
+        assert bool(edits.inside(states, sample).all())
+        for row in sample.unique().tolist():
+            mask[row] = states[(sample == row).nonzero()[0, 0]]
+        gone = edits.gone(mask, rows, slope, 100)
+        sample, column = (gone[:, :, 0] >= 0).nonzero(as_tuple=True)
+        fewer = toggled(mask[sample], gone[sample, column])
+        assert len(sample)
+        assert bool(edits.inside(fewer, sample).all())
+
+
 def test_charge_tells_apart_what_counts_do_not(spiking):
     classifier = spiking("direct")
     x = (torch.rand(1, 2, 4, 2, 6, generator=seeded(1)) < 0.3).to(torch.uint8)
@@ -192,3 +214,11 @@ def test_charge_tells_apart_what_counts_do_not(spiking):
     run = classifier.backend.run(flipped, (2,))
     assert torch.equal(answers.charge[3], run.layers[2].u[0].double().sum(-1))
     assert torch.equal(answers.integers[3], run.spikes[0].double().sum(-1))
+
+
+@pytest.mark.parametrize("kind", SEARCHES)
+def test_the_recipe_ends_with_an_exact_search_of_each_kind(kind: str):
+    members = [member.ready() for member in EVENTS_2 if member.attack.kind == kind]
+    assert [member.attack.control for member in members] == [True] + [False] * (len(members) - 1)
+    assert members[-1].attack.name == SEARCHES[kind][0].name
+    assert len({member.label for member in members}) == len(members)

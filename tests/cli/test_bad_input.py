@@ -133,7 +133,7 @@ OPTIONS: dict[str, tuple[tuple[str, ...], str]] = {
     "attack without eps": (("--attacks", "random"), "'random': needs a budget, give --eps 0.1$"),
     "recipe without budget": (
         ("--attacks", "standard"),
-        "needs a budget, give --eps 0.1 or --flips 10 or --shifts reach=2$",
+        "needs a budget, give --eps 0.1 or --flips 10 or --shifts reach=2 or --patches 5x5$",
     ),
     "confirm without number": (("--confirm", "lava"), "--confirm lava: needs a number"),
     "confirm elsewhere": (
@@ -144,7 +144,7 @@ OPTIONS: dict[str, tuple[tuple[str, ...], str]] = {
         ("--backend", "reference", "--attacks", "pgd-linf", "--eps", "0.1"),
         "reference",
     ),
-    "steps": (("--steps", "0"), "steps is 0, need at least 1"),
+    "steps": (("--steps", "0"), "card: --steps is 0, need at least 1"),
     "encoder": (("--encoder", "magic"), "--encoder 'magic': unknown, known: drive, poisson"),
     "encoder that does not fit": (("--encoder", "poisson"), "poisson.*on-chip input layer"),
 }

@@ -11,6 +11,8 @@ import torch
 from safetensors.torch import save_file
 
 import neurorobust
+from neurorobust import netx
+from neurorobust.models import read_card
 from neurorobust.networks.lava_dl import import_slayer
 from neurorobust.records import Card, EncoderCard
 
@@ -180,6 +182,31 @@ def test_compare_takes_one_too_and_tells_the_cost_of_aligned_resets(project, com
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
+        (("export", *PLAIN, "--out", "b/model.txt"), "ends in .net, as b/model.net"),
+        (("export", "run", "--out", "model.txt"), "ends in .net, as model.net"),
+        (
+            ("export", *PLAIN, "--encoder", "direct", "--readout", "count", "--out", "x.net"),
+            "card: no time steps, give --steps 16",
+        ),
+        (
+            (
+                "export",
+                *PLAIN,
+                "--encoder",
+                "drive",
+                "--mean",
+                "0",
+                "--std",
+                "1",
+                "--steps",
+                "9",
+                "--readout",
+                "count",
+                "--out",
+                "x.net",
+            ),
+            "card of x.net: encoder drive needs an on-chip input layer",
+        ),
         (("export", "--out", "x.net"), "give a run directory, or --from"),
         (("export", "run", *PLAIN, "--out", "x.net"), "give a run directory, or --from"),
         (
@@ -190,7 +217,7 @@ def test_compare_takes_one_too_and_tells_the_cost_of_aligned_resets(project, com
         (("export", *PLAIN[:5], "2,six,5", "--out", "x.net"), "needs whole numbers, C,H,W"),
         (
             ("export", *PLAIN, "--samples", "none.npz", "--out", "x.net"),
-            "--samples none.npz: cannot",
+            "--samples none.npz: no such file",
         ),
         (
             ("export", "--from", "my_network:Pooled", "--input-shape", "2,6,5", "--out", "x.net"),
@@ -208,4 +235,30 @@ def test_what_does_not_fit_together_is_one_line_and_nothing_is_written(
     result = command(*arguments)
     assert result.exit_code == 2
     assert message in " ".join(result.stderr.split())
-    assert not (project / "x.net").exists()
+    assert not {"x.net", "b", "model.txt", "card.json"} & {path.name for path in project.iterdir()}
+
+
+def test_export_leaves_the_card_that_its_options_make(project, command, answer):
+    card = ("--encoder", "direct", "--steps", "20", "--readout", "count")
+    data = "npz:events.npz"
+    result = command("export", *PLAIN, "--out", "b/model.net", *card, "--dataset", data)
+    assert result.exit_code == 0, result.output
+    found = read_card(Path("b/card.json"))
+    assert (found.encoder.kind, found.steps, found.dataset) == ("direct", 20, data)
+    assert found.sha256 == netx.read(Path("b/model.net")).sha256
+    assert command("compare", *PLAIN, "b/model.net", "--flips", "2", "--limit", 2).exit_code == 0
+    again = ("export", *PLAIN, "--out", "b/other.net", *card)
+    assert "card.json: exists already" in command(*again).stderr
+    assert not Path("b/other.net").exists()
+
+
+def test_without_a_card_export_says_how_one_is_written_and_compare_takes_its_options(
+    project, command
+):
+    result = command("export", *PLAIN, "--out", "model.net")
+    assert "`neurorobust card model.net` with --encoder, --steps and --readout" in result.output
+    card = ("--encoder", "direct", "--steps", "20", "--readout", "count")
+    data = ("--dataset", "npz:events.npz", "--limit", 2)
+    result = command("compare", *PLAIN, "model.net", "--flips", "2", *card, *data)
+    assert result.exit_code == 0, result.output
+    assert not Path("card.json").exists()

@@ -64,7 +64,11 @@ def test_a_graph_becomes_a_file_and_says_what_it_costs(
     ("arguments", "message"),
     [
         (["--dataset", "digits"], "--dataset: needs --card, or --encoder, --steps and --readout"),
-        (["--encoder", "poisson"], "card on the command line: steps is missing"),
+        (
+            ["--encoder", "poisson"],
+            "card: no time steps, give --steps 16; no readout, give --readout",
+        ),
+        (["--gain", "0.5"], "card: no encoder, give --encoder drive, poisson, latency or direct"),
         (["--dt", "1"], "node 'lif': tau 0.02 below dt 1"),
         ([*CARD, "--dataset", "mnist"], "mnist"),
     ],
@@ -97,6 +101,16 @@ def test_a_network_that_never_spikes_on_the_data_is_refused(command: Any, tmp_pa
     said = "layer 1 (out -> high): no spike on any of 20 samples, so nothing is imported; stronger"
     assert said in " ".join(done.stderr.split())
     assert list(out.parent.iterdir()) == []
+
+
+def test_a_name_that_no_network_file_has_is_refused_before_the_graph_is_read(
+    command: Any, tmp_path: Path
+) -> None:
+    out = tmp_path / "new" / "model.txt"
+    done = command("import", tmp_path / "no.nir", "--out", out, *CARD)
+    assert done.exit_code == 2
+    assert "model.txt: a network's file ends in .net" in done.stderr
+    assert not out.parent.exists()
 
 
 def test_what_cannot_be_replaced_stops_an_import_before_anything_changes(

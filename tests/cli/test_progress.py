@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import io
+import re
+
 import pytest
+from rich.console import Console
 
 from neurorobust.cli import output
 
@@ -22,3 +26,18 @@ def test_lines_say_the_time_left(monkeypatch, capsys: pytest.CaptureFixture[str]
         "attack: 39 of 40, about 31 s left",
         "attack: 40 of 40",
     ]
+
+
+def test_the_only_clock_of_a_bar_says_what_it_is_within_80_columns():
+    bars = output.Bars()
+    display = bars._display
+    display.add_task("standard-1: probing widths, scales and steps", total=20, completed=11)
+    display.add_task("eps=0.1/apgd-ce+straight-through-1", total=1)
+    shown = io.StringIO()
+    Console(file=shown, width=80, color_system=None).print(display.get_renderable())
+    lines = shown.getvalue().splitlines()
+    assert len(lines) == 2
+    for line in lines:
+        assert len(line) <= 80
+        assert re.search(r"\d+/\d+ +[-\d]+:[-\d]+(:[-\d]+)? left *$", line), line
+        assert len(re.findall(r"[-\d]+:[-\d]{2}:[-\d]{2}", line)) == 1, line

@@ -68,6 +68,29 @@ def test_a_misspelt_command_or_option_is_refused_without_torch() -> None:
         assert (code, heavy) == (2, []), arguments
 
 
+def test_a_wrong_value_is_told_before_data_and_compiled_loops_are_loaded() -> None:
+    found = _started(
+        ("evaluate", "digits-mlp", "--attacks", "magic", "--eps", "0.1"),
+        ("evaluate", "digits-mlp", "--attacks", "random", "--eps", "abc"),
+        ("evaluate", "digits-mlp", "--attacks", "random"),
+        ("evaluate", "digits-mlp", "--dataset", "imagenet"),
+        ("evaluate", "nothing.net"),
+    )
+    assert len(found) == 5
+    for arguments, code, heavy, said in found:
+        assert (code, heavy) == (2, ["torch"]), arguments
+        assert len(said.strip().splitlines()) == 1, said
+
+
+def test_networks_and_versions_are_listed_without_torch() -> None:
+    found = _started(("models",), ("info",))
+    assert len(found) == 2
+    for arguments, code, heavy, _ in found:
+        assert code == 0, arguments
+        assert set(heavy) <= {"lava"}, arguments  # an empty package; `info` looks behind it
+    assert "digits-mlp" in found[0][3]
+
+
 def test_names_and_defaults_that_are_written_out_are_the_registered_ones() -> None:
     def default(function: Callable[..., Any], name: str) -> Any:
         return inspect.signature(function).parameters[name].default

@@ -11,9 +11,10 @@ from safetensors.torch import save_file
 from torch import nn
 
 from neurorobust.errors import BadInput
-from neurorobust.export import export
+from neurorobust.export import explain, export
 from neurorobust.networks import adopt
 from neurorobust.networks.foreign import load_foreign
+from neurorobust.networks.input import InputBlock
 from neurorobust.networks.lava_dl import import_slayer
 from neurorobust.networks.state import load_state, read_state
 from neurorobust.netx.compare import difference
@@ -174,7 +175,7 @@ class Broken(Net):
         (
             lambda: Net(flat(), flat(5)),
             (8,),
-            r"block 1 \(Dense\): cannot be given shape \(4, 1, 1\)",
+            r"block 1 \(Dense\): cannot be given shape \(4, 1, 1\) \(C, H, W\): it takes 5",
         ),
         (lambda: Net(flat()), (2, 3, 1), r"block 0 \(Dense\): cannot be given shape \(6, 1, 1\)"),
         (
@@ -215,6 +216,76 @@ def test_images_for_a_dense_first_block_are_flattened():
     model = export(adopt(Flattening(flat()), (2, 2, 2)))
     assert [layer.kind for layer in model.layers] == ["input", "flatten", "dense"]
     assert model.input_shape == (2, 2, 2)
+
+
+def test_a_dense_network_that_wants_features_takes_the_shape_of_images():
+    torch.manual_seed(0)
+    model = export(adopt(Net(flat()), (2, 2, 2)))  # as lava-dl's N-MNIST tutorial has it
+    assert [layer.kind for layer in model.layers] == ["input", "flatten", "dense"]
+    assert model.input_shape == (2, 2, 2)
+    with pytest.raises(BadInput, match="does not return what its blocks"):
+        adopt(Wrong(flat()), (2, 2, 2))
+
+
+class Loop(Net):
+    def forward(self, drive):
+        return super().forward(drive)[0]
+
+
+class Stepped(Net):
+    def forward(self, drive, steps):
+        x = self.blocks[0](drive, steps)
+        for block in self.blocks[1:]:
+            x = block(x)
+        return x
+
+
+class OfDrive(Stepped):
+    def forward(self, drive):
+        return super().forward(drive.bias_mant, drive.steps)
+
+
+class Named(Stepped):
+    def forward(self, *, picture, steps):
+        return super().forward(picture, steps)
+
+
+def flipped(kind):
+    class Flipped(kind):
+        def forward(self, *given):
+            return super().forward(*given).flip(1)
+
+    return Flipped
+
+
+@pytest.mark.parametrize("kind", [Loop, Stepped, OfDrive])
+def test_a_network_that_takes_drive_is_tried_too(kind):
+    torch.manual_seed(0)
+    parts = (InputBlock((2, 2, 2), 1.0, 0.1), blocks().Flatten(), flat())
+    assert adopt(kind(*parts)).untried == ""
+    with pytest.raises(BadInput, match="network Flipped: its forward pass does not return what"):
+        adopt(flipped(kind)(*parts))
+
+
+def test_a_network_whose_forward_pass_could_not_be_tried_says_so_when_exported():
+    made = explain(adopt(Named(InputBlock((8, 1, 1), 1.0, 0.1), flat())))
+    (note,) = made.notes
+    assert "network Named: its forward pass takes neither (drive, steps) nor drive alone" in note
+
+
+@pytest.mark.parametrize("drawn", [True, False])
+def test_convolutions_with_decays_one_a_channel_are_tried_too(drawn):
+    torch.manual_seed(0)
+    own = {"shared_param": False, "current_decay": (0.1, 0.6), "voltage_decay": (0.02, 0.3)}
+    conv = blocks().Conv({**NEURON, **own}, 2, 5, 3, weight_scale=3)
+    if drawn:
+        conv(torch.zeros(1, 2, 7, 7, 3))  # five channels, five wide
+    with pytest.raises(BadInput, match="does not return what its blocks"):
+        adopt(flipped(Loop)(conv), (2, 7, 7))
+    adopted = adopt(Loop(conv), (2, 7, 7))
+    assert adopted.untried == ""
+    assert conv.neuron.current_decay.numel() == (5 if drawn else 1)  # the user's own stays
+    assert hasattr(conv.neuron, "current_decay_min") == (not drawn)
 
 
 def wide_network():
@@ -300,7 +371,7 @@ def test_the_command_in_the_message_writes_pickled_weights_anew(trained, tmp_pat
         (lambda net: {**net.state_dict(), "b": torch.zeros(2)}, "fit Net: unknown b"),
         (
             lambda net: {**net.state_dict(), "blocks.1.synapse.weight": torch.zeros(2, 2)},
-            "size mismatch for blocks.1.synapse.weight",
+            "blocks.1.synapse.weight has shape (2, 2) in the file and (5, 8, 1, 1, 1) in the",
         ),
     ],
 )
@@ -356,6 +427,23 @@ def test_a_factory_of_the_current_folder(tmp_path, monkeypatch, capsys):
         with pytest.raises(BadInput, match=message):
             load_foreign(name)
     sys.modules.pop("my_networks")
+
+
+def test_only_torchs_warning_of_the_older_weight_norm_is_held_back(tmp_path, monkeypatch):
+    (tmp_path / "normed.py").write_text(
+        "import warnings\n"
+        "import torch, lava.lib.dl.slayer as slayer\n"
+        "def network():\n"
+        "    warnings.warn('the user says so')\n"
+        f"    dense = slayer.block.cuba.Dense({NEURON}, 8, 4, weight_norm=True)\n"
+        "    return torch.nn.Sequential(dense)\n"
+    )
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delitem(sys.modules, "normed", raising=False)
+    with warnings.catch_warnings(record=True) as seen:
+        warnings.simplefilter("always")
+        load_foreign("normed:network")
+    assert [str(one.message) for one in seen] == ["the user says so"]
 
 
 def test_masks_are_what_the_forward_pass_makes_of_them():

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from neurorobust.attacks.events.edits import Edits, toggled
+from neurorobust.attacks.events.edits import Edits, together, toggled
 from neurorobust.attacks.events.lives import ANY, Lives
 from neurorobust.attacks.feasible import flip
 from neurorobust.attacks.finer import FineJudge
@@ -118,10 +118,11 @@ class EditSearch:
     ) -> Tensor:
         """What to ask next: int64 `[n, k, w]`, k at most `count`.
 
-        A third are edits that gained most when they were asked last in this life, the others are
-        new, by the slope; from the second life on a random half of twice as many.
+        A third are edits that gained most when they were asked last in this life (in lives that
+        remember), the others are new, by the slope; from the second life on a random half of twice
+        as many.
         """
-        known = ~lives.gain[rows].isnan()
+        known = ~lives.gain[rows].isnan() & lives.remembers(rows)[:, None]
         sign = torch.where(self.spikes[rows] ^ mask, -1.0, 1.0)
         seen = edits.come(mask, rows, lives.gain[rows].nan_to_num() * sign, count // 3, known)
         later = lives.number[rows] > 0
@@ -169,7 +170,7 @@ class EditSearch:
         size, at_once = 2, min(-(-edits.most // self.effort.steps), come.shape[1])
         while size <= at_once:
             able = (level[:, size - 1] > -torch.inf) & (reached < torch.inf)
-            tried = _together(mask[rows], come[:, :size].flatten(1))
+            tried = together(mask[rows], come[:, :size].flatten(1))
             able = (able & edits.inside(tried, rows)).nonzero().flatten()
             found = lives.score(self.judge(tried[able], rows[able]), rows[able])
             up = found > reached[able]
@@ -216,7 +217,7 @@ class EditSearch:
         gone = edits.gone(mask[rows], rows, slope, edits.most)
         keep = lives.renew(rows, gone[:, :, 0] >= 0, self.lots)
         back = gone.masked_fill(keep[:, :, None], -1).flatten(1)
-        state = _together(mask[rows], back)
+        state = together(mask[rows], back)
         inside = edits.inside(state, rows) & (keep.any(1))
         mask[rows] = state & inside[:, None]
         lives.level[rows] = lives.score(self.judge(mask[rows], rows), rows)
@@ -226,12 +227,3 @@ def _keep(states: Tensor, reached: Tensor, tried: Tensor, level: Tensor) -> None
     """Whatever is better, in place."""
     up = level > reached
     states[up], reached[up] = tried[up], level[up]
-
-
-def _together(mask: Tensor, edits: Tensor) -> Tensor:
-    """States with all edits of a row (int64 `[n, k]`, -1: none); twice the same entry cancels."""
-    after = mask.clone()
-    for place, row in enumerate(edits):
-        entries, times = row[row >= 0].unique(return_counts=True)
-        after[place, entries[times % 2 == 1]] ^= True
-    return after

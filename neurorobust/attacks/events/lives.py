@@ -21,8 +21,8 @@ class Lives:
     """A life ends without success; the next one starts elsewhere and aims at something else.
 
     Odd lives go on from a random half of what the one before had found, even ones from nothing.
-    Their aims are any class, the nearest one, the second, the third, and any again; the weight of
-    the charge changes, too, so that two lives rarely walk the same way.
+    The aims of each such pair are any class, the nearest one, the second, the third, and any again;
+    the weight of the charge and the memory change, too, so that two lives rarely walk the same way.
 
     Attributes:
         labels: true classes `[batch]`.
@@ -65,6 +65,15 @@ class Lives:
         named = self.nearest[rows].gather(1, (turn - 1).clamp_min(0)[:, None])[:, 0]
         return torch.where(turn == 0, ANY, named)
 
+    def remembers(self, rows: Tensor) -> Tensor:
+        """Whether what was asked before says what is asked next, bool `[n]`: in half of the lives.
+
+        Each aim is met with and without.
+        """
+        number = self.number[rows]
+        remembers: Tensor = (number // 2 + number // (2 * (1 + TARGETS))) % 2 == 0
+        return remembers
+
     def score(self, answers: Answers, rows: Tensor) -> Tensor:
         """How near these answers are to what the samples aim at, float64 `[n]`.
 
@@ -92,7 +101,10 @@ class Lives:
         self.number[rows] += 1
         self.idle[rows] = 0
         self.gain[rows[self.number[rows] % 2 == 0]] = torch.nan
-        keys = lots.uniform(mask.shape[1], rows=rows).masked_fill(~mask, torch.inf)
+        keys = torch.full(mask.shape, torch.inf)
+        drawn = lots.counted(mask.sum(1), rows)[0]
+        keys[mask] = drawn[drawn >= 0]
         half = (mask.sum(1) // 2) * (self.number[rows] % 2)
         order = keys.argsort(1).argsort(1)
-        return mask & (order < half[:, None])
+        kept: Tensor = mask & (order < half[:, None])
+        return kept

@@ -8,7 +8,8 @@ import torch
 from torch import Tensor
 
 from neurorobust.attacks.events.edit_search import EditSearch, Effort
-from neurorobust.attacks.events.edits import Edits, Flips, Moves
+from neurorobust.attacks.events.edits import Edits, Flips
+from neurorobust.attacks.events.moves import Moves
 from neurorobust.attacks.events.patch import likely_places
 from neurorobust.attacks.events.windows import check_patch, window
 from neurorobust.attacks.feasible import Feasible, flip
@@ -37,13 +38,14 @@ MODES = tuple(
 class FlipSearch:
     """Flips ranked by gradients under several surrogates, each one's effect asked exactly.
 
-    A round takes the gradient of the margin, asks the network for each of the `pool` flips that
-    promise most, and makes the best one (of a large budget several at once, as many as do better
-    together). When the budget is spent, flips are exchanged: the `drops` least missed ones are
-    taken back in turn, `swaps` others are asked in their place, and the best state is kept. Each
-    round without progress turns to the next mode; after `patience` of them a new life begins, from
-    a random half of the flips or from none, towards the nearest classes in turn (`lives.Lives`),
-    and draws its pool at random from twice as many.
+    A round takes the gradient of the margin, asks the network for each of `pool` flips (a third
+    gained most when they were asked last, the others promise most), and makes the best one (of a
+    large budget several at once, as many as do better together). When the budget is spent, flips
+    are exchanged: the `drops` least missed ones are taken back in turn, `swaps` others are asked in
+    their place, and the best state is kept. Each round without progress turns to the next mode;
+    after `patience` of them a new life begins, from a random half of the flips or from none,
+    towards the nearest classes in turn (`lives.Lives`), and draws its pool at random from twice as
+    many.
     Between equal counts of output spikes the charge of the output neurons decides (`finer.py`).
     Papers: none as it stands. It joins what is known of sparse attacks: rank by gradient, decide
     by exact evaluation in batches (greedy coordinate gradient: Zou et al., arXiv:2307.15043, for
@@ -163,7 +165,8 @@ class PatchSearch(FlipSearch):
                 break
             allowed = torch.zeros(x.shape, dtype=torch.bool)
             for row in rows:
-                allowed[row][window(*places[row][turn], *size)] = True
+                top, left = places[row][turn]
+                allowed[row][window(top, left, *size)] = True
             entries = int(allowed[rows[0]].sum())
             feasible = Feasible(SpikeBudget(entries), x.flatten(1).bool(), allowed.flatten(1))
             mask, broken = search(Flips(feasible), torch.tensor(rows))

@@ -1,0 +1,17 @@
+"""The control of every kind of budget: blind noise of the same size, that an attack must beat.
+
+An attack that breaks no more than its control has found nothing (Carlini et al., "On evaluating
+adversarial robustness", arXiv:1902.06705, 2019).
+"""
+
+from __future__ import annotations
+
+from neurorobust.attacks.base import Attack
+from neurorobust.attacks.events.controls import PatchNoise
+from neurorobust.attacks.events.retiming import RandomJitter
+from neurorobust.attacks.noise import UniformNoise
+from neurorobust.attacks.spike_flips import SpikeRandom
+
+_ALL: tuple[Attack, ...] = (UniformNoise(), SpikeRandom(), RandomJitter(), PatchNoise())
+# by kind of budget; each takes every budget of its kind
+CONTROLS: dict[str, Attack] = {control.kind: control for control in _ALL}
