@@ -341,7 +341,7 @@ def test_a_signal_to_the_parent_ends_everything(
         if number is signal.SIGKILL:  # one that does not hear a SIGTERM, in whatever way
             remains.group(leader)[-1].suspend()
         program.send_signal(number)
-        output, errors = program.communicate(timeout=30)
+        output, errors = program.communicate(timeout=300)
     assert output == ""
     if number is signal.SIGINT:
         assert errors.strip().endswith("KeyboardInterrupt")  # the program waited for the rest
