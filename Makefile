@@ -4,7 +4,7 @@ BIN := $(VENV)/bin
 NOLAVA := .venv-nolava
 BENCH := .venv-bench
 
-.PHONY: install demo test test-slow test-nolava check hw-test bench clean
+.PHONY: install demo test test-slow test-isa test-nolava check hw-test bench clean
 
 install: $(VENV)/.installed
 
@@ -40,6 +40,20 @@ test: install
 
 test-slow: install
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n 2 --dist loadgroup -m slow
+
+# What computes, once more as older processors do it (x86: without AVX, then with AVX2 at most): torch's
+# kernels, oneDNN's and those that numba compiles give the same integers, and gradients as near.
+ISA_TESTS := tests/backends/test_engine.py tests/backends/test_engine_gradients.py \
+  tests/backends/test_engine_loops.py tests/backends/test_engine_paths.py tests/backends/test_engine_plan.py \
+  tests/backends/test_engine_trainable.py tests/backends/test_exactness.py tests/backends/test_recurrent_engine.py \
+  tests/backends/test_stream.py \
+  $(addprefix tests/attacks/test_,backward_modes.py events.py norms.py objectives.py pgd.py \
+  published_defects_spikes.py small_budgets.py spike_flips.py)
+ISA_RUN := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n 2 -m "not slow and not lava" $(ISA_TESTS)
+
+test-isa: install
+	ATEN_CPU_CAPABILITY=default ONEDNN_MAX_CPU_ISA=SSE41 NUMBA_CPU_NAME=generic $(ISA_RUN)
+	ATEN_CPU_CAPABILITY=avx2 ONEDNN_MAX_CPU_ISA=AVX2 NUMBA_CPU_NAME=haswell NUMBA_CPU_FEATURES= $(ISA_RUN)
 
 # The core must work where Lava cannot be installed (GPU machines run newer Pythons).
 test-nolava: $(NOLAVA)/.installed

@@ -49,7 +49,7 @@ class HostedBackend:
 
     name = ""
     module = ""  # the worker's program
-    patience = 0.0  # seconds that it gets to put things in order when it is ended
+    patience = 0  # seconds that it gets to put things in order when it is ended
 
     def __init__(
         self,

@@ -1,8 +1,8 @@
 """Starting, asking and ending the process that holds Lava. Knows processes, not networks.
 
-The worker leads its own session: Ctrl-C in the terminal does not reach it, and it is ended, with
-all processes that Lava forks, as one group. When the parent is gone, by SIGKILL even, the worker
-ends itself (see `lava_worker`). It is a fresh interpreter, whatever start method the parent's
+The worker has a session of its own, led by a guard (see `lava_guard`): Ctrl-C in the terminal does
+not reach it, and the guard ends it, with all processes that Lava forks, when the parent asks for
+that or is gone, by SIGKILL even. It is a fresh interpreter, whatever start method the parent's
 `multiprocessing` uses; a fork of the parent never ends or asks its parent's worker.
 """
 
@@ -11,7 +11,6 @@ from __future__ import annotations
 import contextlib
 import os
 import shutil
-import signal
 import socket
 import subprocess
 import sys
@@ -20,13 +19,13 @@ import time
 import weakref
 from pathlib import Path
 
+from neurorobust.backends import lava_guard
 from neurorobust.backends.lava_frames import CorruptedFrame, Frames, Message
-from neurorobust.backends.lava_worker import ending, remove_shared_memory
 from neurorobust.errors import BackendError, HardwareUnavailable
 
 LOG_FOLDER = "NEUROROBUST_LOGS"  # environment: where logs of failed workers are kept
 _PACKAGE_ROOT = Path(__file__).resolve().parents[2]
-_PATIENCE = 5.0  # seconds from SIGTERM to SIGKILL
+_PATIENCE = 5.0  # seconds that a guard gets to end everything; then the parent does
 _LOG = "lava.log"
 _BASE_CHARACTERS = 108 - 1 - len("/neurorobust-lava-12345678/pymp-12345678/listener-12345678")
 
@@ -54,10 +53,11 @@ class WorkerProcess:
         directory: Path,
         arguments: list[int],
         module: str,
-        patience: float = 0.0,
+        patience: int = 0,
     ) -> None:
         self._log = directory / _LOG
         ours, theirs = socket.socketpair()
+        self._lifeline, lifeline = socket.socketpair()
         environment = dict(os.environ)
         environment["PYTHONPATH"] = os.pathsep.join(
             filter(None, (str(_PACKAGE_ROOT), environment.get("PYTHONPATH")))
@@ -66,11 +66,11 @@ class WorkerProcess:
         environment["TMPDIR"] = str(directory)
         for variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
             environment[variable] = "1"  # one process a layer already
-        with theirs, self._log.open("wb") as log:
+        numbers = (lifeline.fileno(), os.getpid(), patience, theirs.fileno(), *arguments)
+        with theirs, lifeline, self._log.open("wb") as log:
             self._process = subprocess.Popen(
-                [sys.executable, "-m", module]
-                + [str(number) for number in (theirs.fileno(), os.getpid(), *arguments)],
-                pass_fds=(theirs.fileno(),),
+                [sys.executable, "-m", lava_guard.__name__, module, *map(str, numbers)],
+                pass_fds=(lifeline.fileno(), theirs.fileno()),
                 start_new_session=True,
                 cwd=directory,
                 env=environment,
@@ -78,10 +78,17 @@ class WorkerProcess:
                 stdout=log,
                 stderr=subprocess.STDOUT,
             )
-        self.pid = self._process.pid
+        self.pid = self._process.pid  # the guard's, and the session's number
         self._frames = Frames(ours)
         self._finalizer = weakref.finalize(
-            self, _end, self._process, self._frames, directory, os.getpid(), patience
+            self,
+            _end,
+            self._process,
+            self._frames,
+            self._lifeline,
+            directory,
+            os.getpid(),
+            patience,
         )
 
     def fileno(self) -> int:
@@ -144,53 +151,49 @@ class WorkerProcess:
         self._finalizer()
 
     def _how_it_ended(self) -> str:
-        deadline = time.monotonic() + 1.0
-        while time.monotonic() < deadline:
-            how = ending(self.pid)
-            if how is not None:
-                return f"the worker ended ({how})"
-            time.sleep(0.01)
+        self._lifeline.settimeout(_PATIENCE)
+        with contextlib.suppress(OSError):
+            how = self._lifeline.recv(1024).decode()
+            if not how:  # the guard itself was ended, with the worker
+                how = self._how_the_guard_ended()
+            return f"the worker ended ({how})"
         return "the worker hung up"
+
+    def _how_the_guard_ended(self) -> str:
+        """The lifeline is cut a moment before the kernel knows how."""
+        while (how := lava_guard.ending(self.pid)) is None:
+            time.sleep(0.001)
+        return how
 
 
 def _end(
     process: subprocess.Popen[bytes],
     frames: Frames,
+    lifeline: socket.socket,
     directory: Path,
     owner: int,
-    patience: float,
+    patience: int,
 ) -> None:
-    """SIGTERM, then SIGKILL, to the group; the leader is collected last: its number stays taken.
+    """Ask the guard to end everything; what it does not do in time is done here.
 
-    With patience the leader alone gets a SIGTERM first.
+    The guard is collected last: its session's number stays taken.
     """
     if os.getpid() != owner:  # a fork of the parent must not end its worker
         return
-    frames.close()  # from here on the worker ends by itself, if this is interrupted
-    deadline = time.monotonic() + patience
-    while time.monotonic() < deadline and ending(process.pid) is None:
-        time.sleep(0.005)
-    for number in (signal.SIGTERM, signal.SIGKILL):
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(process.pid, number)
-        deadline = time.monotonic() + _PATIENCE
-        while time.monotonic() < deadline and group_lives(process.pid):
-            time.sleep(0.005)
-        if not group_lives(process.pid):
-            break
+    with contextlib.suppress(OSError):  # a guard that was killed
+        lifeline.shutdown(socket.SHUT_WR)  # from here on it works alone, if this is interrupted
+    frames.close()
+    lifeline.settimeout(patience + _PATIENCE)
+    with contextlib.suppress(OSError):
+        while lifeline.recv(1024):  # until it is through
+            pass
+    lifeline.close()
+    while left := lava_guard.members(process.pid):
+        lava_guard.kill(left)
+        time.sleep(0.002)
     process.wait()
-    remove_shared_memory(process.pid)
+    lava_guard.remove_shared_memory(process.pid)
     shutil.rmtree(directory, ignore_errors=True)
-
-
-def group_lives(group: int) -> bool:
-    """Whether a process of this group runs (one that ended and waits to be collected does not)."""
-    for status in Path("/proc").glob("[0-9]*/stat"):
-        with contextlib.suppress(OSError):
-            state, _, its_group = status.read_text(errors="replace").rpartition(")")[2].split()[:3]
-            if int(its_group) == group and state not in "ZX":
-                return True
-    return False
 
 
 def new_directory() -> Path:

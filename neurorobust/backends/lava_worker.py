@@ -1,7 +1,7 @@
-"""The process that holds Lava: `python -m neurorobust.backends.lava_worker`.
+"""The process that holds Lava: a program for `lava_guard`.
 
-It leads its own session, so that Lava's processes can be ended with it as one group, and ends
-itself when the parent is gone. What Lava prints goes to its stdout and stderr: a log file.
+It is started and ended by a guard (`lava_guard`), whose session it shares with Lava's processes;
+they die with it. What Lava prints goes to its stdout and stderr: a log file.
 
 Messages are tuples over a socket. From the parent: `("run", driven, batch, steps, record)`. From
 here: `("ready",)` once Lava is imported; for each run `("started", freshly compiled)`, some
@@ -15,55 +15,26 @@ from __future__ import annotations
 import contextlib
 import os
 import select
-import shutil
 import signal
 import socket
 import sys
 import threading
-import time
 import traceback
 from collections.abc import Callable
-from multiprocessing import resource_tracker, shared_memory
+from multiprocessing import shared_memory
 from pathlib import Path
 from types import FrameType
 from typing import Any, Protocol
 
 from neurorobust.backends.lava_exchange import Array
 from neurorobust.backends.lava_frames import Frames
+from neurorobust.backends.lava_guard import die_with, ending, shared_memory_prefix
 from neurorobust.backends.lava_models import FAILURE_FILE
 from neurorobust.backends.lava_network import LavaNetwork
 from neurorobust.errors import HardwareUnavailable
 
 MODEL_FILE = "model.net"
-SHARED_MEMORY = Path("/dev/shm")
-_GRACE = 3.0  # seconds that Lava's processes get to end
 _MIB = 1 << 20
-
-
-def shared_memory_prefix(worker: int) -> str:
-    """How the names of a worker's shared memory begin: it is found when nothing lives."""
-    return f"neurorobust-{worker}-"
-
-
-def remove_shared_memory(worker: int) -> None:
-    """Unlink what a worker's group left in /dev/shm."""
-    for segment in SHARED_MEMORY.glob(f"{shared_memory_prefix(worker)}*"):
-        with contextlib.suppress(FileNotFoundError):
-            segment.unlink()
-
-
-def ending(process: int) -> str | None:
-    """How a child ended, in words; None while it runs. It stays to be collected."""
-    try:
-        found = os.waitid(os.P_PID, process, os.WEXITED | os.WNOHANG | os.WNOWAIT)
-    except ChildProcessError:
-        return "unknown"
-    if found is None:
-        return None
-    if found.si_code == os.CLD_EXITED:
-        return f"exit code {found.si_status}"
-    name = signal.Signals(found.si_status).name
-    return f"{name}; out of memory?" if name == "SIGKILL" else name
 
 
 def memory() -> int:
@@ -170,86 +141,58 @@ def failure(limit: int, error: BaseException | None = None) -> str | None:
     return text
 
 
-def leave_nothing(directory: Path) -> None:
-    """Remove this worker's files and shared memory."""
-    remove_shared_memory(os.getpid())
-    shutil.rmtree(directory, ignore_errors=True)
-
-
-def end_with_parent(
-    frames: Frames, parent: int, directory: Path, patience: float, alone: threading.Event
-) -> None:
-    """Wait until the parent hangs up or dies, then end the whole group and leave nothing behind.
-
-    With patience the main thread gets that long to do both in order; `alone` tells it to.
-    """
-    poll = select.poll()
-    poll.register(frames.fileno(), 0)  # hang-up is always reported
-    while not poll.poll(1000) and os.getppid() == parent:
-        pass
-    if patience:
-        alone.set()
-        os.kill(os.getpid(), signal.SIGTERM)
-        time.sleep(patience)
-    leave_nothing(directory)
-    os.killpg(0, signal.SIGTERM)
-    time.sleep(2 * _GRACE)
-    os.killpg(0, signal.SIGKILL)
-
-
 class Terminated(BaseException):
     """SIGTERM, where there is something to put in order first."""
 
 
-def end_in_order(leader: int, patience: float) -> Callable[[int, FrameType | None], None]:
-    """A handler of SIGTERM: Lava's processes end at once, the worker collects them, then ends.
-
-    With patience the first SIGTERM raises `Terminated` instead: a board is given back.
-    """
-    tracker = resource_tracker.getfd()
+def raise_once() -> Callable[[int, FrameType | None], None]:
+    """A handler that raises `Terminated` when it is first called."""
     raised = False
 
-    def handler(number: int, _frame: FrameType | None) -> None:
+    def handler(_number: int, _frame: FrameType | None) -> None:
         nonlocal raised
-        if os.getpid() == leader:
-            if patience and not raised:
-                raised = True
-                raise Terminated
-            signal.signal(number, signal.SIG_IGN)
-            os.killpg(0, number)
-            if tracker is not None:
-                with contextlib.suppress(OSError):
-                    os.close(tracker)  # the resource tracker ends when nobody holds its pipe
-            deadline = time.monotonic() + _GRACE
-            with contextlib.suppress(ChildProcessError):
-                while time.monotonic() < deadline:
-                    if os.waitpid(-1, os.WNOHANG) == (0, 0):
-                        time.sleep(0.01)
-        os._exit(0)
+        if not raised:
+            raised = True
+            raise Terminated
 
     return handler
 
 
-def work(make: Make, patience: float = 0.0) -> None:
-    """Be a worker. Arguments: file descriptor, parent, layers, skip, MiB limit, C, H, W, options.
+def bind_children(frames: Frames) -> None:
+    """Every process that is forked from here on hangs up, and dies with the one that forked it.
+
+    The kernel ties it to the *thread* that forked: Lava's processes are forked by the main one.
+    """
+    parent = os.getpid()
+
+    def note() -> None:
+        nonlocal parent
+        parent = os.getpid()
+
+    def bind() -> None:
+        frames.close()  # else the parent misses the worker's end
+        die_with(parent)
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
+
+    os.register_at_fork(before=note, after_in_child=bind)
+
+
+def work(make: Make, orderly: bool = False) -> None:
+    """Be a worker. Arguments: file descriptor, layers, skip, MiB limit, C, H, W, options.
 
     Args:
         make: a network for the worker.
-        patience: seconds that a SIGTERM leaves for giving a board back.
+        orderly: a SIGTERM gives a board back before the worker ends.
     """
-    fd, parent, layers, skip, limit, *others = (int(argument) for argument in sys.argv[1:])
+    fd, layers, skip, limit, *others = (int(argument) for argument in sys.argv[1:])
     frames = Frames(socket.socket(fileno=fd))
-    os.register_at_fork(after_in_child=frames.close)  # else the parent misses this one's end
+    bind_children(frames)
     directory = Path.cwd()
-    alone = threading.Event()
-    threading.Thread(
-        target=end_with_parent, args=(frames, parent, directory, patience, alone), daemon=True
-    ).start()
-    end = end_in_order(os.getpid(), patience)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.signal(signal.SIGTERM, end)
+    if orderly:
+        signal.signal(signal.SIGTERM, raise_once())
     # Python names shared memory by these two, "/psm_" and 14 characters
-    names = f"/{shared_memory_prefix(os.getpid())}"
+    names = f"/{shared_memory_prefix(os.getsid(0))}"
     vars(shared_memory).update(_SHM_NAME_PREFIX=names, _SHM_SAFE_NAME_LENGTH=len(names) + 8)
     arguments = {
         "file": directory / MODEL_FILE,
@@ -267,11 +210,9 @@ def work(make: Make, patience: float = 0.0) -> None:
         except Exception as error:  # whatever it was: the parent, which waits, names it
             traceback.print_exc()
             frames.send(("error", failure(limit, error)))
-        signal.pause()  # the parent ends this process, or `end_with_parent` does
+        signal.pause()  # the guard ends this process
     except Terminated:
-        if alone.is_set():
-            leave_nothing(directory)
-        end(signal.SIGTERM, None)
+        os._exit(0)
 
 
 if __name__ == "__main__":

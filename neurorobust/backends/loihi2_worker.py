@@ -1,4 +1,4 @@
-"""The process that talks to the board: `python -m neurorobust.backends.loihi2_worker`.
+"""The process that talks to the board: a program for `lava_guard`.
 
 `lava_worker` with another network; a SIGTERM, or the end of the parent, gives the board back first.
 """
@@ -12,7 +12,7 @@ from neurorobust.backends.lava_worker import Served, work
 from neurorobust.backends.loihi2_network import Loihi2Network
 from neurorobust.backends.loihi2_probe import probe, select
 
-PATIENCE = 20.0  # seconds for giving a board back
+PATIENCE = 20  # seconds for giving a board back
 
 
 def make_network(arguments: dict[str, Any], driven: bool, frames: Frames) -> Served:
@@ -30,4 +30,4 @@ def make_network(arguments: dict[str, Any], driven: bool, frames: Frames) -> Ser
 
 
 if __name__ == "__main__":
-    work(make_network, PATIENCE)
+    work(make_network, orderly=True)

@@ -80,14 +80,17 @@ def test_one_noise_for_the_whole_batch_or_for_all_draws(spiking, attack):
 
 @named
 def test_coins_kept_from_the_query_to_the_score(spiking, attack, tmp_path):
-    """The score of the evaluation is a fresh draw, none that the attack has seen."""
+    """The score of the evaluation is a fresh draw, none that the attack has seen.
+
+    x meets the same coins: epsilon is large enough that they make other spikes of it.
+    """
     encoder = Remembering((16, 1, 1), 12)
     classifier = replace(spiking("poisson"), encoder=encoder)
     x, labels = torch.full((3, 1, 4, 4), 0.5), torch.tensor([0, 1, 2])
     data = Dataset("made", "test", x, labels, 3)
-    made = {"card": card("poisson"), "epsilons": ["0.01"], "attacks": [attack]}
+    made = {"card": card("poisson"), "epsilons": ["0.1"], "attacks": [attack]}
     evaluate(classifier, data, out=tmp_path / "run", **made)
-    packed = load_samples(tmp_path / "run")[f"drawn/eps=0.01/{attack.name}"]
+    packed = load_samples(tmp_path / "run")[f"drawn/eps=0.1/{attack.name}"]
     drawn = unpack(packed, (16, 1, 1, 12))
     rows = [row.numpy().tobytes() for draw in encoder.seen for row in draw]
     assert all(rows.count(row.numpy().tobytes()) == 1 for row in drawn)

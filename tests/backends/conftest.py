@@ -23,6 +23,7 @@ import torch
 from hypothesis import strategies as st
 
 import neurorobust
+from neurorobust.backends.engine import int8
 from neurorobust.netx.model import (
     ConvLayer,
     DenseLayer,
@@ -418,12 +419,12 @@ class Remains:
         (leader,) = self.workers_of(backend)
         return leader
 
-    def assert_none(self, leader: int, patience: float = 0.0) -> None:
-        deadline = time.monotonic() + patience
-        while time.monotonic() < deadline and (
-            self.group(leader) or self.segments(leader) or list(self.temporary.iterdir())
-        ):
-            time.sleep(0.05)
+    def await_guard(self, leader: int) -> None:
+        """Until the guard of a worker whose parent is gone has ended: all must be done by then."""
+        while any(process.pid == leader for process in self.group(leader)):
+            time.sleep(0.01)
+
+    def assert_none(self, leader: int) -> None:
         assert self.group(leader) == []
         assert self.segments(leader) == []
         assert list(self.temporary.iterdir()) == []
@@ -441,6 +442,18 @@ def wide() -> NetxModel:
         layers.append(DenseLayer(number, (outgoing, 1, 1), cell, weight.clip(-256, 254), bias))
         incoming = outgoing
     return NetxModel((784, 1, 1), tuple(layers))
+
+
+@pytest.fixture
+def int8_at_any_speed(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """int8 products are taken wherever they are right, as if they were twice as fast as float32."""
+    seconds = itertools.cycle([2.0, 1.0])  # of float32, of int8
+    monkeypatch.setattr(int8, "_seconds", lambda work: next(seconds))
+    int8.unusable.cache_clear()
+    if int8.unusable():
+        pytest.skip(int8.unusable())
+    yield
+    int8.unusable.cache_clear()
 
 
 @pytest.fixture

@@ -69,6 +69,7 @@ def _network(path: str, weight: int, inputs: int) -> LayerPlan:
     return make_plan(NetxModel((inputs, 1, 1), (layer,)), path).layers[0]
 
 
+@pytest.mark.usefixtures("int8_at_any_speed")
 @pytest.mark.parametrize(
     ("path", "weight", "inputs", "kind"),
     [
@@ -93,6 +94,7 @@ def test_distances_from_theta_are_those_of_v_rounded(path, weight, inputs, kind)
     assert torch.equal(near.voltage > 0, whole.spikes > 0)
 
 
+@pytest.mark.usefixtures("int8_at_any_speed")
 @pytest.mark.parametrize(("inputs", "tame"), [(5, True), (6, False)])
 @pytest.mark.parametrize("path", ["event", "int8", "float32"])
 def test_a_wrap_is_left_out_only_where_u_cannot_reach_it(inputs, tame, path):

@@ -279,12 +279,11 @@ def test_blocks_of_samples_and_of_time_change_nothing(block, monkeypatch):
     assert not isinstance(layer.synapse, Dense)
 
 
+@pytest.mark.usefixtures("int8_at_any_speed")
 @pytest.mark.parametrize("bias", [None, 500])
 @pytest.mark.parametrize("path", ["int8", "float32", "float64"])
 def test_convolutions_larger_than_a_block_of_neurons(path, bias):
     """Constants repeat with the channels; the kernels hold one block of them."""
-    if path == "int8" and int8.unusable():
-        pytest.skip(int8.unusable())
     generator = np.random.default_rng(4)
     cell = neuron(*(generator.integers(0, limit, 30) for limit in (4097, 4097, 300)))
     kernel = generator.integers(-128, 128, (30, 3, 2, 2))

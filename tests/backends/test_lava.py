@@ -338,12 +338,14 @@ def test_a_signal_to_the_parent_ends_everything(
         leader = int(program.stdout.readline())
         time.sleep(0.3)
         assert len(remains.group(leader)) > 3
+        if number is signal.SIGKILL:  # one that does not hear a SIGTERM, in whatever way
+            remains.group(leader)[-1].suspend()
         program.send_signal(number)
-        output, errors = program.communicate(timeout=30)
+        output, errors = program.communicate(timeout=300)
     assert output == ""
     if number is signal.SIGINT:
-        assert errors.strip().endswith("KeyboardInterrupt")
-        remains.assert_none(leader)  # at once: the program waited for it
+        assert errors.strip().endswith("KeyboardInterrupt")  # the program waited for the rest
     else:
         assert program.returncode == -number
-        remains.assert_none(leader, patience=20)
+        remains.await_guard(leader)
+    remains.assert_none(leader)

@@ -55,7 +55,7 @@ def spikes(batch: int, steps: int = 7) -> torch.Tensor:
 
 def kill_a_layer(remains: Any, leader: int) -> None:
     """One of the processes that Lava forked for a layer, not its memory manager."""
-    victims = [p for p in remains.group(leader) if p.ppid() == leader and not p.children()]
+    victims = [p for p in remains.group(leader) if p.ppid() != leader and not p.children()]
     victims[-1].kill()
 
 
@@ -112,21 +112,30 @@ def test_a_worker_that_dies_twice_is_an_error(
 
 @pytest.mark.slow
 def test_a_hung_worker_is_retried_and_a_slow_one_is_not(backend: LavaBackend, remains: Any) -> None:
-    leader = remains.worker_of(backend)
+    leader, pool = remains.worker_of(backend), backend._pool
     expected = ReferenceBackend(backend.model).run(spikes(2))
     os.killpg(leader, signal.SIGSTOP)
-    backend.timeout = 15.0
+    begin = pool._begin
+
+    def short_for_the_hung(seat: Any, batches: list[Any]) -> None:
+        pool._timeout = 120.0 if seat.worker is None else 1.0
+        begin(seat, batches)
+
+    pool._begin = short_for_the_hung
     assert torch.equal(backend.run(spikes(2)).spikes, expected.spikes)
     assert backend.measured()["batches_retried"] == 1
     assert remains.group(leader) == []
 
-    leader = remains.worker_of(backend)
-    backend.timeout = 0.5
-    begun = time.monotonic()
-    message = r"^lava: no answer within 0\.5 s, \d+ samples were done: a longer --timeout may help"
+    pool._begin, leader = begin, remains.worker_of(backend)
+
+    def time_is_over(done: int, total: int) -> None:
+        for seat in pool._seats:
+            seat.deadline = 0.0
+
+    backend.on_sample = time_is_over
+    message = r"^lava: no answer within 120 s, \d+ samples were done: a longer --timeout may help"
     with pytest.raises(BackendError, match=message + LOG):
         backend.run(spikes(256, 200))
-    assert time.monotonic() - begun < 20
     remains.assert_none(leader)
 
     backend.timeout = 0.2  # too short to start at all
@@ -303,7 +312,7 @@ def test_ctrl_c_ends_all_workers_at_once(remains: Any, tmp_path: Path) -> None:
         time.sleep(0.3)
         assert all(len(remains.group(leader)) > 3 for leader in leaders)
         program.send_signal(signal.SIGINT)
-        output, errors = program.communicate(timeout=30)
+        output, errors = program.communicate(timeout=300)
     assert output == ""
     assert errors.strip().endswith("KeyboardInterrupt")
     for leader in leaders:
