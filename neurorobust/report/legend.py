@@ -72,7 +72,7 @@ def members(record: Record, group: Group) -> Iterator[str]:
         if outcome.asked is not None
     }
     if chained:
-        yield "-3/40: broke 3 of the 40 samples that still stood."
+        yield "-3/40: broke 3 of the 40 samples that had survived."
     if any("+" in name for name in chained):
         yield "After +: the mode, which is the slope that gradients take for that of a spike."
 
