@@ -272,8 +272,9 @@ def test_claims_must_hold(kind: str, unconfirmed: int, raised: bool):
     ],
 )
 def test_an_attack_must_propose_something_else_than_the_sample(budget, unchanged, may, raised):
-    rates = {budget: robust(pgd_linf=attack(60).model_copy(update={"unchanged": unchanged}))}
-    settings = {"pgd-linf": {**SETTINGS["pgd-linf"], "may_return_x": may}}
+    idle = attack(60).model_copy(update={"unchanged": unchanged})
+    rates = {budget: robust(pgd_linf=idle, random=attack(98, None))}
+    settings = {**SETTINGS, "pgd-linf": {**SETTINGS["pgd-linf"], "may_return_x": may}}
     found = flags(record(rates, attacks=settings))
     said = f"eps {budget}: pgd-linf proposes the sample itself for {unchanged} of 100 (limit 20%)"
     assert [flag.startswith(said) for flag in found] == ([True] if raised else [])
