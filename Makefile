@@ -48,7 +48,7 @@ ISA_TESTS := tests/backends/test_engine.py tests/backends/test_engine_gradients.
   tests/backends/test_engine_trainable.py tests/backends/test_exactness.py tests/backends/test_recurrent_engine.py \
   tests/backends/test_stream.py \
   $(addprefix tests/attacks/test_,backward_modes.py events.py norms.py objectives.py pgd.py \
-  published_defects_spikes.py small_budgets.py spike_flips.py)
+  published_defects_spikes.py spike_flips.py)
 ISA_RUN := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n 2 -m "not slow and not lava" $(ISA_TESTS)
 
 test-isa: install
