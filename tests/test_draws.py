@@ -95,7 +95,7 @@ def test_a_whole_recipe_at_a_vanishing_budget_leaves_the_clean_accuracy(poisson)
 
 
 def test_what_harms_in_every_draw_counts_as_attack(poisson):
-    record = run(poisson, Pgd(steps=10, draws=4), eps="0.4")
+    record = run(poisson, Pgd(steps=10, draws=4), eps="0.4", control=False)
     robust = record.robust["0.4"]
     assert robust.correct < record.clean.correct / 2
     success = robust.by_attack["pgd-linf"].success
@@ -105,7 +105,7 @@ def test_what_harms_in_every_draw_counts_as_attack(poisson):
 
 def test_counts_are_means_over_scoring_draws_and_intervals_over_samples(poisson, tmp_path):
     attack = Pgd(steps=3, draws=2)
-    record = run(poisson, attack, eps="0.1", out=tmp_path / "run", draws=4)
+    record = run(poisson, attack, eps="0.1", out=tmp_path / "run", draws=4, control=False)
     samples = load_samples(tmp_path / "run")
     name = "eps=0.1/pgd-linf"
     shares = samples["scoring/clean"]
