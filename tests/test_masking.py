@@ -92,7 +92,7 @@ def test_a_recipe_says_that_a_network_hides_its_gradients(gain: float, raised: b
     members = tuple(Member(steps, mode) for mode in SEVERAL)
     recipe = replace(STANDARD_1, members=members)
     found = flags(attacked(network(gain), recipe))
-    assert [("hides its gradients" in flag) for flag in found] == ([True] if raised else [])
+    assert any("hides its gradients" in flag for flag in found) is raised, found
 
 
 def test_a_network_that_hides_nothing_is_not_flagged():

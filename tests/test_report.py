@@ -742,7 +742,7 @@ SPOILED: list[tuple[str, Any, str]] = [
     (
         "pickled",
         lambda d: spoil_samples(d, example__eps__attack=np.array([{}, {}, {}], dtype=object)),
-        r"samples\.npz: not a readable",
+        r"samples\.npz: array example/eps/attack holds Python objects, which are never loaded",
     ),
     (
         "wrong length",

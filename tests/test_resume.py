@@ -23,7 +23,8 @@ from neurorobust.datasets.base import Dataset
 from neurorobust.errors import OutputError
 from neurorobust.evaluation import evaluate
 from neurorobust.evaluation.attempt import Attempt
-from neurorobust.evaluation.kept import Count, Kept, restored, stored
+from neurorobust.evaluation.draws import Judgement
+from neurorobust.evaluation.kept import Count, Kept, judgement, restored, stored
 from neurorobust.records import Card, EncoderCard
 
 CARD = Card(encoder=EncoderCard(kind="drive", mean=0.0, std=1.0), steps=12, readout="count")
@@ -166,24 +167,36 @@ def test_a_job_is_taken_only_for_the_samples_it_received(tmp_path):
 
 @pytest.mark.parametrize("drawn", [None, torch.ones(3, 1, 1, 2, 5, dtype=torch.uint8)])
 def test_an_attempt_comes_back_as_it_was(drawn):
+    judged = Judgement(
+        predicted=torch.tensor([1, 2, 3]),
+        again=torch.tensor([1, 0, 3]),
+        selecting=torch.tensor([1.0, 0.3, 0.0], dtype=torch.float64),
+        scoring=torch.tensor([0.9, 0.2, 0.1], dtype=torch.float64),
+        drawn=drawn,
+    )
     made = Attempt(
         adversarial=torch.rand(3, 1, 2, 2),
-        predicted=torch.tensor([1, 2, 3]),
+        judged=judged,
         failed=torch.tensor([True, False, False]),
         outside=torch.tensor([False, True, False]),
         unconfirmed=torch.zeros(3, dtype=torch.bool),
-        drawn=drawn,
+        unchanged=torch.tensor([False, False, True]),
         seconds=0.25,
         queries=17,
     )
     found = restored(stored(made))
-    for name, value in vars(made).items():
-        back = getattr(found, name)
-        if isinstance(value, torch.Tensor):
-            assert back.dtype == value.dtype
-            assert torch.equal(back, value)
-        else:
-            assert (type(back), back) == (type(value), value)
+    for before, after in (
+        (made, found),
+        (judged, found.judged),
+        (judged, judgement(stored(judged))),
+    ):
+        for name, value in vars(before).items():
+            back = getattr(after, name)
+            if isinstance(value, torch.Tensor):
+                assert back.dtype == value.dtype
+                assert torch.equal(back, value)
+            elif name != "judged":
+                assert (type(back), back) == (type(value), value)
 
 
 # --- damage
