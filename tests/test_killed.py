@@ -16,7 +16,7 @@ import pytest
 from neurorobust.cli.app import app
 
 ATTACKS = ["--attacks", "random,pgd-linf,spike-topk", "--eps", "0.1,0.05", "--flips", "5"]
-RECIPE = ["--attacks", "standard", "--eps", "0.1", "--seeds", "2", "--minimum", "--targeted"]
+RECIPE = ["--attacks", "standard-1", "--eps", "0.1", "--seeds", "2", "--minimum", "--targeted"]
 
 
 def start(out: Path, *options: str) -> subprocess.Popen[bytes]:
@@ -114,7 +114,7 @@ def test_an_interruption_says_what_is_kept(tmp_path: Path):
 @pytest.mark.timeout(3000)
 @pytest.mark.parametrize("seed", range(3))
 def test_killed_again_and_again_at_random_moments(tmp_path: Path, seed: int):
-    options = [*RECIPE, "--limit", "80"]
+    options = [*RECIPE, "--limit", "70"]
     begun = time.monotonic()
     finish(tmp_path / "whole", *options)
     span = time.monotonic() - begun
