@@ -16,7 +16,9 @@ import pytest
 from neurorobust.cli.app import app
 
 ATTACKS = ["--attacks", "random,pgd-linf,spike-topk", "--eps", "0.1,0.05", "--flips", "5"]
-RECIPE = ["--attacks", "standard-1", "--eps", "0.1", "--seeds", "2", "--minimum", "--targeted"]
+RECIPE = [
+    "--attacks", "standard-1", "--flips", "5", "--seeds", "2", "--minimum", "--targeted",
+]  # fmt: skip
 
 
 def start(out: Path, *options: str) -> subprocess.Popen[bytes]:
@@ -112,9 +114,9 @@ def test_an_interruption_says_what_is_kept(tmp_path: Path):
 
 @pytest.mark.slow
 @pytest.mark.timeout(3000)
-@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("seed", range(2))
 def test_killed_again_and_again_at_random_moments(tmp_path: Path, seed: int):
-    options = [*RECIPE, "--limit", "70"]
+    options = [*RECIPE, "--limit", "66"]
     begun = time.monotonic()
     finish(tmp_path / "whole", *options)
     span = time.monotonic() - begun

@@ -101,8 +101,10 @@ def test_a_network_that_hides_nothing_is_not_flagged():
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("recipe", [STANDARD_1, STANDARD_2], ids=lambda recipe: recipe.name)
-@pytest.mark.parametrize(("gain", "hidden"), [(1.0, 3), (40.0, 1)])
+@pytest.mark.parametrize(
+    ("gain", "hidden", "recipe"),
+    [(1.0, 3, STANDARD_2), (40.0, 1, STANDARD_1), (40.0, 1, STANDARD_2)],
+)
 def test_the_whole_recipe_breaks_them(gain: float, hidden: int, recipe: Recipe):
     classifier = network(gain, hidden)
     head, whole = attacked(classifier, HEAD), attacked(classifier, recipe)
