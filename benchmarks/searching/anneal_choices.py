@@ -16,7 +16,7 @@ BLOCK = 6  # pixels a move changes at most
 
 
 @compiled
-def _other(first, last, now, lean):  # type: ignore[no-untyped-def]
+def _other(first, last, now, lean):
     """Another of the choices first .. last - 1: often the one leant to, often an end."""
     kind = uniform()
     if kind < 0.35 and lean != now:
@@ -31,7 +31,7 @@ def _other(first, last, now, lean):  # type: ignore[no-untyped-def]
 
 
 @compiled
-def anneal_choices(  # type: ignore[no-untyped-def]
+def anneal_choices(
     net, state, label, target, shape, starts, choices, now, free, cumulative, lean,
     moves, hot, cold, seed, best,
 ):  # fmt: skip

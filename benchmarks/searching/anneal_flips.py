@@ -16,7 +16,7 @@ NEAR = 2  # pixels and steps by which a flip wanders
 
 
 @compiled
-def _near(site, shape, steps):  # type: ignore[no-untyped-def]
+def _near(site, shape, steps):
     """A site (input * steps + step) a little way off, in space, time or channel."""
     height, width = shape[1], shape[2]
     step, pixel = site % steps, site // steps
@@ -33,7 +33,7 @@ def _near(site, shape, steps):  # type: ignore[no-untyped-def]
 
 
 @compiled
-def _toggle(state, places, words, count, site, steps):  # type: ignore[no-untyped-def]
+def _toggle(state, places, words, count, site, steps):
     """Put one more flip into the change that is being made; the places it has now."""
     pixel = site // steps
     bit = np.uint64(1) << np.uint64(site % steps)
@@ -46,7 +46,7 @@ def _toggle(state, places, words, count, site, steps):  # type: ignore[no-untype
 
 
 @compiled
-def anneal_flips(  # type: ignore[no-untyped-def]
+def anneal_flips(
     net, state, label, target, shape, sites, pool, cumulative, moves, hot, cold, seed, best
 ):
     """Exchange one flip for another, `moves` times.
@@ -115,7 +115,7 @@ def anneal_flips(  # type: ignore[no-untyped-def]
 
 
 @compiled
-def effects(net, state, label, target, sites, found):  # type: ignore[no-untyped-def]
+def effects(net, state, label, target, sites, found):
     """Fill `found` with the energy of one more flip at each site; the place that breaks, or -1."""
     outputs = len(net.theta) - net.edges[len(net.edges) - 2]
     whole, soft = np.zeros(outputs, np.int64), np.zeros(outputs)

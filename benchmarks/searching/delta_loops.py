@@ -69,7 +69,7 @@ def compiled(loop: Any) -> Any:
 
 
 @compiled
-def _step(net, neuron, u, v, a):  # type: ignore[no-untyped-def]
+def _step(net, neuron, u, v, a):
     """(u, v) after a step, v before its reset; a shift of a negative number rounds down."""
     u, v = u * net.keep[neuron, 0], v * net.keep[neuron, 1]
     u = ((u + ((u >> 63) & 4095)) >> 12) + (a << 6)
@@ -82,7 +82,7 @@ def _step(net, neuron, u, v, a):  # type: ignore[no-untyped-def]
 
 
 @compiled
-def fire(net, state, neuron, first):  # type: ignore[no-untyped-def]
+def fire(net, state, neuron, first):
     """A neuron with what is tried, from step `first` on: its spikes as a word, and its last v."""
     u, v = np.int64(state.past[neuron, first, 0]), np.int64(state.past[neuron, first, 1])
     word = state.words[neuron] & ((np.uint64(1) << np.uint64(first)) - np.uint64(1))
@@ -97,7 +97,7 @@ def fire(net, state, neuron, first):  # type: ignore[no-untyped-def]
 
 
 @compiled
-def nearness(net, state, neuron):  # type: ignore[no-untyped-def]
+def nearness(net, state, neuron):
     """A smooth count of a neuron's spikes: each step gives 0 (v at 0) to 1 (v at 2 theta).
 
     Below 0 a step takes a little away, so that an inhibited neuron has a way up.
@@ -114,7 +114,7 @@ def nearness(net, state, neuron):  # type: ignore[no-untyped-def]
 
 
 @compiled
-def _remember(net, state, neuron, first):  # type: ignore[no-untyped-def]
+def _remember(net, state, neuron, first):
     """Note u and v before every step from `first` on, as the sample now runs."""
     u, v = np.int64(state.past[neuron, first, 0]), np.int64(state.past[neuron, first, 1])
     for step in range(first, net.steps):
@@ -124,7 +124,7 @@ def _remember(net, state, neuron, first):  # type: ignore[no-untyped-def]
 
 
 @compiled
-def _spread(net, state, source, before, after):  # type: ignore[no-untyped-def]
+def _spread(net, state, source, before, after):
     """Add to `extra` what a source sends more or less; list whom it reaches."""
     differs = before ^ after
     first = 0
@@ -153,7 +153,7 @@ def _spread(net, state, source, before, after):  # type: ignore[no-untyped-def]
 
 
 @compiled
-def probe(net, state, places, words, count):  # type: ignore[no-untyped-def]
+def probe(net, state, places, words, count):
     """Try new words at `count` inputs (each at most once)."""
     state.size[0] = 0
     for i in range(count):
@@ -181,7 +181,7 @@ def probe(net, state, places, words, count):  # type: ignore[no-untyped-def]
 
 
 @compiled
-def settle(net, state, made):  # type: ignore[no-untyped-def]
+def settle(net, state, made):
     """Make the change that was tried, or forget it."""
     inputs = net.edges[1]
     for i in range(state.size[0]):
@@ -202,7 +202,7 @@ def settle(net, state, made):  # type: ignore[no-untyped-def]
 
 
 @compiled
-def refresh(net, state, inputs):  # type: ignore[no-untyped-def]
+def refresh(net, state, inputs):
     """Run a sample from its input words on."""
     state.words[:] = np.uint64(0)
     state.sums[:] = 0
@@ -231,7 +231,7 @@ def refresh(net, state, inputs):  # type: ignore[no-untyped-def]
 
 
 @compiled
-def _bits(word):  # type: ignore[no-untyped-def]
+def _bits(word):
     count = 0
     while word:
         word &= word - np.uint64(1)
@@ -240,7 +240,7 @@ def _bits(word):  # type: ignore[no-untyped-def]
 
 
 @compiled
-def answer(net, state, whole, soft):  # type: ignore[no-untyped-def]
+def answer(net, state, whole, soft):
     """Fill the integers that are read, and a finer score of the size of a spike count."""
     first = net.edges[len(net.edges) - 2]
     for neuron in range(first, len(net.theta)):
@@ -261,7 +261,7 @@ def answer(net, state, whole, soft):  # type: ignore[no-untyped-def]
 
 
 @compiled
-def standing(net, state, label, target, whole, soft):  # type: ignore[no-untyped-def]
+def standing(net, state, label, target, whole, soft):
     """(broken, energy): the energy falls as a wrong class (that one, or any for -1) comes nearer.
 
     Ties go to the lower class, as the readout's do.

@@ -8,25 +8,25 @@ from searching.delta_loops import compiled
 
 
 @compiled
-def start(seed):  # type: ignore[no-untyped-def]
+def start(seed):
     """Seed this thread's."""
     np.random.seed(seed)  # noqa: NPY002
 
 
 @compiled
-def uniform():  # type: ignore[no-untyped-def]
+def uniform():
     """A number in [0, 1)."""
     return np.random.random()  # noqa: NPY002
 
 
 @compiled
-def below(count):  # type: ignore[no-untyped-def]
+def below(count):
     """0 to count - 1."""
     return np.random.randint(count)  # noqa: NPY002
 
 
 @compiled
-def drawn(cumulative):  # type: ignore[no-untyped-def]
+def drawn(cumulative):
     """A place by its weight."""
     at = np.searchsorted(cumulative, uniform() * cumulative[-1], side="right")
     return min(at, len(cumulative) - 1)
