@@ -1,0 +1,114 @@
+"""Networks whose every neuron can be followed, and one sample of them at a time on every thread."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from neurorobust.attacks.annealing import energy
+from neurorobust.backends.engine.incremental.loops import Sample, empty, refresh
+from neurorobust.backends.engine.incremental.network import Blocks, build, obstacle
+from neurorobust.backends.engine.loops import Array
+from neurorobust.backends.engine.parts import each
+from neurorobust.classifier import Classifier
+from neurorobust.errors import BadInput
+
+
+def hindrance(classifier: Classifier, steps: int) -> str:
+    """Why a classifier cannot be followed neuron by neuron; empty: it can.
+
+    Args:
+        classifier: on any backend.
+        steps: of spikes; of an encoder that has its own, any.
+    """
+    if classifier.encoder.random:
+        return f"encoder {classifier.encoder.name}: draws afresh in every run"
+    return obstacle(classifier.backend.model, classifier.encoder.steps or steps)
+
+
+def follow(name: str, classifier: Classifier, steps: int) -> Blocks:
+    """The network laid out for `incremental.loops`.
+
+    Args:
+        name: of the attack, for the error.
+        classifier, steps: see `hindrance`.
+
+    Raises:
+        BadInput: it cannot be followed; says why.
+    """
+    reason = hindrance(classifier, steps)
+    if reason:
+        raise BadInput(f"{name}: cannot follow this network neuron by neuron: {reason}")
+    return build(classifier.backend.model, classifier.encoder.steps or steps)
+
+
+def spike_words(spikes: Tensor) -> Array:
+    """Uint8 or bool `[..., time]` -> uint64 `[...]`; bit t: a spike in step t."""
+    bits = spikes.numpy().astype(np.uint64)
+    found: Array = (bits << np.arange(bits.shape[-1], dtype=np.uint64)).sum(-1, dtype=np.uint64)
+    return found
+
+
+def on_all_threads(work: Callable[[int], None], rows: Tensor) -> None:
+    """`work(row)` of each sample (int64 `[n]`), which do not depend on each other."""
+    numbers = rows.tolist()
+    each(lambda place: work(numbers[place]), len(numbers))
+
+
+class Followed:
+    """One sample: its network, its state, and the energies asked of it.
+
+    Args:
+        net: the network.
+        words: uint64 `[inputs]`, the untouched input spikes.
+        label: true class.
+        readout: `count` or `membrane`.
+        seed: of its random numbers.
+    """
+
+    def __init__(self, net: Blocks, words: Array, label: int, readout: str, seed: int) -> None:
+        self.net, self.words, self.label, self.readout = net, words, label, readout
+        self.by_count = readout == "count"
+        self.rng = np.random.default_rng(seed)
+        self.clean: Array | None = None
+
+    def begin(self) -> Sample:
+        """A state of this thread's, of the untouched sample."""
+        sample = empty(self.net)
+        refresh(self.net, sample, self.words)
+        if self.clean is None:
+            self.clean = sample.now.copy()
+        return sample
+
+    def weights(self, form: int) -> Array:
+        """See `energy.weights`."""
+        assert self.clean is not None, "begin first"
+        return energy.weights(self.readout, self.clean, self.label, form)
+
+    def standing(self, sample: Sample) -> tuple[bool, float]:
+        """By one energy for all: any class, the first form."""
+        broken, found = energy.standing(
+            sample.now, self.label, -1, self.weights(0), self.by_count
+        )
+        return bool(broken), float(found)
+
+    def target(self, sample: Sample, turn: int, most: int = 4) -> int:
+        """Any class (-1) in every other turn, else one of the nearest as the sample stands."""
+        if turn % 2 == 0:
+            return -1
+        score = self.weights(0) @ sample.now
+        score[self.label] = -np.inf
+        order = np.argsort(-score, kind="stable")[:-1]
+        return int(order[turn // 2 % min(most, len(order))])
+
+    def seed(self) -> int:
+        """Of the next walk."""
+        return int(self.rng.integers(1 << 62))
+
+
+def seeds(generator: torch.Generator, count: int) -> list[int]:
+    """One a sample, whoever is still being searched."""
+    return [int(torch.randint(2**62, (), generator=generator)) for _ in range(count)]
