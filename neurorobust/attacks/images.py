@@ -12,6 +12,7 @@ from neurorobust.attacks.modes import AdaptiveSharpness
 from neurorobust.attacks.noise import UniformNoise
 from neurorobust.attacks.occlusion import Occlusion
 from neurorobust.attacks.pgd import Pgd
+from neurorobust.attacks.pixel_annealing import PixelAnnealing
 from neurorobust.attacks.sa_pgd import SaPgd
 from neurorobust.attacks.square import Square
 from neurorobust.types import NORMS
@@ -86,6 +87,11 @@ LISTED: tuple[Listed[Attack], ...] = (
         CornerSearch(),
         "local search over the corners of the L-infinity ball by exact queries",
         "corners: Moon et al., ICML 2019; the exchange of a few entries is our form",
+    ),
+    Listed(
+        PixelAnnealing(),
+        "annealing between the spike trains that pixels can make, exact answers",
+        "annealing: Kirkpatrick et al., Science 1983; choices and energies are our form",
     ),
     Listed(
         Occlusion(),

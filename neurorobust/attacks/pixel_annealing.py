@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -48,12 +49,15 @@ class PixelAnnealing(Claims):
         lives: walks a sample.
         moves: of the first walks; from the third on twice, from the sixth three times as many, up
             to four times.
+        effort: neurons times steps that are computed for a sample at most: of a large network the
+            walks are shorter.
         steps, reach, decay: of the starts: momentum PGD, a path of `reach` eps.
         modes: backward modes of the starts, in turn.
     """
 
     lives: int = 12
     moves: int = 10_000
+    effort: int = 1_500_000_000
     steps: int = 30
     reach: float = 4.0
     decay: float = 0.75
@@ -66,7 +70,7 @@ class PixelAnnealing(Claims):
     may_return_x = False
 
     def __post_init__(self) -> None:
-        positive(self, "lives", "moves", "steps")
+        positive(self, "lives", "moves", "effort", "steps")
 
     def check(self, classifier: Classifier, shape: tuple[int, ...], budget: Budget) -> None:
         """See `CheckedAttack`."""
@@ -104,16 +108,20 @@ class PixelAnnealing(Claims):
         ]
         rows = torch.arange(len(x))
         for life in range(self.lives):
-            rows = torch.tensor([row for row in rows.tolist() if not walks[row].broken], dtype=int)
+            standing = [row for row in rows.tolist() if not walks[row].broken]
+            rows = torch.tensor(standing, dtype=torch.int64)
             if not len(rows):
                 break
             if life % 2 == 0:
                 self._starts(walks, rows, classifier, x, labels, budget, generator, life // 2)
-            moves = self.moves * min(4, 1 + life // 3)
-            on_all_threads(lambda row: walks[row].live(life, moves), rows)  # noqa: B023
+            on_all_threads(functools.partial(self._walk, walks, life), rows)
         found = [walk.choices.image(walk.best, x.shape[1:]) for walk in walks]
         claimed = torch.tensor([walk.broken for walk in walks])
         return Proposal(torch.stack(found).to(x.device), claimed.to(x.device))
+
+    def _walk(self, walks: list[_Walk], life: int, row: int) -> None:
+        moves = self.moves * min(4, 1 + life // 3)
+        walks[row].live(life, moves, self.effort, self.lives - life)
 
     def gradient(
         self, classifier: Classifier, x: Tensor, labels: Labels, generator: torch.Generator
@@ -167,16 +175,17 @@ class _Walk:
         some = slope[self.free]
         self.pull += some / max(float(some.mean()), 1e-30) if len(some) else 0.0
 
-    def live(self, life: int, moves: int) -> None:
-        """One walk."""
+    def live(self, life: int, moves: int, effort: int, left: int) -> None:
+        """One walk, of `left` that are still to come; see `Followed.affordable`."""
         net, sample = self.follow.net, self.follow.begin()
         now = self._begin(life)
         refresh(net, sample, self.choices.words[now])
-        if len(self.free) and not self.follow.standing(sample)[0]:
+        moves = self.follow.affordable(moves, effort, left)
+        if len(self.free) and moves and not self.follow.standing(sample)[0]:
             target, weights = self.follow.target(sample, life), self.follow.weights(life)
             found, random = np.empty_like(now), seeded(self.follow.seed())
             common = (target, weights, self.follow.by_count)
-            anneal_pixels(
+            *_, made = anneal_pixels(
                 net, sample, self.follow.label, *common, *self.size, self.choices.starts,
                 self.choices.words, now, self.free, np.cumsum(self.pull + self.pull.mean()),
                 moves, HOT[life % len(HOT)], COLD, random, found,
@@ -187,6 +196,7 @@ class _Walk:
                 found, self.free, random,
             )  # fmt: skip
             now = found
+            self.follow.spent(sample, made)
         self._keep(sample, now)
 
     def _begin(self, life: int) -> Array:

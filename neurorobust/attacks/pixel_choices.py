@@ -98,7 +98,8 @@ def input_words(classifier: Classifier, images: Tensor) -> Array:
 def _driven(model: NetxModel, levels: Array, steps: int) -> Array:
     """What input neurons make of each drive: uint64 `[channels, levels]`."""
     layer = model.input_layer
-    assert layer is not None and layer.neuron is not None, "drive goes into an input layer"
+    assert layer is not None, "drive goes into an input layer"
+    assert layer.neuron is not None, "of neurons"
     neuron, shape = layer.neuron, (layer.shape[0], len(levels))
 
     def spread(values: object) -> Array:

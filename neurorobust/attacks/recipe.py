@@ -30,11 +30,14 @@ class Member:
         attack: with every parameter set.
         mode: its backward mode by name, `EVERY`, `STRONGEST`, or nothing where it has none.
         classes: that a network must have for it.
+        followed: True: only for networks that can be followed neuron by neuron
+            (`annealing.follow`); False: only for the others; None: for all.
     """
 
     attack: Attack
     mode: str = ""
     classes: int = 2
+    followed: bool | None = None
 
     @property
     def label(self) -> str:
@@ -90,9 +93,18 @@ class Recipe:
         """The members for one kind of budget."""
         return tuple(member for member in self.members if member.attack.kind == kind)
 
-    def fitting(self, classes: int) -> Recipe:
-        """Without what needs more classes."""
-        kept = [member for member in self.members if member.classes <= classes]
+    def fitting(self, classes: int, followed: bool) -> Recipe:
+        """Without what needs more classes, or another network.
+
+        Args:
+            classes: of the network.
+            followed: whether it can be followed neuron by neuron.
+        """
+        kept = [
+            member
+            for member in self.members
+            if member.classes <= classes and member.followed in (None, followed)
+        ]
         return dataclasses.replace(self, members=tuple(kept))
 
     def ready(self, strongest: str = STRONGEST) -> Recipe:

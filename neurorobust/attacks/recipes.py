@@ -10,6 +10,7 @@ from neurorobust.attacks.autoattack import Apgd, FabT
 from neurorobust.attacks.base import Attack
 from neurorobust.attacks.corner_search import CornerSearch
 from neurorobust.attacks.events.controls import PatchNoise
+from neurorobust.attacks.events.flip_annealing import FlipAnnealing
 from neurorobust.attacks.events.g2s import G2S
 from neurorobust.attacks.events.patch import UniversalPatch
 from neurorobust.attacks.events.retiming import RandomJitter, Retiming
@@ -19,6 +20,7 @@ from neurorobust.attacks.events.sparse_search import SparseSearch
 from neurorobust.attacks.modes import find_mode, surrogate
 from neurorobust.attacks.noise import UniformNoise
 from neurorobust.attacks.pgd import Pgd
+from neurorobust.attacks.pixel_annealing import PixelAnnealing
 from neurorobust.attacks.recipe import EVERY, STRONGEST, Member, Recipe
 from neurorobust.attacks.sa_pgd import SaPgd
 from neurorobust.attacks.spike_flips import SpikeRandom, SpikeTopK
@@ -118,6 +120,16 @@ STANDARD_1 = Recipe(
     widths=WIDTHS,
 )
 
+# backward modes of the annealing's starts, in turn: narrow ones, and wide ones
+STARTS = (
+    surrogate("fast-sigmoid", 0.1),
+    find_mode("sigmoid-1"),
+    find_mode("fast-sigmoid-0.25"),
+    find_mode("triangle-1"),
+    surrogate("atan", 0.1),
+    find_mode("rga"),
+)
+
 IMAGES_2 = (
     Member(UniformNoise()),
     *(
@@ -136,7 +148,22 @@ IMAGES_2 = (
         classes=4,
     ),
     Member(Square("square", queries=2000, share=0.8)),
-    *(Member(_CORNERS, mode) for mode in ("fast-sigmoid-0.25", "sigmoid-1", "triangle-1")),
+    *(
+        Member(_CORNERS, mode, followed=False)
+        for mode in ("fast-sigmoid-0.25", "sigmoid-1", "triangle-1")
+    ),
+    Member(
+        PixelAnnealing(
+            lives=16,
+            moves=10_000,
+            effort=1_500_000_000,
+            steps=30,
+            reach=4.0,
+            decay=0.75,
+            modes=STARTS,
+        ),
+        followed=True,
+    ),
 )
 # the modes of the exact searches on spikes, in turn
 SEARCHED = tuple(
@@ -160,7 +187,12 @@ EVENTS_2 = (
         "fast-sigmoid-0.25",
     ),
     Member(
-        FlipSearch(queries=16000, pool=48, drops=3, swaps=32, steps=24, patience=3, modes=SEARCHED)
+        FlipSearch(queries=16000, pool=48, drops=3, swaps=32, steps=24, patience=3, modes=SEARCHED),
+        followed=False,
+    ),
+    Member(
+        FlipAnnealing(lives=24, moves=24_000, effort=6_000_000_000, first=40_000, pool=300),
+        followed=True,
     ),
     # moves of spikes in time
     Member(RandomJitter()),

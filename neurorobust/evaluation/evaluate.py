@@ -9,6 +9,7 @@ from typing import Any
 
 from neurorobust import __version__
 from neurorobust.attacks import Attack, settings
+from neurorobust.attacks.annealing.follow import hindrance
 from neurorobust.attacks.recipe import Recipe
 from neurorobust.classifier import Classifier
 from neurorobust.datasets.base import Dataset
@@ -90,8 +91,9 @@ def evaluate(
     if draws < 1:
         raise BadInput(f"draws {draws}: below 1")
     budgets = {"eps": epsilons, "flips": flips, "shifts": shifts, "patches": patches}
-    classes = classifier.backend.model.outputs
-    question = Question(budgets, fitting(attacks, classes), seed, seeds, minimum, targeted, control)
+    followed = not hindrance(classifier, int(dataset.x.shape[-1]))
+    suited = fitting(attacks, classifier.backend.model.outputs, followed)
+    question = Question(budgets, suited, seed, seeds, minimum, targeted, control)
     check_jobs(classifier, dataset, question.jobs)
     check_fit(classifier, dataset, card)
     if validation is not None:

@@ -85,8 +85,8 @@ class Question:
 
 
 def fitting(
-    attacks: Sequence[str | Attack | Recipe], classes: int
+    attacks: Sequence[str | Attack | Recipe], classes: int, followed: bool
 ) -> tuple[str | Attack | Recipe, ...]:
-    """The same attacks, recipes without what needs more classes than there are."""
+    """The same attacks, recipes without the members for other networks: see `Recipe.fitting`."""
     recipe, single = sorted_out(attacks)
-    return tuple(single) if recipe is None else (recipe.fitting(classes), *single)
+    return tuple(single) if recipe is None else (recipe.fitting(classes, followed), *single)

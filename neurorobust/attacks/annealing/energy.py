@@ -1,8 +1,8 @@
 """How far a sample is from being misclassified, finer than its readout tells.
 
-A spike count moves in whole spikes, and most changes leave it as it is: a search on counts walks on
-a plain. The energy adds what is on its way to a spike. Which of its forms leads on differs from
-sample to sample, so searches use them in turn; whether a sample is broken is the readout's own word.
+A spike count moves in whole spikes, and most changes leave it as it is: a search on counts walks
+on a plain. The energy adds what is on its way to a spike. Which of its forms leads on differs from
+sample to sample, so searches use them in turn; whether a sample is broken is the readout's word.
 """
 
 from __future__ import annotations
@@ -47,7 +47,9 @@ def weights(readout: str, now: Array, label: int, form: int) -> Array:
 
 
 @compiled
-def standing(answers, label, target, weights, by_count):  # type: ignore[no-untyped-def]
+def standing(
+    answers: Array, label: int, target: int, weights: Array, by_count: bool,
+) -> tuple[bool, float]:  # fmt: skip
     """Whether a sample is broken, and its energy: the lower, the nearer.
 
     Args:

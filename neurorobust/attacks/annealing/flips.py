@@ -6,16 +6,18 @@ import numpy as np
 
 from neurorobust.attacks.annealing.energy import standing
 from neurorobust.attacks.annealing.random import below, drawn, uniform
-from neurorobust.backends.engine.incremental.loops import probe, settle
-from neurorobust.backends.engine.loops import compiled
+from neurorobust.backends.engine.incremental.loops import Sample, probe, settle
+from neurorobust.backends.engine.incremental.network import Blocks
+from neurorobust.backends.engine.loops import Array, compiled
 
 NONE = -1  # a flip that is not made
 FROM_POOL, NEAR_BY = 0.45, 0.9  # a flip goes to one of the pool; up to here near another; anywhere
+FEW = 12  # candidates that are asked before one flip is made
 SIDEWAYS, LATER = 2, 2  # how far a near flip is at most, in pixels and steps
 
 
 @compiled
-def _toggle(sample, places, words, count, entry, steps):  # type: ignore[no-untyped-def]
+def _toggle(sample: Sample, places: Array, words: Array, count: int, entry: int, steps: int) -> int:
     """Flip one entry in what is tried, which is of `count` inputs so far."""
     place, bit = entry // steps, np.uint64(1) << np.uint64(entry % steps)
     for i in range(count):
@@ -27,7 +29,7 @@ def _toggle(sample, places, words, count, entry, steps):  # type: ignore[no-unty
 
 
 @compiled
-def _near(random, entry, width, height, steps):  # type: ignore[no-untyped-def]
+def _near(random: Array, entry: int, width: int, height: int, steps: int) -> int:
     """An entry of the same channel near by, or of the same place; -1 outside the sensor."""
     step, place = entry % steps, entry // steps
     area = width * height
@@ -42,9 +44,10 @@ def _near(random, entry, width, height, steps):  # type: ignore[no-untyped-def]
 
 
 @compiled
-def single_effects(  # type: ignore[no-untyped-def]
-    net, sample, label, target, weights, by_count, entries, into
-):
+def single_effects(
+    net: Blocks, sample: Sample, label: int, target: int, weights: Array, by_count: bool,
+    entries: Array, into: Array,
+) -> int:  # fmt: skip
     """Fill `into` with the energy of one more flip at each entry; the place that breaks, or -1."""
     places, words = np.zeros(1, np.int64), np.zeros(1, np.uint64)
     for i in range(len(entries)):
@@ -58,84 +61,134 @@ def single_effects(  # type: ignore[no-untyped-def]
 
 
 @compiled
-def anneal_flips(  # type: ignore[no-untyped-def]
-    net, sample, label, target, weights, by_count, width, height, spikes, allowed, sides, flips,
-    pool, cumulative, moves, hot, cold, random, best,
-):  # fmt: skip
-    """Move one flip elsewhere `moves` times; stop where the sample is broken.
+def _candidate(
+    random: Array, flips: Array, old: int, pool: Array, cumulative: Array, width: int, height: int,
+    steps: int, entries: int,
+) -> int:  # fmt: skip
+    """An entry to flip: of the pool, near another flip or near `old`, or anywhere; -1: none."""
+    kind = uniform(random)
+    if kind < FROM_POOL:
+        return int(pool[drawn(random, cumulative)])
+    if kind < NEAR_BY:
+        near = old
+        if kind < 0.5 * (FROM_POOL + NEAR_BY):
+            near = flips[below(random, len(flips))]
+        if near < 0:
+            return int(pool[drawn(random, cumulative)])
+        return _near(random, near, width, height, steps)
+    return below(random, entries)
 
-    A move that raises the energy by d is made with probability exp(-d / temperature).
+
+@compiled
+def anneal_flips(
+    net: Blocks, sample: Sample, label: int, target: int, weights: Array, by_count: bool,
+    width: int, height: int, spikes: Array, allowed: Array, sides: Array, flips: Array,
+    pool: Array, cumulative: Array, moves: int, hot: float, cold: float, random: Array,
+    best: Array,
+) -> tuple[bool, float, int]:  # fmt: skip
+    """Take one flip back and make another, `moves` questions long; stop where it is broken.
+
+    What takes its place is drawn from `FEW` candidates and from the flip itself, each with
+    probability proportional to exp(-energy / temperature) (heat bath).
 
     Args:
         net: the network.
         sample: refreshed with the flips made.
-        label, target, weights, by_count: see `energy.standing`.
-        width, height: of the sensor.
+        label: see `energy.standing`.
+        target: see there.
+        weights: see there.
+        by_count: see there.
+        width: of the sensor.
+        height: of the sensor.
         spikes: bool `[entries]`, of the untouched sample.
         allowed: bool `[entries]`, what may flip.
         sides: int64 `[2]`, insertions and deletions at most.
         flips: int64 `[budget]`, entries or `NONE`; overwritten.
         pool: int64, entries that promise something.
         cumulative: float64, sum of their weights up to each.
-        moves: how many.
-        hot, cold: first and last temperature, in spikes.
+        moves: questions.
+        hot: first temperature, in spikes.
+        cold: last one.
         random: state of the random numbers.
         best: int64 `[budget]`; becomes the flips with the lowest energy.
 
     Returns:
-        broken, the lowest energy, the moves made.
+        broken, the lowest energy, the questions asked.
     """
     places, words = np.zeros(4, np.int64), np.zeros(4, np.uint64)
     used, steps, entries = np.zeros(2, np.int64), net.steps, len(spikes)
+    asked, energies = np.zeros(FEW + 1, np.int64), np.zeros(FEW + 1)
     for entry in flips:
         if entry >= 0:
             used[int(spikes[entry])] += 1
     broken, energy = standing(sample.now, label, target, weights, by_count)
-    lowest, temperature = energy, hot
-    factor = (cold / hot) ** (1.0 / max(1, moves))
+    lowest = energy
     best[:] = flips
     done = 0
     while done < moves and not broken:
-        done += 1
-        temperature *= factor
-        slot, kind = below(random, len(flips)), uniform(random)
+        temperature = hot * (cold / hot) ** (done / moves)
+        slot = below(random, len(flips))
         old = flips[slot]
-        if kind < FROM_POOL:
-            new = pool[drawn(random, cumulative)]
-        elif kind < NEAR_BY:
-            near = flips[below(random, len(flips))] if kind < 0.5 * (FROM_POOL + NEAR_BY) else old
-            new = pool[drawn(random, cumulative)]
-            if near >= 0:
-                new = _near(random, near, width, height, steps)
-        else:
-            new = below(random, entries)
-        if new < 0 or not allowed[new]:
-            continue
-        taken = False
-        for entry in flips:
-            taken = taken or entry == new
-        if taken:
-            continue
-        side = int(spikes[new])
-        room = sides[side] - used[side]
-        if old >= 0 and int(spikes[old]) == side:
-            room += 1
-        if room <= 0:
-            continue
-        count = _toggle(sample, places, words, 0, new, steps)
         if old >= 0:
-            count = _toggle(sample, places, words, count, old, steps)
-        probe(net, sample, places, words, count)
-        wrong, found = standing(sample.then, label, target, weights, by_count)
-        rise = found - energy
-        keep = wrong or rise <= 0 or uniform(random) < np.exp(-rise / temperature)
-        settle(net, sample, keep)
-        if keep:
-            broken, energy, flips[slot] = wrong, found, new
-            used[side] += 1
-            if old >= 0:
-                used[int(spikes[old])] -= 1
-            if broken or energy < lowest:
-                lowest = energy
+            probe(net, sample, places, words, _toggle(sample, places, words, 0, old, steps))
+            wrong, found = standing(sample.then, label, target, weights, by_count)
+            settle(net, sample, True)
+            used[int(spikes[old])] -= 1
+            flips[slot] = NONE
+            done += 1
+            if wrong:
+                broken, lowest = True, found
                 best[:] = flips
+                break
+        asked[0], energies[0], count = old, energy, 1
+        for _ in range(FEW):
+            done += 1
+            new = _candidate(random, flips, old, pool, cumulative, width, height, steps, entries)
+            if new < 0 or not allowed[new] or used[int(spikes[new])] >= sides[int(spikes[new])]:
+                continue
+            taken = False
+            for entry in flips:
+                taken = taken or entry == new
+            for i in range(count):
+                taken = taken or asked[i] == new
+            if taken:
+                continue
+            probe(net, sample, places, words, _toggle(sample, places, words, 0, new, steps))
+            wrong, found = standing(sample.then, label, target, weights, by_count)
+            settle(net, sample, wrong)
+            asked[count], energies[count] = new, found
+            count += 1
+            if wrong:
+                flips[slot], broken, lowest = new, True, found
+                best[:] = flips
+                break
+        if broken:
+            break
+        chosen = _boltzmann(random, energies, count, temperature)
+        if asked[chosen] >= 0:
+            entry = asked[chosen]
+            probe(net, sample, places, words, _toggle(sample, places, words, 0, entry, steps))
+            settle(net, sample, True)
+            used[int(spikes[entry])] += 1
+            flips[slot] = entry
+        energy = energies[chosen]
+        if energy < lowest:
+            lowest = energy
+            best[:] = flips
     return broken, lowest, done
+
+
+@compiled
+def _boltzmann(random: Array, energies: Array, count: int, temperature: float) -> int:
+    """One of `count` places, with probability proportional to exp(-energy / temperature)."""
+    least, total = np.inf, 0.0
+    for i in range(count):
+        least = min(least, energies[i])
+    for i in range(count):
+        total += np.exp((least - energies[i]) / temperature)
+    mark = uniform(random) * total
+    for i in range(count):
+        mark -= np.exp((least - energies[i]) / temperature)
+        if mark < 0:
+            return i
+    return count - 1

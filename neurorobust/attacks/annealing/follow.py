@@ -16,6 +16,8 @@ from neurorobust.backends.engine.parts import each
 from neurorobust.classifier import Classifier
 from neurorobust.errors import BadInput
 
+MEASURED = 2000  # moves of a first walk at most
+
 
 def hindrance(classifier: Classifier, steps: int) -> str:
     """Why a classifier cannot be followed neuron by neuron; empty: it can.
@@ -34,7 +36,8 @@ def follow(name: str, classifier: Classifier, steps: int) -> Blocks:
 
     Args:
         name: of the attack, for the error.
-        classifier, steps: see `hindrance`.
+        classifier: see `hindrance`.
+        steps: see there.
 
     Raises:
         BadInput: it cannot be followed; says why.
@@ -74,6 +77,7 @@ class Followed:
         self.by_count = readout == "count"
         self.rng = np.random.default_rng(seed)
         self.clean: Array | None = None
+        self.work, self.moves = 0, 0
 
     def begin(self) -> Sample:
         """A state of this thread's, of the untouched sample."""
@@ -83,6 +87,24 @@ class Followed:
             self.clean = sample.now.copy()
         return sample
 
+    def affordable(self, moves: int, effort: int, lives: int) -> int:
+        """So many moves, or what an even share of the effort that is left allows.
+
+        Args:
+            moves: wanted; of the first walk, which measures what a move takes, at most `MEASURED`.
+            effort: neurons times steps in all.
+            lives: walks that are still to come.
+        """
+        if not self.moves:
+            return min(moves, MEASURED)
+        share = max(0, effort - self.work) / max(1, lives)
+        return min(moves, int(share * self.moves / max(1, self.work)))
+
+    def spent(self, sample: Sample, moves: int) -> None:
+        """Note what a walk of so many moves took."""
+        self.work += int(sample.work[0])
+        self.moves += moves
+
     def weights(self, form: int) -> Array:
         """See `energy.weights`."""
         assert self.clean is not None, "begin first"
@@ -90,9 +112,7 @@ class Followed:
 
     def standing(self, sample: Sample) -> tuple[bool, float]:
         """By one energy for all: any class, the first form."""
-        broken, found = energy.standing(
-            sample.now, self.label, -1, self.weights(0), self.by_count
-        )
+        broken, found = energy.standing(sample.now, self.label, -1, self.weights(0), self.by_count)
         return bool(broken), float(found)
 
     def target(self, sample: Sample, turn: int, most: int = 4) -> int:

@@ -10,8 +10,9 @@ import numpy as np
 
 from neurorobust.attacks.annealing.energy import standing
 from neurorobust.attacks.annealing.random import below, drawn, uniform
-from neurorobust.backends.engine.incremental.loops import probe, settle
-from neurorobust.backends.engine.loops import compiled
+from neurorobust.backends.engine.incremental.loops import Sample, probe, settle
+from neurorobust.backends.engine.incremental.network import Blocks
+from neurorobust.backends.engine.loops import Array, compiled
 
 MOST = 9  # pixels of one move
 ALONE, SEVERAL = 0.55, 0.8  # moves of one pixel; up to here of several anywhere; else of a patch
@@ -19,7 +20,7 @@ TO_AN_END = 0.6  # of the new choices the darkest or the brightest
 
 
 @compiled
-def _another(random, first, end, now):  # type: ignore[no-untyped-def]
+def _another(random: Array, first: int, end: int, now: int) -> int:
     """One of the choices first .. end - 1 that is not `now`."""
     if uniform(random) < TO_AN_END:
         new = first if uniform(random) < 0.5 else end - 1
@@ -31,7 +32,9 @@ def _another(random, first, end, now):  # type: ignore[no-untyped-def]
 
 
 @compiled
-def _add(places, words, picked, count, place, new, choices):  # type: ignore[no-untyped-def]
+def _add(
+    places: Array, words: Array, picked: Array, count: int, place: int, new: int, choices: Array,
+) -> int:  # fmt: skip
     """One more pixel of a move, unless it is there already; how many there are then."""
     for i in range(count):
         if places[i] == place:
@@ -41,10 +44,11 @@ def _add(places, words, picked, count, place, new, choices):  # type: ignore[no-
 
 
 @compiled
-def anneal_pixels(  # type: ignore[no-untyped-def]
-    net, sample, label, target, weights, by_count, width, height, starts, choices, now, free,
-    cumulative, moves, hot, cold, random, best,
-):  # fmt: skip
+def anneal_pixels(
+    net: Blocks, sample: Sample, label: int, target: int, weights: Array, by_count: bool,
+    width: int, height: int, starts: Array, choices: Array, now: Array, free: Array,
+    cumulative: Array, moves: int, hot: float, cold: float, random: Array, best: Array,
+) -> tuple[bool, float, int]:  # fmt: skip
     """Change a pixel, several, or a patch of them, `moves` times; stop where the sample is broken.
 
     A change that raises the energy by d is made with probability exp(-d / temperature).
@@ -52,15 +56,20 @@ def anneal_pixels(  # type: ignore[no-untyped-def]
     Args:
         net: the network.
         sample: refreshed with the choices `now`.
-        label, target, weights, by_count: see `energy.standing`.
-        width, height: of an image.
+        label: see `energy.standing`.
+        target: see there.
+        weights: see there.
+        by_count: see there.
+        width: of an image.
+        height: of an image.
         starts: int64 `[inputs + 1]`; input n has the choices `starts[n]` to `starts[n + 1]`.
         choices: uint64, the spikes of each.
         now: int64 `[inputs]`, the choice of each; overwritten.
         free: int64, inputs with more than one choice.
         cumulative: float64, sum of their weights up to each.
         moves: how many.
-        hot, cold: first and last temperature, in spikes.
+        hot: first temperature, in spikes.
+        cold: last one.
         random: state of the random numbers.
         best: int64 `[inputs]`; becomes the choices with the lowest energy.
 
@@ -115,10 +124,11 @@ def anneal_pixels(  # type: ignore[no-untyped-def]
 
 
 @compiled
-def descend_pixels(  # type: ignore[no-untyped-def]
-    net, sample, label, target, weights, by_count, starts, choices, now, free, random,
-):  # fmt: skip
-    """Give every pixel its best choice, in random order, until none helps; broken, and the energy."""
+def descend_pixels(
+    net: Blocks, sample: Sample, label: int, target: int, weights: Array, by_count: bool,
+    starts: Array, choices: Array, now: Array, free: Array, random: Array,
+) -> tuple[bool, float]:  # fmt: skip
+    """Give pixels their best choices, in random order, until none helps: broken, and the energy."""
     place, word = np.zeros(1, np.int64), np.zeros(1, np.uint64)
     broken, energy = standing(sample.now, label, target, weights, by_count)
     quiet = 0

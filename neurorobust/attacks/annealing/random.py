@@ -5,6 +5,8 @@ Of a state of their own: neither threads nor numba's global generator matter.
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
 from neurorobust.backends.engine.loops import Array, compiled
@@ -18,7 +20,7 @@ def seeded(seed: int) -> Array:
 
 
 @compiled
-def bits(state):  # type: ignore[no-untyped-def]
+def bits(state: Array) -> Any:
     """The next 64 bits."""
     x = state[0]
     x ^= x >> np.uint64(12)
@@ -29,19 +31,19 @@ def bits(state):  # type: ignore[no-untyped-def]
 
 
 @compiled
-def uniform(state):  # type: ignore[no-untyped-def]
+def uniform(state: Array) -> float:
     """A number in [0, 1)."""
-    return np.float64(bits(state) >> np.uint64(11)) * 2.0**-53
+    return float(bits(state) >> np.uint64(11)) * 2.0**-53
 
 
 @compiled
-def below(state, count):  # type: ignore[no-untyped-def]
+def below(state: Array, count: int) -> int:
     """0 to count - 1."""
-    return np.int64(uniform(state) * count)
+    return int(uniform(state) * count)
 
 
 @compiled
-def drawn(state, cumulative):  # type: ignore[no-untyped-def]
+def drawn(state: Array, cumulative: Array) -> int:
     """A place by its weight, of the cumulative sum of the weights."""
     place = np.searchsorted(cumulative, uniform(state) * cumulative[-1], side="right")
-    return min(place, len(cumulative) - 1)
+    return int(min(place, len(cumulative) - 1))

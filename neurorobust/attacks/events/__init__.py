@@ -2,6 +2,7 @@
 
 from neurorobust.attacks.base import Attack
 from neurorobust.attacks.events.controls import PatchNoise, RandomDrop, RandomInsert
+from neurorobust.attacks.events.flip_annealing import FlipAnnealing
 from neurorobust.attacks.events.g2s import G2S
 from neurorobust.attacks.events.gumbel import GumbelEvents
 from neurorobust.attacks.events.patch import UniversalPatch
@@ -36,6 +37,11 @@ LISTED: tuple[Listed[Attack], ...] = (
         FlipSearch(),
         "gradient-ranked flips by their exact margins, then swaps",
         "SDA, CVPR 2025, ranks and keeps; exact margins and swaps are our form",
+    ),
+    Listed(
+        FlipAnnealing(),
+        "exactly ranked flips, then annealing of which ones are made",
+        "annealing: Kirkpatrick et al., Science 1983; ranking and energies are our form",
     ),
     Listed(
         G2S(),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -51,12 +52,15 @@ class FlipAnnealing(Claims):
         lives: walks a sample.
         moves: of the first walks; from the third on twice, from the sixth three times as many, up
             to four times.
+        effort: neurons times steps that are computed for a sample at most: of a large network the
+            walks are shorter.
         first: entries that are flipped alone, at most.
         pool: entries of a greedy step.
     """
 
     lives: int = 12
     moves: int = 12_000
+    effort: int = 6_000_000_000
     first: int = 40_000
     pool: int = 300
     name = "flip-annealing"
@@ -65,7 +69,7 @@ class FlipAnnealing(Claims):
     control = False
 
     def __post_init__(self) -> None:
-        positive(self, "lives", "moves", "first", "pool")
+        positive(self, "lives", "moves", "effort", "first", "pool")
 
     def check(self, classifier: Classifier, shape: tuple[int, ...], budget: Budget) -> None:
         """See `CheckedAttack`."""
@@ -108,16 +112,20 @@ class FlipAnnealing(Claims):
         rows = torch.arange(len(x))
         on_all_threads(lambda row: walks[row].greedy(self.pool), rows)
         for life in range(self.lives):
-            rows = torch.tensor([row for row in rows.tolist() if not walks[row].broken], dtype=int)
+            standing = [row for row in rows.tolist() if not walks[row].broken]
+            rows = torch.tensor(standing, dtype=torch.int64)
             if not len(rows):
                 break
-            moves = self.moves * min(4, 1 + life // 3)
-            on_all_threads(lambda row: walks[row].live(life, moves), rows)  # noqa: B023
+            on_all_threads(functools.partial(self._walk, walks, life), rows)
         flat = host.flatten(1).clone()
         for row, walk in enumerate(walks):
             flat[row, torch.from_numpy(walk.best[walk.best >= 0])] ^= 1
         claimed = torch.tensor([walk.broken for walk in walks])
         return Proposal(flat.view(x.shape).to(x.device), claimed.to(x.device))
+
+    def _walk(self, walks: list[_Walk], life: int, row: int) -> None:
+        moves = self.moves * min(4, 1 + life // 3)
+        walks[row].live(life, moves, self.effort, self.lives - life)
 
     def gradient(
         self, classifier: Classifier, x: Tensor, labels: Labels, generator: torch.Generator
@@ -172,7 +180,9 @@ class _Walk:
         flips, used = np.full(self.slots, NONE, np.int64), np.zeros(2, np.int64)
         for slot in range(self.slots):
             left = self.pool[~np.isin(self.pool, flips)]
-            left = left[used[self.spikes[left].astype(int)] < self.sides[self.spikes[left].astype(int)]]
+            left = left[
+                used[self.spikes[left].astype(int)] < self.sides[self.spikes[left].astype(int)]
+            ]
             left = left[:count]
             if not len(left) or self.broken:
                 break
@@ -184,21 +194,23 @@ class _Walk:
             refresh(self.follow.net, sample, self._made(flips))
             self._keep(sample, flips)
 
-    def live(self, life: int, moves: int) -> None:
-        """One walk."""
+    def live(self, life: int, moves: int, effort: int, left: int) -> None:
+        """One walk, of `left` that are still to come; see `Followed.affordable`."""
         net, sample = self.follow.net, self.follow.begin()
         flips = self._begin(sample, life)
         refresh(net, sample, self._made(flips))
         found = flips.copy()
-        if not self.follow.standing(sample)[0]:
+        moves = self.follow.affordable(moves, effort, left)
+        if moves and not self.follow.standing(sample)[0]:
             cumulative = np.cumsum(1.0 / (np.arange(len(self.pool)) + FLAT[life % len(FLAT)]))
-            anneal_flips(
+            *_, made = anneal_flips(
                 net, sample, self.follow.label, self.follow.target(sample, life),
                 self.follow.weights(life), self.follow.by_count, *self.size, self.spikes,
                 self.allowed, self.sides, flips, self.pool, cumulative, moves,
                 HOT[life % len(HOT)], COLD, seeded(self.follow.seed()), found,
             )  # fmt: skip
             refresh(net, sample, self._made(found))
+            self.follow.spent(sample, made)
         self._keep(sample, found)
 
     def _begin(self, sample: Sample, life: int) -> Array:

@@ -24,10 +24,20 @@ WORTH_A_THREAD = 1 << 17  # neuron-steps, about 50 microseconds
 
 def compiled(function: Function) -> Function:
     """`numba.njit`, cached on disk; where no cache directory can be written, in memory alone."""
+    return _jitted(function)
+
+
+def inlined(function: Function) -> Function:
+    """The same, compiled into its callers: a call hands over each array of a tuple on its own."""
+    return _jitted(function, forceinline=True)
+
+
+def _jitted(function: Function, forceinline: bool = False) -> Function:
+    how: Any = {"nogil": True, "error_model": "numpy", "forceinline": forceinline}
     try:
-        jitted = numba.njit(nogil=True, error_model="numpy", cache=True)(function)
+        jitted = numba.njit(cache=True, **how)(function)
     except RuntimeError:  # numba: "no locator available"
-        jitted = numba.njit(nogil=True, error_model="numpy")(function)
+        jitted = numba.njit(**how)(function)
     return cast(Function, jitted)
 
 

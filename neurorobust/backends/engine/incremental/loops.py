@@ -18,10 +18,7 @@ from neurorobust.backends.engine.bare import bare
 from neurorobust.backends.engine.incremental.network import STEPS_MAX, Blocks
 from neurorobust.backends.engine.incremental.vectors import add_scaled, copy, set_bit
 from neurorobust.backends.engine.lif_vector import WIDTH, vector_step
-from neurorobust.backends.engine.loops import Array, compiled
-import numba
-def inlined(f):
-    return numba.njit(nogil=True, error_model='numpy', cache=True, forceinline=True)(f)
+from neurorobust.backends.engine.loops import Array, compiled, inlined
 
 _vector_step = vector_step(remembers=True, recorded=False, tame=False)
 
@@ -34,7 +31,7 @@ class Sample(NamedTuple):
     Attributes:
         words: uint64 `[sources]`; bit t: a spike in step t. Of the output neurons nothing is kept.
         tried: uint64 `[sources]`; the same with the change, of sources in `changed`.
-        sums: float32 `[neurons * steps]`; what the synapses deliver; a block's neurons step by step.
+        sums: float32 `[neurons * steps]`; what the synapses deliver, block by block, step by step.
         extra: float32, as `sums`; what the change adds.
         past: `[2, neurons * steps]`, in the type of `Blocks.cells`; u and v before every step.
         since: int32 `[blocks]`; first step that the change reaches.
@@ -42,6 +39,7 @@ class Sample(NamedTuple):
         reached: int32 `[blocks]`; the marked blocks.
         changed: int32 `[sources]`; the sources whose spikes the change alters.
         sizes: int64 `[2]`; how many are reached, and changed.
+        work: int64 `[1]`; neurons times steps that were computed so far.
         now: float64 `[4, outputs]`; spikes of each output neuron, the sum of its u over time, its v
             after the last step, and the sum over time of how near v came to the threshold (v /
             theta from -1 to 1; a spike is 1).
@@ -64,6 +62,7 @@ class Sample(NamedTuple):
     reached: Array
     changed: Array
     sizes: Array
+    work: Array
     now: Array
     then: Array
     lanes: Array
@@ -91,6 +90,7 @@ def empty(net: Blocks) -> Sample:
         np.zeros(blocks, np.int32),
         np.zeros(sources, np.int32),
         np.zeros(2, np.int64),
+        np.zeros(1, np.int64),
         np.zeros((4, outputs)),
         np.zeros((4, outputs)),
         np.zeros((4, widest), net.cells.dtype),
@@ -103,7 +103,7 @@ def empty(net: Blocks) -> Sample:
 
 
 @inlined
-def _run(net, sample, layer, block, first, record):  # type: ignore[no-untyped-def]
+def _run(net: Blocks, sample: Sample, layer: int, block: int, first: int, record: bool) -> None:
     """Step a block's neurons from step `first` on; `fired` becomes their spikes.
 
     Args:
@@ -127,6 +127,7 @@ def _run(net, sample, layer, block, first, record):  # type: ignore[no-untyped-d
     sums, extra, words = bare(sample.sums), bare(sample.extra), bare(sample.words)
     past_u, past_v = bare(sample.past)[0], bare(sample.past)[1]
     early = (np.uint64(1) << np.uint64(first)) - np.uint64(1)
+    sample.work[0] += width * (net.steps - first)
     for lane in range(0, width, WIDTH):
         copy(u, lane, past_u, at + lane)
         copy(v, lane, past_v, at + lane)
@@ -149,7 +150,7 @@ def _run(net, sample, layer, block, first, record):  # type: ignore[no-untyped-d
 
 
 @inlined
-def _answers(net, sample, layer, into):  # type: ignore[no-untyped-def]
+def _answers(net: Blocks, sample: Sample, layer: int, into: Array) -> None:
     """Run the output block from the first step on, and write down what is read of it."""
     width = net.width[layer]
     sample.lanes[2:, :width] = 0.0
@@ -164,7 +165,7 @@ def _answers(net, sample, layer, into):  # type: ignore[no-untyped-def]
 
 
 @inlined
-def _spread(net, sample, source):  # type: ignore[no-untyped-def]
+def _spread(net: Blocks, sample: Sample, source: int) -> None:
     """Add to `extra` what a source sends more or less, and list the blocks that it reaches."""
     before, after = sample.words[source], sample.tried[source]
     differs, steps, signs, count = before ^ after, bare(sample.bits), bare(sample.signs), 0
@@ -178,7 +179,12 @@ def _spread(net, sample, source):  # type: ignore[no-untyped-def]
         layer += 1
     width = net.width[layer]
     begin = (net.first_source[layer] - net.first_source[1]) * net.steps
-    extra, table, marked, since = bare(sample.extra), bare(net.table), bare(sample.marked), bare(sample.since)
+    extra, table, marked, since = (
+        bare(sample.extra),
+        bare(net.table),
+        bare(sample.marked),
+        bare(sample.since),
+    )
     for link in range(net.links[source], net.links[source + 1]):
         block, row, late = net.block[link], net.row[link], net.late[link]
         if steps[0] + late >= net.steps:
@@ -200,7 +206,7 @@ def _spread(net, sample, source):  # type: ignore[no-untyped-def]
 
 
 @compiled
-def probe(net, sample, places, words, count):  # type: ignore[no-untyped-def]
+def probe(net: Blocks, sample: Sample, places: Array, words: Array, count: int) -> None:
     """Try other spikes at `count` inputs, each named once; `then` becomes the answers.
 
     Args:
@@ -242,7 +248,7 @@ def probe(net, sample, places, words, count):  # type: ignore[no-untyped-def]
 
 
 @compiled
-def settle(net, sample, keep):  # type: ignore[no-untyped-def]
+def settle(net: Blocks, sample: Sample, keep: bool) -> None:
     """Make the change that was tried (`keep`), or forget it."""
     layer, last = 1, len(net.width) - 1
     for i in range(sample.sizes[0]):
@@ -267,7 +273,7 @@ def settle(net, sample, keep):  # type: ignore[no-untyped-def]
 
 
 @compiled
-def refresh(net, sample, words):  # type: ignore[no-untyped-def]
+def refresh(net: Blocks, sample: Sample, words: Array) -> None:
     """Run a sample from its input spikes (uint64 `[inputs]`) on; `now` becomes the answers."""
     sample.words[:] = np.uint64(0)
     sample.sums[:] = 0

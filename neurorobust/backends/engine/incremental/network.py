@@ -46,7 +46,7 @@ class Blocks(NamedTuple):
     Attributes:
         first_source: int64 `[layers + 1]`; the sources of layer l begin there (0: the inputs).
         first_block: int64 `[layers + 2]`; the blocks of layer l begin there (the inputs have none).
-        width: int64 `[layers + 1]`; neurons of a block, and of a row of weights: a multiple of `WIDTH`.
+        width: int64 `[layers + 1]`; neurons of a block and entries of a row, whole `WIDTH`s.
         outputs: neurons of the last layer that are there.
         links: int64 `[sources + 1]`; source n has the links `links[n]` to `links[n + 1]`.
         block: int32 `[links]`; which block it reaches.
