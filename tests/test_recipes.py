@@ -309,8 +309,10 @@ def test_standard_has_what_its_version_says():
 
 
 def test_standard_2_ends_with_a_local_search():
+    followed, other = (STANDARD_2.fitting(10, able).ready("rga") for able in (True, False))
     ready = STANDARD_2.ready("rga")
-    labels = [one.label for one in ready.of("eps")]
+    labels = [one.label for one in other.of("eps")]
+    assert [one.label for one in followed.of("eps")] == [*labels[:-3], "pixel-annealing"]
     assert labels[:3] == ["random", "sa-pgd+assg-0.425", "sa-pgd+assg-0.35"]
     assert "apgd-t+rga" in labels
     assert labels[-3:] == [
@@ -319,6 +321,9 @@ def test_standard_2_ends_with_a_local_search():
     attacks = {one.label: one.attack for one in ready.members}
     last = attacks[labels[-1]]
     assert (last.restarts, last.queries, last.draws) == (10, 2000, 10)
+    pixels, flips = attacks["pixel-annealing"], attacks["flip-annealing"]
+    assert (pixels.lives, pixels.moves, pixels.effort) == (16, 10_000, 1_500_000_000)
+    assert (flips.lives, flips.moves, flips.effort) == (24, 24_000, 6_000_000_000)
     momentum = attacks["momentum-ce+fast-sigmoid-0.25"]
     assert (momentum.decay, momentum.restarts, momentum.reach, momentum.loss) == (0.75, 2, 4, "ce")
     assert attacks["momentum-margin+triangle-1"].loss == "margin"
@@ -328,7 +333,7 @@ def shortened(attack: Any) -> Any:
     """The same attack with a few steps and queries; nothing else changes."""
     few = {
         "steps": 3, "rounds": 2, "queries": 40, "targets": 2, "restarts": 1, "patience": 3,
-        "places": 1,
+        "places": 1, "lives": 2, "moves": 60,
     }  # fmt: skip
     kept = {name: few[name] for name in few if hasattr(attack, name)}
     return replace(attack, **kept) if kept else attack

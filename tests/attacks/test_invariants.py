@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from neurorobust.attacks import ATTACKS
-from neurorobust.attacks.base import ClaimingAttack
+from neurorobust.attacks.base import ClaimingAttack, domain
 from neurorobust.backends.engine import EngineBackend
 from neurorobust.budgets import parse
 from neurorobust.classifier import Classifier
@@ -40,7 +40,10 @@ ZERO = {
     "shifts": ("reach=0",),
     "patches": ("0x0",),
 }
-SMALL = {"steps": 4, "queries": 25, "rounds": 3, "outer": 2, "inner": 3, "targets": 2}
+SMALL = {
+    "steps": 4, "queries": 25, "rounds": 3, "outer": 2, "inner": 3, "targets": 2, "lives": 2,
+    "moves": 60,
+}  # fmt: skip
 
 
 def quick(name: str) -> Any:
@@ -160,10 +163,11 @@ def test_attacks_that_grade_themselves_say_what_they_believe():
 )
 def test_claims_are_what_a_deterministic_network_says_again(networks, name: str, typed: str):
     attack, budget = quick(name), parse(ATTACKS[name].kind, typed)
-    x, labels = samples(networks["images"], "images")
-    made = attack.propose(networks["images"], x, labels, budget, seeded())
-    assert torch.equal(made.x, attack(networks["images"], x, labels, budget, seeded()))
-    assert torch.equal(made.claimed, networks["images"].predict(made.x) != labels)
+    network = networks[domain(attack)]
+    x, labels = samples(network, domain(attack))
+    made = attack.propose(network, x, labels, budget, seeded())
+    assert torch.equal(made.x, attack(network, x, labels, budget, seeded()))
+    assert torch.equal(made.claimed, network.predict(made.x) != labels)
 
 
 @pytest.mark.parametrize(("name", "typed"), cases(ZERO))
