@@ -9,7 +9,6 @@ from typing import Any
 
 from neurorobust import __version__
 from neurorobust.attacks import Attack, settings
-from neurorobust.attacks.annealing.follow import hindrance
 from neurorobust.attacks.recipe import Recipe
 from neurorobust.classifier import Classifier
 from neurorobust.datasets.base import Dataset
@@ -91,6 +90,8 @@ def evaluate(
     if draws < 1:
         raise BadInput(f"draws {draws}: below 1")
     budgets = {"eps": epsilons, "flips": flips, "shifts": shifts, "patches": patches}
+    from neurorobust.attacks.annealing.follow import hindrance  # numba comes with it: not at import
+
     followed = not hindrance(classifier, int(dataset.x.shape[-1]))
     suited = fitting(attacks, classifier.backend.model.outputs, followed)
     question = Question(budgets, suited, seed, seeds, minimum, targeted, control)
