@@ -72,7 +72,7 @@ STORIES = {
         24,
         "standard-1",
         {"epsilons": ["0.05", "0.1"], "targeted": True, "minimum": True, "seeds": 2},
-    ),  # fmt: skip
+    ),
     "digits, poisson": Story(
         "digits-mlp", "digits", 16, "standard-1", {"epsilons": ["0.1"], "draws": 3}, POISSON
     ),
@@ -165,9 +165,8 @@ def main(say: Callable[[str], None] = print) -> int:
     own, failed = dict(kept.get(processor(), {})), 0
     for name, story in STORIES.items():
         found = outcomes(story, options.data_dir)
-        differs = [
-            key for key in found | own.get(name, {}) if found.get(key) != own.get(name, {}).get(key)
-        ]
+        before = own.get(name, {})
+        differs = [key for key in found | before if found.get(key) != before.get(key)]
         say(f"{name}: {len(found)} arrays, {len(differs)} differ")
         failed += bool(differs)
         own[name] = found
