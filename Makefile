@@ -64,6 +64,7 @@ check: install
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+	$(BIN)/python -m pytest -q tests/test_imports.py
 
 hw-test: install
 	$(BIN)/python -m pytest hw_tests

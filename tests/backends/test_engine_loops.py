@@ -6,11 +6,12 @@ import numpy as np
 import pytest
 import torch
 
-from neurorobust.backends.engine import EngineBackend, bfloat16, event, int8
+from neurorobust.backends.engine import EngineBackend, bfloat16, event_weights, int8
 from neurorobust.backends.engine.forward import fire
+from neurorobust.backends.engine.layer import LayerPlan
 from neurorobust.backends.engine.layout import internal, public, signals
 from neurorobust.backends.engine.loops import compiled
-from neurorobust.backends.engine.plan import LayerPlan, make_plan
+from neurorobust.backends.engine.plan import make_plan
 from neurorobust.backends.reference import ReferenceBackend
 from neurorobust.netx.model import DenseLayer, InputLayer, NetxModel, Neuron
 
@@ -53,9 +54,9 @@ def test_halves_are_packed_like_the_weights(shape, largest):
     drawn = np.random.default_rng(0).integers(-largest, min(largest, 127) + 1, shape)
     drawn[0, 0] = -largest
     halves = torch.tensor(drawn, dtype=torch.int8)
-    found, wanted = event.pack_as(halves.numpy(), 2.0), event.pack(drawn * 2)
-    heaviest = np.sort(np.abs(drawn), axis=1)[:, -event.QUAD :].sum(axis=1).max()
-    assert found.quads == (heaviest <= event.NARROW)
+    found, wanted = event_weights.pack_as(halves.numpy(), 2.0), event_weights.pack(drawn * 2)
+    heaviest = np.sort(np.abs(drawn), axis=1)[:, -event_weights.QUAD :].sum(axis=1).max()
+    assert found.quads == (heaviest <= event_weights.NARROW)
     assert np.array_equal(found.blocks * found.factor, wanted.blocks * wanted.factor)
     rows = (torch.rand((9, shape[1]), generator=torch.Generator().manual_seed(0)) < 0.5).byte()
     wanted_sums = rows.float() @ torch.tensor(drawn * 2, dtype=torch.float32).t()

@@ -8,7 +8,7 @@ import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from neurorobust.backends.engine import EngineBackend, event, int8, make_plan, memory, paths
+from neurorobust.backends.engine import EngineBackend, event_weights, int8, make_plan, memory, paths
 from neurorobust.backends.engine.synapses import Conv, Dense
 from neurorobust.backends.reference import ReferenceBackend
 from neurorobust.errors import BadInput
@@ -232,11 +232,11 @@ def test_four_rows_are_added_in_int8_only_where_they_fit():
     fits, beyond = np.ones((2, 9), dtype=np.int64), np.ones((2, 9), dtype=np.int64)
     fits[1, 3:7] = [32, -32, 32, -31]
     beyond[1, 3:7] = 32
-    assert event.pack(fits).quads
-    assert not event.pack(beyond).quads
-    assert event.pack(beyond * 5).blocks.dtype == np.int16
-    assert event.pack(beyond * 2).blocks.dtype == np.int8
-    halved = event.pack(np.array([[254, -128]]))
+    assert event_weights.pack(fits).quads
+    assert not event_weights.pack(beyond).quads
+    assert event_weights.pack(beyond * 5).blocks.dtype == np.int16
+    assert event_weights.pack(beyond * 2).blocks.dtype == np.int8
+    halved = event_weights.pack(np.array([[254, -128]]))
     assert (halved.blocks[0, :, 0].tolist(), halved.factor) == ([127, -64], 2.0)
     assert halved.blocks.ctypes.data % 64 == 0
 

@@ -11,8 +11,8 @@ from torch import Tensor
 
 from neurorobust.backends.engine import bfloat16
 from neurorobust.backends.engine.bare import bare
+from neurorobust.backends.engine.layer import LayerPlan
 from neurorobust.backends.engine.loops import Array, compiled, over_batch
-from neurorobust.backends.engine.plan import LayerPlan
 from neurorobust.backends.engine.prefetch import prefetch
 from neurorobust.fixedpoint import STATE_SHIFT
 from neurorobust.surrogates import SHAPES, Surrogate

@@ -7,9 +7,9 @@ from collections.abc import Collection
 import torch
 from torch import Tensor
 
+from neurorobust.backends.engine.layer import LayerPlan
 from neurorobust.backends.engine.layout import public
 from neurorobust.backends.engine.lif_cpu import Steps
-from neurorobust.backends.engine.plan import LayerPlan
 from neurorobust.types import LayerTrace
 
 

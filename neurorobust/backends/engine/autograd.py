@@ -21,8 +21,8 @@ from neurorobust.backends.engine import parts
 from neurorobust.backends.engine.adjoint_cpu import Gradients
 from neurorobust.backends.engine.forward import fire
 from neurorobust.backends.engine.hooks import Trace, layer_adjoint
+from neurorobust.backends.engine.layer import THETA_LIMIT, LayerPlan
 from neurorobust.backends.engine.layout import internal, public, signals
-from neurorobust.backends.engine.plan import THETA_LIMIT, LayerPlan
 from neurorobust.backends.engine.transpose import (
     feedback_gradient,
     input_gradient,

@@ -11,6 +11,7 @@ import numpy as np
 from torch import Tensor
 
 from neurorobust.backends.engine import event, gemm, recurrent
+from neurorobust.backends.engine.layer import LayerPlan
 from neurorobust.backends.engine.lif_cpu import (
     KEEP_CURRENT,
     KEEP_DISTANCE,
@@ -19,7 +20,6 @@ from neurorobust.backends.engine.lif_cpu import (
     Steps,
 )
 from neurorobust.backends.engine.loops import Array, over_batch
-from neurorobust.backends.engine.plan import LayerPlan
 from neurorobust.fixedpoint import STATE_SHIFT
 
 

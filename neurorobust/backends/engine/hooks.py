@@ -9,7 +9,7 @@ from torch import Tensor
 
 from neurorobust.backends.engine import gemm, recurrent
 from neurorobust.backends.engine.adjoint_cpu import Gradients, adjoint
-from neurorobust.backends.engine.plan import LayerPlan
+from neurorobust.backends.engine.layer import LayerPlan
 from neurorobust.backends.engine.synapses import Dense
 from neurorobust.errors import BadInput
 from neurorobust.fixedpoint import STATE_SHIFT

@@ -15,7 +15,7 @@ A threshold beyond ±2^24 is cut there, because |v| < 2^23.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import Any, TypeAlias
 
 import numpy as np
 import torch
@@ -23,20 +23,10 @@ from torch import Tensor
 
 from neurorobust.backends.engine import bfloat16
 from neurorobust.backends.engine.bare import bare
+from neurorobust.backends.engine.layer import BLOCK, LayerPlan
 from neurorobust.backends.engine.lif_vector import WIDTH, vector_step
 from neurorobust.backends.engine.loops import Array, compiled
 from neurorobust.fixedpoint import DECAY_BITS, STATE_LIMIT, STATE_SHIFT
-
-if TYPE_CHECKING:
-    from neurorobust.backends.engine.plan import LayerPlan
-
-BLOCK = 1024  # neurons that are carried through all steps together: they stay in the L1 cache
-
-
-def block_neurons(channels: int) -> int:
-    """About `BLOCK`, a multiple of the channels: then one block's constants are every block's."""
-    return max(BLOCK // channels * channels, channels)
-
 
 KEEP_VOLTAGE, KEEP_CURRENT = 1, 2
 KEEP_DISTANCE = 5  # v - theta in bfloat16 in the place of v: half the memory

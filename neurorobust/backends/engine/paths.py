@@ -14,8 +14,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from neurorobust.backends.engine import event, int8
-from neurorobust.backends.engine.event import EventWeights
+from neurorobust.backends.engine import event_weights, int8
+from neurorobust.backends.engine.event_weights import EventWeights
 from neurorobust.backends.engine.int8 import Int8Weights
 from neurorobust.backends.engine.loops import Array
 from neurorobust.backends.engine.synapses import FLOAT32_EXACT, Conv, DelayedDense, Dense, Synapse
@@ -70,8 +70,8 @@ class Arithmetic:
     def event(self) -> EventWeights:
         """Weights for the gather, packed when first needed."""
         if self.halves is not None:
-            return event.pack_as(self.halves.numpy(), 2.0)
-        return event.pack(_matrix(self.synapse))
+            return event_weights.pack_as(self.halves.numpy(), 2.0)
+        return event_weights.pack(_matrix(self.synapse))
 
     def gathers(self, signal: Array) -> bool:
         """Whether the gather is faster for uint8 `[batch, time, inputs]`, by its density."""
@@ -87,7 +87,7 @@ class Arithmetic:
         """The density of spikes below which the gather is faster."""
         assert isinstance(self.synapse, Dense)
         outputs, inputs = self.synapse.weight.shape
-        columns = event.block_columns(outputs)
+        columns = event_weights.block_columns(outputs)
         width = -(-outputs // columns) * columns
         product = OPERATOR / rows + outputs * (SUM + inputs * PRODUCT[self.product])
         return (product / inputs - SCAN) / (width * GATHER)
@@ -160,7 +160,7 @@ def _no_event(synapse: Synapse) -> str:
         return "only dense layers without delays are gathered"
     if not small_sums(synapse):
         return "64 |a| > 2^23"
-    if not event.fits(_matrix(synapse)):
+    if not event_weights.fits(_matrix(synapse)):
         return "a weight beyond int16 sums"
     return ""
 

@@ -14,9 +14,9 @@ from torch import Tensor
 from neurorobust.backends.engine.adjoint_cpu import Adjoining, Gradients
 from neurorobust.backends.engine.bare import bare
 from neurorobust.backends.engine.event import gather_row
+from neurorobust.backends.engine.layer import LayerPlan
 from neurorobust.backends.engine.lif_cpu import Sheet
 from neurorobust.backends.engine.loops import Array, compiled
-from neurorobust.backends.engine.plan import LayerPlan
 from neurorobust.backends.engine.products import product
 from neurorobust.backends.engine.synapses import FLOAT32_EXACT, Feedback
 from neurorobust.surrogates import Surrogate

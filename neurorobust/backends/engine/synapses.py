@@ -19,8 +19,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from neurorobust.backends.engine import event
-from neurorobust.backends.engine.event import EventWeights
+from neurorobust.backends.engine import event_weights
+from neurorobust.backends.engine.event_weights import EventWeights
 from neurorobust.errors import ModelFileError
 from neurorobust.fixedpoint import (
     STATE_LIMIT,
@@ -186,7 +186,7 @@ def recurrent(layer: RecurrentLayer, source: Shape) -> tuple[Dense, Feedback]:
         )
     return Dense(proof, torch.tensor(weights, dtype=proof.dtype), shift), Feedback(
         again,
-        event.pack(returned),
+        event_weights.pack(returned),
         torch.tensor(returned, dtype=torch.float32),
         back_shift,
     )

@@ -11,8 +11,9 @@ from torch import Tensor, nn
 from neurorobust.backends.base import check_inputs
 from neurorobust.backends.engine import parts
 from neurorobust.backends.engine.autograd import Slot, Walk, differentiable_run
+from neurorobust.backends.engine.layer import LayerPlan
 from neurorobust.backends.engine.memory import keep_freed
-from neurorobust.backends.engine.plan import EnginePlan, LayerPlan, make_plan
+from neurorobust.backends.engine.plan import EnginePlan, make_plan
 from neurorobust.backends.engine.products import check_precision
 from neurorobust.backends.engine.weights import even_weights, repacked, whole_biases
 from neurorobust.errors import BadInput

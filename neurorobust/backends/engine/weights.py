@@ -14,8 +14,8 @@ import torch
 from torch import Tensor
 
 from neurorobust.backends.engine import paths
+from neurorobust.backends.engine.layer import LayerPlan
 from neurorobust.backends.engine.loops import Array, compiled
-from neurorobust.backends.engine.plan import LayerPlan
 from neurorobust.backends.engine.synapses import FLOAT32_EXACT, Conv, Dense
 from neurorobust.backends.engine.transpose import packed_order
 from neurorobust.errors import BadInput
