@@ -154,9 +154,9 @@ IMAGES_2 = (
     ),
     Member(
         PixelAnnealing(
-            lives=16,
-            moves=10_000,
-            effort=1_500_000_000,
+            lives=40,
+            moves=6_000,
+            effort=2_500_000_000,
             steps=30,
             reach=4.0,
             decay=0.75,
@@ -191,7 +191,7 @@ EVENTS_2 = (
         followed=False,
     ),
     Member(
-        FlipAnnealing(lives=24, moves=24_000, effort=6_000_000_000, first=40_000, pool=300),
+        FlipAnnealing(lives=72, moves=8_000, effort=8_000_000_000, first=40_000, pool=300),
         followed=True,
     ),
     # moves of spikes in time

@@ -11,7 +11,7 @@ from neurorobust.backends.engine.incremental.network import Blocks
 from neurorobust.backends.engine.loops import Array, compiled
 
 NONE = -1  # a flip that is not made
-FROM_POOL, NEAR_BY = 0.45, 0.9  # a flip goes to one of the pool; up to here near another; anywhere
+FROM_POOL, NEAR_BY = 0.3, 0.9  # a flip goes to one of the pool; up to here near another; anywhere
 FEW = 12  # candidates that are asked before one flip is made
 SIDEWAYS, LATER = 2, 2  # how far a near flip is at most, in pixels and steps
 
