@@ -218,7 +218,8 @@ def test_charge_tells_apart_what_counts_do_not(spiking):
 
 @pytest.mark.parametrize("kind", SEARCHES)
 def test_the_recipe_ends_with_an_exact_search_of_each_kind(kind: str):
-    members = [member.ready() for member in EVENTS_2 if member.attack.kind == kind]
+    some = [member for member in EVENTS_2 if member.followed is not True]
+    members = [member.ready() for member in some if member.attack.kind == kind]
     assert [member.attack.control for member in members] == [True] + [False] * (len(members) - 1)
     assert members[-1].attack.name == SEARCHES[kind][0].name
     assert len({member.label for member in members}) == len(members)
