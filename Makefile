@@ -46,9 +46,9 @@ test-slow: install
 ISA_TESTS := tests/backends/test_engine.py tests/backends/test_engine_gradients.py \
   tests/backends/test_engine_loops.py tests/backends/test_engine_paths.py tests/backends/test_engine_plan.py \
   tests/backends/test_engine_trainable.py tests/backends/test_exactness.py tests/backends/test_recurrent_engine.py \
-  tests/backends/test_stream.py \
+  tests/backends/test_stream.py tests/backends/test_engine_incremental.py \
   $(addprefix tests/attacks/test_,backward_modes.py events.py norms.py objectives.py pgd.py \
-  published_defects_spikes.py spike_flips.py)
+  published_defects_spikes.py spike_flips.py annealing.py)
 ISA_RUN := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n 2 -m "not slow and not lava" $(ISA_TESTS)
 
 test-isa: install
