@@ -41,10 +41,10 @@ class PixelAnnealing(Claims):
 
     Attributes:
         lives: walks a sample.
-        moves: of the first walks; from the third on twice, from the sixth three times as many, up
-            to four times.
-        effort: neurons times steps that are computed for a sample at most: of a large network the
-            walks are shorter.
+        moves: of the first three walks, twice as many of the next three, three times, then four
+            times as many.
+        effort: neurons times steps that the walks of a sample may compute: of a large network they
+            are shorter. What comes before the first walk is not counted.
         steps, reach, decay: of the starts: momentum PGD, a path of `reach` eps.
         modes: backward modes of the starts, in turn.
     """
@@ -61,7 +61,6 @@ class PixelAnnealing(Claims):
     kind = "eps"
     access = "white-box"
     control = False
-    may_return_x = False
 
     def __post_init__(self) -> None:
         positive(self, "lives", "moves", "effort", "steps")

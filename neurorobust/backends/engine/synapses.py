@@ -152,7 +152,7 @@ def dense(layer: DenseLayer, source: Shape) -> Dense | DelayedDense:
         packed = pack_dense_weights(layer.weight)
     except ModelFileError as error:
         raise ModelFileError(f"layer {layer.number} (dense): {error}") from None
-    weights, shift = _unshifted(packed)
+    weights, shift = unshifted(packed)
     order = _order(source)
     weights = weights[:, order]
     if layer.delay is None:
@@ -175,10 +175,10 @@ def recurrent(layer: RecurrentLayer, source: Shape) -> tuple[Dense, Feedback]:
         forward, back = pack_recurrent_weights(layer.weight, layer.weight_rec)
     except ModelFileError as error:
         raise ModelFileError(f"layer {layer.number} (dense_rec): {error}") from None
-    weights, shift = _unshifted(forward)
+    weights, shift = unshifted(forward)
     weights = weights[:, _order(source)]
     proof = _prove(weights, shift=shift)
-    returned, back_shift = _unshifted(back)
+    returned, back_shift = unshifted(back)
     again = _prove(returned, shift=back_shift)
     if again.dtype != torch.float32:
         raise ModelFileError(
@@ -192,7 +192,7 @@ def recurrent(layer: RecurrentLayer, source: Shape) -> tuple[Dense, Feedback]:
     )
 
 
-def _unshifted(packed: PackedWeights) -> tuple[IntArray, int]:
+def unshifted(packed: PackedWeights) -> tuple[IntArray, int]:
     """Shifted weights instead of shifted sums, where that loses nothing."""
     if np.any(packed.weights % (1 << packed.shift)):
         return packed.weights, packed.shift

@@ -14,8 +14,10 @@ from typing import NamedTuple
 
 import numpy as np
 
+from neurorobust.backends.engine.layer import THETA_LIMIT
 from neurorobust.backends.engine.lif_vector import WIDTH
 from neurorobust.backends.engine.loops import Array
+from neurorobust.backends.engine.synapses import FLOAT32_EXACT, unshifted
 from neurorobust.fixedpoint import (
     DECAY_UNITY,
     STATE_LIMIT,
@@ -28,7 +30,6 @@ from neurorobust.netx.model import (
     ConvLayer,
     DenseLayer,
     InputLayer,
-    IntArray,
     NetxModel,
     RecurrentLayer,
     Shape,
@@ -36,8 +37,6 @@ from neurorobust.netx.model import (
 )
 
 STEPS_MAX = 64  # a neuron's spikes are the bits of one 64-bit word
-FLOAT32_EXACT = 1 << 24
-THETA_LIMIT = 2.0 * STATE_LIMIT  # |v| < 2^23: no threshold beyond is ever met
 
 
 class Blocks(NamedTuple):
@@ -169,22 +168,15 @@ def _layers(model: NetxModel) -> list[SpikingLayer]:
     return [layer for layer in model.spiking_layers if not isinstance(layer, InputLayer)]
 
 
-def _packed(layer: DenseLayer) -> tuple[IntArray, int]:
+def _packed(layer: DenseLayer) -> tuple[Array, int]:
     """Weights, and by how much their sums are shifted (0 where the weights could be instead)."""
-    packed = pack_dense_weights(layer.weight)
-    if np.any(packed.weights % (1 << packed.shift)):
-        return packed.weights, packed.shift
-    return packed.weights >> packed.shift, 0
+    return unshifted(pack_dense_weights(layer.weight))
 
 
 def _largest_sum(layer: SpikingLayer) -> int:
-    assert isinstance(layer, DenseLayer | ConvLayer | RecurrentLayer)
-    weights = layer.weight if isinstance(layer, ConvLayer) else _packed_any(layer)
+    assert isinstance(layer, DenseLayer | ConvLayer), f"layer {layer.number} ({layer.kind})"
+    weights = layer.weight if isinstance(layer, ConvLayer) else _packed(layer)[0]
     return int(np.abs(weights.reshape(len(weights), -1)).sum(1).max())
-
-
-def _packed_any(layer: DenseLayer | RecurrentLayer) -> IntArray:
-    return _packed(layer)[0] if isinstance(layer, DenseLayer) else layer.weight
 
 
 def padded(channels: int) -> int:
