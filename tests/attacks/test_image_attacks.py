@@ -102,7 +102,10 @@ def test_the_logit_scale_does_not_matter(digits, name: str, scale: float):
     assert torch.equal(quick(name)(other, x, labels, budget, seeded()), found)
 
 
-@pytest.mark.parametrize("name", [name for name in NAMES if find(name).norms[0] == "linf"])
+@pytest.mark.parametrize(
+    "name",
+    [name for name in NAMES if find(name).norms[0] == "linf" and name != "pixel-annealing"],
+)
 def test_random_encoders_are_attacked_too(spiking, name: str):
     classifier = spiking("poisson")
     x = torch.rand(4, 1, 4, 4, generator=seeded(5))
@@ -112,13 +115,14 @@ def test_random_encoders_are_attacked_too(spiking, name: str):
     assert not torch.equal(found, x) or name.startswith("foolbox:")
 
 
-# not the untargeted ratio of logits: it runs towards the second class, which never wins
+# not the untargeted ratio of logits: it runs towards the second class, which never wins; nor what
+# follows every neuron: this network has none (`test_annealing.py` plants in networks that have)
 PLANTED = [
     name
     for name in (*NAMES, "square")
     if find(name).access in ("white-box", "score")
     and "linf" in find(name).norms
-    and name not in ("apgd-dlr", "square")
+    and name not in ("apgd-dlr", "square", "pixel-annealing")
 ]
 
 

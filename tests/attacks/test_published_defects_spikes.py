@@ -50,9 +50,10 @@ def test_no_network_ever_sees_a_fraction_of_a_spike(linear, name: str):
     attack = EVENTS[name]
     if hasattr(attack, "queries"):
         attack = replace(attack, queries=20)
-    attack(classifier, x, labels, BUDGET[attack.kind], seeded())
-    assert Watching.asked > 0
+    found = attack(classifier, x, labels, BUDGET[attack.kind], seeded())
+    assert Watching.asked > 0 or name == "flip-annealing"  # which follows the network itself
     assert Watching.fractions == 0
+    assert bool(((found == 0) | (found == 1)).all())
 
 
 def test_failures_stay_in_the_denominator(linear):
