@@ -25,11 +25,12 @@ from searching import records, verify
 from searching.hunt import Effort, hunt
 from torch import Tensor
 
-from neurorobust import budgets, datasets, files, models
+from neurorobust import budgets, datasets, models
 from neurorobust.backends.engine import EngineBackend
 from neurorobust.backends.reference import ReferenceBackend
 from neurorobust.errors import BadInput, CheckFailed
 from neurorobust.models import Network
+from neurorobust.support import files
 from neurorobust.targets import Settings, open_backend
 
 

@@ -21,7 +21,7 @@ from neurorobust.backends.base import Backend, measured
 from neurorobust.conformance import Case, find, names
 from neurorobust.errors import NeuroRobustError
 from neurorobust.netx.model import DenseLayer, NetxModel, Neuron
-from neurorobust.provenance import versions
+from neurorobust.support.provenance import versions
 from neurorobust.targets import TARGETS, Settings, open_backend
 
 Open = Callable[[NetxModel], Backend]

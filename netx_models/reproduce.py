@@ -20,7 +20,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from neurorobust import datasets, files, netx
+from neurorobust import datasets, netx
 from neurorobust.assessment import float_classifier
 from neurorobust.attacks import find
 from neurorobust.backends.engine import EngineBackend
@@ -31,6 +31,7 @@ from neurorobust.export import export
 from neurorobust.models import CARD_FILE, Network, classifier, write_card
 from neurorobust.networks import NetworkSpec
 from neurorobust.records import rate
+from neurorobust.support import files
 from neurorobust.training import TrainOptions, load_run, recipe, train
 from neurorobust.types import Budget, Drive, ImageBudget, Inputs, SpikeBudget
 

@@ -6,7 +6,7 @@ import json
 import sys
 from typing import Any
 
-from neurorobust.ends import INTERRUPTED, unforeseen
+from neurorobust.support.ends import INTERRUPTED, unforeseen
 
 
 def main() -> None:

@@ -19,10 +19,10 @@ from neurorobust.confirmation import confirm
 from neurorobust.datasets import Dataset
 from neurorobust.errors import BadInput
 from neurorobust.evaluation import DRAWS, Progress, evaluate, load_samples, write_record
-from neurorobust.lock import locked
 from neurorobust.models import Network, classifier
 from neurorobust.records import ParityResult, Record
 from neurorobust.report import write_report
+from neurorobust.support.lock import locked
 from neurorobust.targets import Settings, open_backend
 
 if TYPE_CHECKING:

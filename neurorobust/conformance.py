@@ -9,11 +9,12 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from neurorobust import files, models
+from neurorobust import models
 from neurorobust.errors import BadInput, CardError
 from neurorobust.models import Network, catalogue
 from neurorobust.netx.model import DenseLayer, NetxModel, Neuron
 from neurorobust.records import Card
+from neurorobust.support import files
 from neurorobust.types import Drive, Inputs
 
 Arrays = dict[str, npt.NDArray[np.generic]]

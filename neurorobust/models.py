@@ -12,12 +12,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from neurorobust import files, netx, schema
+from neurorobust import netx
 from neurorobust.errors import BadInput, CardError, UnavailableError
-from neurorobust.names import unknown
 from neurorobust.netx.guarded import read_guarded
 from neurorobust.netx.model import NetxModel
 from neurorobust.records import Card, EncoderCard
+from neurorobust.support import files, schema
+from neurorobust.support.names import unknown
 
 if TYPE_CHECKING:  # networks are listed and found without torch
     from neurorobust.backends.base import Backend

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 
 from neurorobust.backends.base import Backend
 from neurorobust.errors import BadInput
-from neurorobust.names import unknown
 from neurorobust.netx.model import NetxModel
+from neurorobust.support.names import unknown
 
 
 @dataclass(frozen=True)

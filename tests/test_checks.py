@@ -11,7 +11,6 @@ from neurorobust.attacks.modes import surrogate
 from neurorobust.checks import flags, looked_for
 from neurorobust.datasets.base import Dataset
 from neurorobust.evaluation import evaluate
-from neurorobust.provenance import now, provenance
 from neurorobust.records import (
     AttackRate,
     Card,
@@ -25,6 +24,7 @@ from neurorobust.records import (
     RobustRate,
     rate,
 )
+from neurorobust.support.provenance import now, provenance
 
 TOTAL = 100
 

@@ -9,8 +9,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from neurorobust import files
 from neurorobust.errors import BadInput, OutputError
+from neurorobust.support import files
 
 
 def test_npz_round_trip(tmp_path: Path) -> None:

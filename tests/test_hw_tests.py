@@ -12,10 +12,11 @@ import numpy as np
 import pytest
 import torch
 
-from neurorobust import files, netx
+from neurorobust import netx
 from neurorobust.backends.reference import ReferenceBackend
 from neurorobust.models import shipped_folder
 from neurorobust.netx.model import DenseLayer, NetxModel, Neuron
+from neurorobust.support import files
 
 ROOT = Path(__file__).resolve().parents[1]
 STANDIN = ROOT / "tests" / "standin"

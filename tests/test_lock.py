@@ -11,11 +11,11 @@ from pathlib import Path
 import pytest
 
 from neurorobust.errors import OutputError
-from neurorobust.lock import locked
+from neurorobust.support.lock import locked
 
 HOLD = """
 import sys, pathlib
-from neurorobust.lock import locked
+from neurorobust.support.lock import locked
 with locked(pathlib.Path(sys.argv[1])):
     print("held", flush=True)
     sys.stdin.read()

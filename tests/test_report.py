@@ -18,7 +18,6 @@ from neurorobust.cli import output
 from neurorobust.confirmation import require_identical
 from neurorobust.errors import BadInput, CheckFailed, OutputError
 from neurorobust.evaluation import read_record
-from neurorobust.files import write_npz
 from neurorobust.records import (
     AttackRate,
     Card,
@@ -35,6 +34,7 @@ from neurorobust.records import (
 from neurorobust.report import print_record, write_report
 from neurorobust.report.samples import read_examples
 from neurorobust.report.words import settings
+from neurorobust.support.files import write_npz
 
 CLEAN, TOTAL = 973, 1000
 NO_EXAMPLES = {"label": np.arange(3)}

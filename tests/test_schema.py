@@ -12,11 +12,11 @@ from typing import Any
 import pytest
 from pydantic import BaseModel
 
-from neurorobust import schema
 from neurorobust.errors import BadInput, CardError
 from neurorobust.models import read_card
 from neurorobust.networks.spec import NetworkSpec
 from neurorobust.records import Card, EncoderCard, Provenance, Record, RobustRate, rate
+from neurorobust.support import schema
 
 CARD: dict[str, Any] = {
     "version": 1,

@@ -15,11 +15,12 @@ import numpy as np
 import pytest
 import torch
 
-from neurorobust import datasets, files, models, targets
+from neurorobust import datasets, models, targets
 from neurorobust.errors import UnavailableError
 from neurorobust.models import Network, shipped_folder
 from neurorobust.parity import VARIABLES, parity
 from neurorobust.records import rate
+from neurorobust.support import files
 from neurorobust.types import Drive, ImageBudget, Inputs
 
 NAMES = ("digits-mlp", "mnist-cnn", "fashion-cnn", "nmnist-cnn", "nmnist-delayed")

@@ -10,10 +10,10 @@ from pathlib import Path
 import numpy as np
 from pydantic import ValidationError
 
-from neurorobust import files
 from neurorobust.datasets.base import Dataset
 from neurorobust.errors import BadInput
 from neurorobust.records import Record
+from neurorobust.support import files
 from searching.delta_network import Array
 
 

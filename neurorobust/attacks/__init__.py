@@ -7,7 +7,7 @@ from neurorobust.attacks.images import IMAGES, find_foolbox
 from neurorobust.attacks.images import LISTED as LISTED_IMAGES
 from neurorobust.attacks.listing import Listed
 from neurorobust.errors import BadInput
-from neurorobust.names import unknown
+from neurorobust.support.names import unknown
 
 ATTACKS: dict[str, Attack] = {
     **IMAGES,

@@ -159,8 +159,8 @@ def changed(card: Card | None, given: dict[str, Any]) -> Card:
     Raises:
         CardError: an option that is missing, has no such value, or is another encoder's.
     """
-    from neurorobust import schema
     from neurorobust.records import Card
+    from neurorobust.support import schema
 
     given = {name: value for name, value in given.items() if value is not None}
     said = combined(card, given)

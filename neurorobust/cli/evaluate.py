@@ -11,7 +11,7 @@ from neurorobust.cli import options
 from neurorobust.cli.card_options import NO_OPTIONS, CardOptions, takes_card
 from neurorobust.cli.output import command_line, session
 from neurorobust.errors import BadInput
-from neurorobust.names import unknown
+from neurorobust.support.names import unknown
 
 if TYPE_CHECKING:
     from neurorobust.assessment import Confirm

@@ -41,12 +41,13 @@ def inputs(
     with session(as_json) as output:
         import torch
 
-        from neurorobust import budgets, files
+        from neurorobust import budgets
         from neurorobust.attacks.controls import CONTROLS
         from neurorobust.attacks.deployment import DEPLOYMENT, OBJECTIVES
         from neurorobust.attacks.spike_view import spike_view
         from neurorobust.faults.inputs import layer_bounds, reached
         from neurorobust.models import classifier
+        from neurorobust.support import files
         from neurorobust.targets import Settings, open_backend
 
         if bool(eps) == bool(flips):

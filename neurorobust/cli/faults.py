@@ -63,11 +63,12 @@ def bits(
         import numpy as np
         import torch
 
-        from neurorobust import files, netx
+        from neurorobust import netx
         from neurorobust.attacks.modes import find_mode
         from neurorobust.faults.bits import Samples, Search, curve, random_flips
         from neurorobust.faults.memory import flipped
         from neurorobust.models import classifier
+        from neurorobust.support import files
         from neurorobust.targets import Settings, open_backend
 
         wanted = _counts(counts)
@@ -129,10 +130,10 @@ def leak(
     with session(as_json) as output:
         import torch
 
-        from neurorobust import files
         from neurorobust.faults.leak import LeakSearch
         from neurorobust.faults.sequence import REGIMES
         from neurorobust.models import classifier
+        from neurorobust.support import files
         from neurorobust.targets import Settings, open_backend
 
         network = described.network(model)
@@ -186,7 +187,7 @@ def fresh(out: Path | None, name: str, overwrite: bool) -> Path | None:
     Raises:
         OutputError: it is there already, or the directory cannot be written.
     """
-    from neurorobust import files
+    from neurorobust.support import files
 
     if out is None:
         return None

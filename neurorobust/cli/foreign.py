@@ -61,7 +61,7 @@ def _samples(path: Path | None) -> torch.Tensor | None:
     import numpy as np
     import torch
 
-    from neurorobust import files
+    from neurorobust.support import files
 
     try:
         held = files.read_npz(path, names=("x",), limit=files.foreign_limit(path))["x"]

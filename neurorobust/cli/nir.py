@@ -48,11 +48,11 @@ def import_nir(
 ) -> None:
     """Quantise a NIR graph for the chip; with a data set, say what accuracy that costs."""
     with session(as_json) as output:
-        from neurorobust import files
         from neurorobust.models import CARD_FILE, Network, check_card, read_card
         from neurorobust.netx.read import parse
         from neurorobust.netx.write import serialise
         from neurorobust.nir import quantise, read_graph
+        from neurorobust.support import files
 
         known = None if card is None else read_card(card)
         asked = {"encoder": encoder, "steps": steps, "readout": readout, "gain": gain}

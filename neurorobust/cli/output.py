@@ -22,9 +22,9 @@ from rich.progress import (
 )
 from rich.table import Column
 
-from neurorobust.ends import INTERRUPTED, unforeseen
 from neurorobust.errors import NeuroRobustError
-from neurorobust.terminal import Terminal, printable
+from neurorobust.support.ends import INTERRUPTED, unforeseen
+from neurorobust.support.terminal import Terminal, printable
 
 KEPT = "; --resume goes on with what is kept"  # where the work does not say what that is
 UsageError: Any = typer.BadParameter.__bases__[0]  # of the click that typer brings or uses

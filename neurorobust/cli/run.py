@@ -40,9 +40,9 @@ def run(
 ) -> None:
     """Run a network on inputs from a file, on any target."""
     with session(as_json) as output:
-        from neurorobust import files
         from neurorobust.backends.base import measured
         from neurorobust.models import locate_model
+        from neurorobust.support import files
         from neurorobust.targets import TARGETS, Settings, open_backend
         from neurorobust.types import Drive
 
@@ -97,7 +97,7 @@ def read_inputs(path: Path) -> Inputs:
     import numpy as np
     import torch
 
-    from neurorobust import files
+    from neurorobust.support import files
     from neurorobust.types import Drive
 
     present = set(files.npz_names(path))

@@ -96,8 +96,8 @@ def changed(spec: NetworkSpec, **values: Any) -> NetworkSpec:
     Raises:
         BadInput: a value that no network can have; names the field.
     """
-    from neurorobust import schema
     from neurorobust.networks import NetworkSpec
+    from neurorobust.support import schema
 
     return schema.validated({**spec.model_dump(), **_given(**values)}, NetworkSpec, "train")
 

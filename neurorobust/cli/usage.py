@@ -12,8 +12,8 @@ from typer.core import TyperGroup
 
 from neurorobust.cli.help import dress
 from neurorobust.cli.output import Output, UsageError
-from neurorobust.ends import INTERRUPTED
-from neurorobust.names import near, unknown
+from neurorobust.support.ends import INTERRUPTED
+from neurorobust.support.names import near, unknown
 
 WRONG = 2  # as for every bad input
 

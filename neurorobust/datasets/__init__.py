@@ -17,7 +17,7 @@ from pathlib import Path
 from neurorobust.datasets import digits, factory, images, nmnist, npz
 from neurorobust.datasets.base import Dataset, Request
 from neurorobust.errors import DatasetError
-from neurorobust.names import unknown
+from neurorobust.support.names import unknown
 
 __all__ = ["NAMED", "Dataset", "check_name", "load"]
 

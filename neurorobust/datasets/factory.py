@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from neurorobust import factories
 from neurorobust.datasets.base import Dataset, Request
 from neurorobust.datasets.check import checked
 from neurorobust.errors import DatasetError
+from neurorobust.support import user_code
 
 
 def load(request: Request) -> Dataset:
@@ -17,12 +17,12 @@ def load(request: Request) -> Dataset:
     Raises:
         DatasetError: no such module or factory, it raises, or what it returns is unsound.
     """
-    factory = factories.find("dataset", request.name, DatasetError)
+    factory = user_code.find("dataset", request.name, DatasetError)
     try:
         made = factory(request.split)
     except Exception as error:  # anything: it is the user's code
         raise DatasetError(
-            f"dataset {request.name}: the factory raised {factories.line(error)}"
+            f"dataset {request.name}: the factory raised {user_code.line(error)}"
         ) from error
     if isinstance(made, Dataset):
         split = "all" if made.split == "all" else request.split

@@ -11,11 +11,11 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from neurorobust import files
 from neurorobust.datasets import events
 from neurorobust.datasets.base import Dataset, Request
 from neurorobust.datasets.check import check_labels, checked
 from neurorobust.errors import BadInput, DatasetError
+from neurorobust.support import files
 
 
 def load(request: Request) -> Dataset:

@@ -20,8 +20,8 @@ from neurorobust.evaluation.question import Question, fitting
 from neurorobust.evaluation.shard import SHARD
 from neurorobust.evaluation.store import Store, read_record
 from neurorobust.evaluation.work import Work
-from neurorobust.lock import locked
 from neurorobust.records import Card, Record
+from neurorobust.support.lock import locked
 
 
 def evaluate(

@@ -12,8 +12,8 @@ from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 
-from neurorobust import files
 from neurorobust.errors import OutputError
+from neurorobust.support import files
 
 RECORD, SAMPLES, SETTINGS, SHARDS = "record.json", "samples.npz", "settings.json", "shards"
 REPORT_FILE = "report.html"  # written by `neurorobust.report`, removed with what it shows

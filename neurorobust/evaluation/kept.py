@@ -18,11 +18,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from neurorobust import files
 from neurorobust.evaluation import sealed
 from neurorobust.evaluation.attempt import Attempt
 from neurorobust.evaluation.draws import Judgement
 from neurorobust.evaluation.query import Arrays
+from neurorobust.support import files
 
 Progress: TypeAlias = Callable[[int, int, str], None]
 

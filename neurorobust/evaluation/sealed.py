@@ -19,8 +19,8 @@ from typing import Any, BinaryIO
 import numpy as np
 from torch import Tensor
 
-from neurorobust import files
 from neurorobust.evaluation.query import Arrays
+from neurorobust.support import files
 
 SEAL = 64  # bytes of a SHA-256 in hex
 CHUNK = 1 << 20

@@ -22,13 +22,13 @@ from typing import Any
 
 import numpy as np
 
-from neurorobust import files, schema
 from neurorobust.errors import OutputError
 from neurorobust.evaluation import folder, sealed
 from neurorobust.evaluation.folder import RECORD, SAMPLES, SETTINGS, SHARDS
 from neurorobust.evaluation.kept import Count, Kept
 from neurorobust.evaluation.query import Arrays
 from neurorobust.records import Record
+from neurorobust.support import files, schema
 
 RECORD_BYTES = 16 << 20  # that a record may have
 EPOCH = (1980, 1, 1, 0, 0, 0)  # zip entries carry no time: the same samples are the same bytes
@@ -59,7 +59,7 @@ def load_samples(out: Path) -> Arrays:
 
 
 class Store:
-    """One output directory, which the caller has locked (`neurorobust.lock`).
+    """One output directory, which the caller has locked (`neurorobust.support.lock`).
 
     Args:
         out: the directory.

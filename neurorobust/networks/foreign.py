@@ -9,12 +9,12 @@ from pathlib import Path
 
 from torch import Tensor, nn
 
-from neurorobust import factories
 from neurorobust.errors import BadInput
 from neurorobust.networks.adopt import adopt
 from neurorobust.networks.block_network import BlockNetwork
 from neurorobust.networks.lava_dl import import_slayer, older_weight_norm
 from neurorobust.networks.state import load_state, read_state
+from neurorobust.support import user_code
 
 
 def load_foreign(
@@ -41,11 +41,11 @@ def load_foreign(
     """
     import_slayer()  # quietly, before the user's module does it
     with contextlib.redirect_stdout(sys.stderr), older_weight_norm():
-        factory = factories.find("network", name)
+        factory = user_code.find("network", name)
         try:
             module = factory()
         except Exception as error:  # anything: it is the user's code
-            reason = factories.line(error)
+            reason = user_code.line(error)
             raise BadInput(f"network {name}: the factory raised {reason}") from error
         if not isinstance(module, nn.Module):
             raise BadInput(

@@ -6,8 +6,8 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from neurorobust import schema
 from neurorobust.fixedpoint import DELAY_MAX
+from neurorobust.support import schema
 
 Size = Annotated[int, Field(ge=1)]
 # SLAYER spikes on v >= threshold + 0.01/4096, meant as the chip's v > threshold. In float32 that

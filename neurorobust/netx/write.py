@@ -10,7 +10,6 @@ import numpy as np
 import numpy.typing as npt
 
 from neurorobust.errors import ModelFileError
-from neurorobust.files import atomic
 from neurorobust.netx.compare import difference
 from neurorobust.netx.hdf5 import unique_name
 from neurorobust.netx.model import (
@@ -26,6 +25,7 @@ from neurorobust.netx.model import (
     SynapseLayer,
 )
 from neurorobust.netx.read import parse
+from neurorobust.support.files import atomic
 
 
 def write(model: NetxModel, path: str | Path) -> NetxModel:

@@ -12,11 +12,11 @@ from markupsafe import Markup, escape
 from neurorobust.checks import looked_for
 from neurorobust.errors import BadInput
 from neurorobust.evaluation import REPORT_FILE, read_record
-from neurorobust.files import write_text
 from neurorobust.records import Record
 from neurorobust.report import legend, panels, sentences, words
 from neurorobust.report.families import families, minima
 from neurorobust.report.samples import Example, read_examples
+from neurorobust.support.files import write_text
 
 SAMPLES_FILE = "samples.npz"
 RASTERS = 2  # examples drawn as rasters, per group

@@ -15,7 +15,7 @@ import numpy.typing as npt
 
 from neurorobust.budgets import KINDS
 from neurorobust.errors import BadInput
-from neurorobust.files import read_npz
+from neurorobust.support.files import read_npz
 
 GROUPS = tuple(KINDS)
 MOST = 100  # examples of a kind; an evaluation keeps six

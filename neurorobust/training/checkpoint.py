@@ -12,7 +12,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from neurorobust.errors import BadInput
-from neurorobust.files import atomic
+from neurorobust.support.files import atomic
 from neurorobust.training.options import TrainOptions
 
 Tensors = dict[str, Tensor]

@@ -6,8 +6,8 @@ from typing import Any
 
 from neurorobust.datasets import Dataset
 from neurorobust.errors import BadInput
-from neurorobust.names import unknown
 from neurorobust.networks import NetworkSpec
+from neurorobust.support.names import unknown
 from neurorobust.training.options import TrainOptions
 
 Fields = dict[str, Any]

@@ -21,12 +21,12 @@ from safetensors.torch import load as parse_tensors
 from safetensors.torch import save as dump_tensors
 from torch import Tensor
 
-from neurorobust import schema
 from neurorobust.errors import BadInput, OutputError
-from neurorobust.files import atomic, probe, write_text
-from neurorobust.lock import LOCK
 from neurorobust.networks import NetworkSpec, build
 from neurorobust.records import Card
+from neurorobust.support import schema
+from neurorobust.support.files import atomic, probe, write_text
+from neurorobust.support.lock import LOCK
 
 if TYPE_CHECKING:
     from neurorobust.networks import SlayerNetwork

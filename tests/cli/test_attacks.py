@@ -14,7 +14,7 @@ from neurorobust.attacks import ATTACKS, LISTED, modes
 from neurorobust.attacks.recipes import LATEST, RECIPES
 from neurorobust.budgets import ABOUT, KINDS, TYPED, parse
 from neurorobust.cli.attacks import HEADS, everything
-from neurorobust.names import near, unknown
+from neurorobust.support.names import near, unknown
 
 Command = Callable[..., Result]
 

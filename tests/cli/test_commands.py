@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from neurorobust import files
+from neurorobust.support import files
 
 pytestmark = pytest.mark.lava
 pytest.importorskip("lava")

@@ -8,8 +8,9 @@ import pytest
 import torch
 from typer.testing import Result
 
-from neurorobust import files, netx
+from neurorobust import netx
 from neurorobust.backends.reference import ReferenceBackend
+from neurorobust.support import files
 from neurorobust.types import Drive
 
 

@@ -23,13 +23,14 @@ import llvmlite.binding
 import numpy as np
 import torch
 
-from neurorobust import datasets, files, models
+from neurorobust import datasets, models
 from neurorobust.attacks.recipe import Recipe
 from neurorobust.attacks.recipes import RECIPES
 from neurorobust.backends.engine import EngineBackend
 from neurorobust.datasets.base import Dataset
 from neurorobust.evaluation import evaluate
 from neurorobust.records import EncoderCard
+from neurorobust.support import files
 
 KEPT = Path(__file__).with_name("outcomes.json")
 FEW = {

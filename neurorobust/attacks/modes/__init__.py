@@ -7,7 +7,7 @@ from neurorobust.attacks.modes.potential import PDSG
 from neurorobust.attacks.modes.rotation import Rotation
 from neurorobust.attacks.modes.sharpness import AdaptiveSharpness
 from neurorobust.errors import BadInput
-from neurorobust.names import unknown
+from neurorobust.support.names import unknown
 
 ROTATION = Rotation(
     "rotation",

@@ -18,7 +18,7 @@ from typing import Any, NoReturn, TypeVar
 from pydantic import BaseModel, ValidationError
 
 from neurorobust.errors import BadInput
-from neurorobust.refusals import refusals
+from neurorobust.support.refusals import refusals
 
 Schema = TypeVar("Schema", bound=BaseModel)
 
