@@ -21,7 +21,7 @@ import numpy as np
 import torch
 
 from neurorobust import datasets, netx
-from neurorobust.assessment import float_classifier
+from neurorobust.assess.assess import float_classifier
 from neurorobust.attacks import find
 from neurorobust.backends.engine import EngineBackend
 from neurorobust.backends.reference import ReferenceBackend

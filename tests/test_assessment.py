@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from neurorobust.assessment import Confirm, Question, assess
+from neurorobust.assess.assess import Confirm, Question, assess
 from neurorobust.datasets.base import Dataset
 from neurorobust.errors import BadInput, UnavailableError
 from neurorobust.evaluation import load_samples, read_record

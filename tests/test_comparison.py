@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 import torch
 
+from neurorobust.assess.compare import compare
 from neurorobust.attacks import ATTACKS
-from neurorobust.comparison import compare
 from neurorobust.datasets.base import Dataset
 from neurorobust.errors import BadInput
 from neurorobust.evaluation import evaluate, load_samples

@@ -5,8 +5,8 @@ from dataclasses import replace
 import pytest
 import torch
 
+from neurorobust.assess.confirm import choose, confirm, require_identical
 from neurorobust.attacks import ATTACKS
-from neurorobust.confirmation import choose, confirm, require_identical
 from neurorobust.datasets.base import Dataset
 from neurorobust.errors import BadInput, CheckFailed
 from neurorobust.evaluation import evaluate, load_samples

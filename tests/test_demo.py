@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from neurorobust import demo as demo_module
-from neurorobust.demo import demo
+from neurorobust.assess import demo as demo_module
+from neurorobust.assess.demo import demo
 from neurorobust.errors import CheckFailed, OutputError
 from neurorobust.models import resolve, write_card
 from neurorobust.records import ParityResult, Record

@@ -9,13 +9,13 @@ import numpy as np
 import pytest
 import torch
 
+from neurorobust.assess.compare import compare
 from neurorobust.attacks import ATTACKS
 from neurorobust.attacks.pgd import Pgd
 from neurorobust.attacks.recipes import EVERY, STRONGEST, Member, Recipe
 from neurorobust.attacks.square import Square
 from neurorobust.checks import flags
 from neurorobust.classifier import Classifier
-from neurorobust.comparison import compare
 from neurorobust.datasets.base import Dataset
 from neurorobust.errors import BadInput
 from neurorobust.evaluation import evaluate, load_samples

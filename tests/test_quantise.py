@@ -10,13 +10,13 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
+from neurorobust.assess.precision import Question, sweep
 from neurorobust.backends.engine import EngineBackend
 from neurorobust.datasets.base import Dataset
 from neurorobust.errors import BadInput, ModelFileError, OutputError
 from neurorobust.models import Network, resolve
 from neurorobust.netx import DenseLayer, InputLayer, NetxModel, Neuron, RecurrentLayer, write
 from neurorobust.netx.compare import difference
-from neurorobust.precision import Question, sweep
 from neurorobust.quantise import Precision, quantise
 from neurorobust.records import Card, EncoderCard
 

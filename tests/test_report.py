@@ -14,8 +14,8 @@ import numpy as np
 import pytest
 from rich.console import Console
 
+from neurorobust.assess.confirm import require_identical
 from neurorobust.cli import output
-from neurorobust.confirmation import require_identical
 from neurorobust.errors import BadInput, CheckFailed, OutputError
 from neurorobust.evaluation import read_record
 from neurorobust.records import (

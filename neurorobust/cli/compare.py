@@ -53,8 +53,8 @@ def compare(
 ) -> None:
     """The 2x2 that quantisation hides: attacks crafted on float / deployed, scored on both."""
     with session(as_json, resumable=out is not None) as output:
-        from neurorobust.alignment import alignment
-        from neurorobust.assessment import Question, assess, float_classifier
+        from neurorobust.assess.alignment import alignment
+        from neurorobust.assess.assess import Question, assess, float_classifier
         from neurorobust.backends.base import GLOBAL
         from neurorobust.models import classifier
         from neurorobust.report import REPORT_FILE, print_record

@@ -25,7 +25,7 @@ def demo(
 ) -> None:
     """Bundled digits: train, export, check parity, attack, compare with float, confirm in Lava."""
     with session(as_json, resumable=True) as output:
-        from neurorobust.demo import demo as run_demo
+        from neurorobust.assess.demo import demo as run_demo
         from neurorobust.report import REPORT_FILE, print_record
 
         with output.progress() as bars:

@@ -14,7 +14,7 @@ from neurorobust.errors import BadInput
 from neurorobust.support.names import unknown
 
 if TYPE_CHECKING:
-    from neurorobust.assessment import Confirm
+    from neurorobust.assess.assess import Confirm
     from neurorobust.records import Record
 
 
@@ -65,9 +65,9 @@ def evaluate(
 ) -> None:
     """Score a deployed network, attack it, score it again, and let Lava confirm."""
     with session(as_json, resumable=out is not None) as output:
-        from neurorobust.assessment import Question, assess
+        from neurorobust.assess.assess import Question, assess
+        from neurorobust.assess.confirm import require_identical
         from neurorobust.attacks.recipes import find_recipe
-        from neurorobust.confirmation import require_identical
         from neurorobust.evaluation import DRAWS
         from neurorobust.evaluation.jobs import plan
         from neurorobust.report import REPORT_FILE, print_record
@@ -115,7 +115,7 @@ def parse_confirm(text: str) -> Confirm | None:
     Raises:
         BadInput: not of that form, or an unknown target.
     """
-    from neurorobust.assessment import Confirm
+    from neurorobust.assess.assess import Confirm
     from neurorobust.targets import BACKENDS
 
     if not text:

@@ -69,7 +69,7 @@ def parity(
         import torch
 
         from neurorobust import models
-        from neurorobust.alignment import alignment
+        from neurorobust.assess.alignment import alignment
         from neurorobust.backends.base import ALIGNED, GLOBAL
         from neurorobust.parity import parity as check_parity
         from neurorobust.targets import Settings, open_backend

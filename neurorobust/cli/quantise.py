@@ -17,7 +17,7 @@ from neurorobust.errors import BadInput
 if TYPE_CHECKING:
     from rich.table import Table
 
-    from neurorobust.precision import Row
+    from neurorobust.assess.precision import Row
     from neurorobust.rates import Rate
 
 TRAINING_FILE = "training.json"
@@ -59,8 +59,8 @@ def quantise(
     Of a training run the exported network is the first of the family, in <out>/exported.
     """
     with session(as_json, resumable=True) as output:
-        from neurorobust.assessment import float_classifier
-        from neurorobust.precision import Question, sweep
+        from neurorobust.assess.assess import float_classifier
+        from neurorobust.assess.precision import Question, sweep
         from neurorobust.quantise import Precision
         from neurorobust.targets import Settings
 

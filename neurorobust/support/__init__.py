@@ -1,1 +1,1 @@
-"""Files, locks, schemas and names for every other package. Import the modules: nothing is loaded here."""
+"""Files, locks, schemas and names for all packages; import the modules, nothing is loaded here."""

@@ -5,7 +5,7 @@ import warnings
 import pytest
 import torch
 
-from neurorobust.alignment import alignment
+from neurorobust.assess.alignment import alignment
 from neurorobust.backends.engine import EngineBackend
 from neurorobust.backends.lava import LavaBackend
 from neurorobust.backends.reference import ReferenceBackend

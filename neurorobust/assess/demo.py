@@ -7,8 +7,8 @@ from hashlib import sha256
 from pathlib import Path
 
 from neurorobust import datasets, models, netx
-from neurorobust.assessment import Confirm, Question, assess, float_classifier
-from neurorobust.confirmation import require_identical
+from neurorobust.assess.assess import Confirm, Question, assess, float_classifier
+from neurorobust.assess.confirm import require_identical
 from neurorobust.datasets import Dataset
 from neurorobust.errors import BadInput, CheckFailed, OutputError
 from neurorobust.evaluation import Progress

@@ -10,12 +10,12 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from neurorobust.assess.compare import compare, planned
+from neurorobust.assess.confirm import confirm
 from neurorobust.attacks import find
 from neurorobust.backends.base import Backend
 from neurorobust.checks import flags
 from neurorobust.classifier import Classifier
-from neurorobust.comparison import compare, planned
-from neurorobust.confirmation import confirm
 from neurorobust.datasets import Dataset
 from neurorobust.errors import BadInput
 from neurorobust.evaluation import DRAWS, Progress, evaluate, load_samples, write_record
