@@ -17,9 +17,9 @@ import common
 from neurorobust import datasets, models
 from neurorobust.attacks import find
 from neurorobust.attacks.pgd import Pgd
+from neurorobust.backends.registry import open_backend
 from neurorobust.evaluation import evaluate
 from neurorobust.rates import AttackRate, Rate
-from neurorobust.targets import open_backend
 
 FIRST, STRONG = "pgd-10", "sa-pgd"
 

@@ -28,10 +28,10 @@ from torch import Tensor
 from neurorobust import budgets, datasets, models
 from neurorobust.backends.engine import EngineBackend
 from neurorobust.backends.reference import ReferenceBackend
+from neurorobust.backends.registry import Settings, open_backend
 from neurorobust.errors import BadInput, CheckFailed
 from neurorobust.models import Network
 from neurorobust.support import files
-from neurorobust.targets import Settings, open_backend
 
 
 @dataclass(frozen=True)

@@ -18,11 +18,11 @@ import numpy as np
 import pytest
 
 from neurorobust.backends.base import Backend, measured
-from neurorobust.conformance import Case, find, names
+from neurorobust.backends.registry import TARGETS, Settings, open_backend
 from neurorobust.errors import NeuroRobustError
 from neurorobust.netx.model import DenseLayer, NetxModel, Neuron
 from neurorobust.support.provenance import versions
-from neurorobust.targets import TARGETS, Settings, open_backend
+from neurorobust.verify.conformance import Case, find, names
 
 Open = Callable[[NetxModel], Backend]
 _PACKAGES = ("python", "neurorobust", "torch", "numpy", "lava-nc", "lava-dl")

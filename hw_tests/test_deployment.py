@@ -8,13 +8,14 @@ import numpy as np
 import pytest
 import torch
 
-from neurorobust import conformance, models
+from neurorobust import models
 from neurorobust.backends.base import Backend, measured
 from neurorobust.backends.engine import EngineBackend
 from neurorobust.backends.reference import ReferenceBackend
-from neurorobust.conformance import ATTACKED, Case
 from neurorobust.netx.model import NetxModel
 from neurorobust.types import Drive, Inputs, Run
+from neurorobust.verify import conformance
+from neurorobust.verify.conformance import ATTACKED, Case
 
 Open = Callable[[NetxModel], Backend]
 SAMPLES = 8

@@ -4,13 +4,13 @@ import pytest
 import torch
 
 from neurorobust.assess.assess import Confirm, Question, assess
+from neurorobust.backends.registry import BACKENDS
 from neurorobust.datasets.base import Dataset
 from neurorobust.errors import BadInput, UnavailableError
 from neurorobust.evaluation import load_samples, read_record
 from neurorobust.models import Network
 from neurorobust.records import Card, EncoderCard
 from neurorobust.report import write_report
-from neurorobust.targets import BACKENDS
 
 CARD = Card(encoder=EncoderCard(kind="drive", mean=0.5, std=0.5), steps=12, readout="count")
 

@@ -13,7 +13,6 @@ import pytest
 import torch
 
 from neurorobust import netx
-from neurorobust.lint import Verdict, lint, on_samples
 from neurorobust.models import encoder, wheel_file, write_card
 from neurorobust.netx import (
     AverageLayer,
@@ -27,6 +26,7 @@ from neurorobust.netx import (
 )
 from neurorobust.netx.rules import RULES, SEVERITIES
 from neurorobust.records import Card, EncoderCard
+from neurorobust.verify.lint import Verdict, lint, on_samples
 
 CARD = Card(encoder=EncoderCard(kind="drive", mean=0.0, std=1.0), steps=13, readout="count")
 SPIKES = Card(encoder=EncoderCard(kind="direct"), steps=12, readout="count")

@@ -19,7 +19,9 @@ import pytest
 import torch
 
 from neurorobust.backends.engine import EngineBackend
+from neurorobust.backends.parity import VARIABLES, parity
 from neurorobust.backends.reference import ReferenceBackend
+from neurorobust.backends.registry import Settings, open_backend
 from neurorobust.errors import (
     BackendError,
     HardwareUnavailable,
@@ -27,11 +29,9 @@ from neurorobust.errors import (
     UnavailableError,
 )
 from neurorobust.fixedpoint import STATE_LIMIT
-from neurorobust.lint import lint
 from neurorobust.netx import DenseLayer, NetxModel, Neuron, read, rules, write
 from neurorobust.netx.bounds import bounds
-from neurorobust.parity import VARIABLES, parity
-from neurorobust.targets import Settings, open_backend
+from neurorobust.verify.lint import lint
 
 BIASED = np.array([9, -3, 4])
 

@@ -2,9 +2,9 @@ import numpy as np
 import pytest
 import torch
 
+from neurorobust.backends.parity import VARIABLES, parity
 from neurorobust.errors import BadInput
 from neurorobust.netx.model import DenseLayer, InputLayer, NetxModel, Neuron
-from neurorobust.parity import VARIABLES, parity
 from neurorobust.types import Drive, LayerTrace, Run
 
 SHAPES = {0: 6, 1: 5, 2: 4}

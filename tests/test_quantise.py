@@ -17,7 +17,7 @@ from neurorobust.errors import BadInput, ModelFileError, OutputError
 from neurorobust.models import Network, resolve
 from neurorobust.netx import DenseLayer, InputLayer, NetxModel, Neuron, RecurrentLayer, write
 from neurorobust.netx.compare import difference
-from neurorobust.quantise import Precision, quantise
+from neurorobust.netx.quantise import Precision, quantise
 from neurorobust.records import Card, EncoderCard
 
 

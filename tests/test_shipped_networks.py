@@ -15,10 +15,11 @@ import numpy as np
 import pytest
 import torch
 
-from neurorobust import datasets, models, targets
+from neurorobust import datasets, models
+from neurorobust.backends import registry
+from neurorobust.backends.parity import VARIABLES, parity
 from neurorobust.errors import UnavailableError
 from neurorobust.models import Network, shipped_folder
-from neurorobust.parity import VARIABLES, parity
 from neurorobust.records import rate
 from neurorobust.support import files
 from neurorobust.types import Drive, ImageBudget, Inputs
@@ -90,7 +91,7 @@ def test_the_card_is_whole(network: Network) -> None:
 @pytest.mark.parametrize("prefix", PREFIXES)
 def test_golden_answers(network: Network, backend: str, prefix: str) -> None:
     arrays, numbers = golden(network.name), [layer.number for layer in network.model.spiking_layers]
-    with targets.open_backend(backend, network.model) as target:
+    with registry.open_backend(backend, network.model) as target:
         run = target.run(inputs_of(network.name, prefix), record=numbers)
     assert arrays[f"{prefix}spikes"].sum() > 0
     assert np.array_equal(run.spikes.numpy(), arrays[f"{prefix}spikes"])
@@ -119,7 +120,7 @@ def test_attacked_goldens_stay_in_their_budget_and_fool_the_network(network: Net
         flips = (clean != attacked).flatten(1).sum(1)
         assert 0 < int(flips.max()) <= budget.flips
     labels, read = golden(network.name)["label"], models.readout(network.card)
-    with targets.open_backend("engine", network.model) as target:
+    with registry.open_backend("engine", network.model) as target:
         right = [
             int((read.labels(target.run(x)).numpy() == labels).sum()) for x in (clean, attacked)
         ]
@@ -141,7 +142,7 @@ def test_slayer_reference_engine_and_lava_agree_in_every_layer(network: Network)
     samples = inputs_of(network.name)
     few = Drive(samples.bias_mant[:2], samples.steps) if isinstance(samples, Drive) else samples[:2]
     for name in ("reference", "engine", "lava"):
-        with targets.open_backend(name, network.model) as other:
+        with registry.open_backend(name, network.model) as other:
             result = parity(slayer, other, few, variables=VARIABLES)
         assert result.identical, result.first_difference
         assert result.layers == tuple(layer.number for layer in network.model.spiking_layers)
@@ -178,7 +179,7 @@ def test_accuracy_on_the_real_test_set_is_the_cards(network: Network) -> None:
     except UnavailableError as error:  # torchvision does not fit every torch
         pytest.skip(str(error))
     correct = 0
-    with targets.open_backend("engine", network.model) as engine:
+    with registry.open_backend("engine", network.model) as engine:
         deployed = models.classifier(network, engine)
         for start in range(0, len(data), 500):
             x, labels = data.batch(start, start + 500)

@@ -14,6 +14,7 @@ from neurorobust.assess.compare import compare, planned
 from neurorobust.assess.confirm import confirm
 from neurorobust.attacks import find
 from neurorobust.backends.base import Backend
+from neurorobust.backends.registry import Settings, open_backend
 from neurorobust.checks import flags
 from neurorobust.classifier import Classifier
 from neurorobust.datasets import Dataset
@@ -23,7 +24,6 @@ from neurorobust.models import Network, classifier
 from neurorobust.records import ParityResult, Record
 from neurorobust.report import write_report
 from neurorobust.support.lock import locked
-from neurorobust.targets import Settings, open_backend
 
 if TYPE_CHECKING:
     from neurorobust.networks.block_network import BlockNetwork

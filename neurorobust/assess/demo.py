@@ -9,15 +9,15 @@ from pathlib import Path
 from neurorobust import datasets, models, netx
 from neurorobust.assess.assess import Confirm, Question, assess, float_classifier
 from neurorobust.assess.confirm import require_identical
+from neurorobust.backends.parity import parity
+from neurorobust.backends.registry import open_backend
 from neurorobust.datasets import Dataset
 from neurorobust.errors import BadInput, CheckFailed, OutputError
 from neurorobust.evaluation import Progress
 from neurorobust.evaluation.folder import RECORD
 from neurorobust.models import CARD_FILE, Network, read_card, write_card
-from neurorobust.parity import parity
 from neurorobust.records import ParityResult, Record
 from neurorobust.support.lock import locked
-from neurorobust.targets import open_backend
 
 EPSILONS = ("0.05", "0.1", "0.15", "0.2", "0.3")
 FLIPS = ("5", "10", "20")

@@ -10,6 +10,7 @@ import torch
 
 from neurorobust import netx
 from neurorobust.backends.base import Backend
+from neurorobust.backends.registry import Settings, open_backend
 from neurorobust.classifier import Classifier
 from neurorobust.datasets.base import Dataset
 from neurorobust.errors import BadInput, ModelFileError, OutputError
@@ -17,9 +18,8 @@ from neurorobust.evaluation import Progress, evaluate, load_samples
 from neurorobust.evaluation.seeds import fork
 from neurorobust.models import CARD_FILE, Network, classifier, write_card
 from neurorobust.netx.model import NetxModel
-from neurorobust.quantise import Precision, quantise
+from neurorobust.netx.quantise import Precision, quantise
 from neurorobust.rates import Rate
-from neurorobust.targets import Settings, open_backend
 from neurorobust.types import Drive, Labels
 
 MODEL_FILE = "model.net"

@@ -14,9 +14,9 @@ from torch import Tensor
 
 from neurorobust.attacks.objectives import margin
 from neurorobust.attacks.queries import report
+from neurorobust.backends.registry import query_batch
 from neurorobust.classifier import Classifier
 from neurorobust.readout import first_argmax
-from neurorobust.targets import query_batch
 from neurorobust.types import Labels, Run
 
 FINER = 2.0**32  # one spike is more than any membrane (24 bits)

@@ -15,11 +15,11 @@ from torch import Tensor, nn
 from neurorobust.attacks import objectives
 from neurorobust.attacks.best import Best, Standing
 from neurorobust.attacks.modes import PLAIN, Mode, Pass
+from neurorobust.backends.registry import query_batch
 from neurorobust.classifier import Classifier
 from neurorobust.errors import BadInput
 from neurorobust.projection import ROUNDING, project
 from neurorobust.readout import first_argmax
-from neurorobust.targets import query_batch
 from neurorobust.types import ImageBudget, Labels
 
 

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from neurorobust.hardware.fit import Fit
-    from neurorobust.lint import Verdict
+    from neurorobust.verify.lint import Verdict
 
 BAR = 6
 DATA_SAMPLES = 256
@@ -35,9 +35,9 @@ def check(
 ) -> None:
     """Lint a network, estimate whether it fits a chip and, on sample data, what a run costs."""
     with session(as_json) as output:
-        from neurorobust.lint import lint, on_samples
         from neurorobust.models import Network, encoder
         from neurorobust.netx.rules import ERROR
+        from neurorobust.verify.lint import lint, on_samples
 
         verdict, used = lint(model, described.alone(model), described.steps)
         if (dataset or data_dir) and verdict.model is not None and used is not None:

@@ -56,9 +56,9 @@ def compare(
         from neurorobust.assess.alignment import alignment
         from neurorobust.assess.assess import Question, assess, float_classifier
         from neurorobust.backends.base import GLOBAL
+        from neurorobust.backends.registry import Settings, open_backend
         from neurorobust.models import classifier
         from neurorobust.report import REPORT_FILE, print_record
-        from neurorobust.targets import Settings, open_backend
 
         if bool(options.names(eps)) == bool(options.names(flips)):
             raise BadInput("--eps or --flips: give budgets of one kind")

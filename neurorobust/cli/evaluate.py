@@ -68,10 +68,10 @@ def evaluate(
         from neurorobust.assess.assess import Question, assess
         from neurorobust.assess.confirm import require_identical
         from neurorobust.attacks.recipes import find_recipe
+        from neurorobust.backends.registry import Settings
         from neurorobust.evaluation import DRAWS
         from neurorobust.evaluation.jobs import plan
         from neurorobust.report import REPORT_FILE, print_record
-        from neurorobust.targets import Settings
 
         replay = parse_confirm(confirm)
         network = described.network(model)
@@ -116,7 +116,7 @@ def parse_confirm(text: str) -> Confirm | None:
         BadInput: not of that form, or an unknown target.
     """
     from neurorobust.assess.assess import Confirm
-    from neurorobust.targets import BACKENDS
+    from neurorobust.backends.registry import BACKENDS
 
     if not text:
         return None

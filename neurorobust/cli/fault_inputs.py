@@ -45,10 +45,10 @@ def inputs(
         from neurorobust.attacks.controls import CONTROLS
         from neurorobust.attacks.deployment import DEPLOYMENT, OBJECTIVES
         from neurorobust.attacks.spike_view import spike_view
+        from neurorobust.backends.registry import Settings, open_backend
         from neurorobust.faults.inputs import layer_bounds, reached
         from neurorobust.models import classifier
         from neurorobust.support import files
-        from neurorobust.targets import Settings, open_backend
 
         if bool(eps) == bool(flips):
             raise BadInput("faults inputs: needs one budget, --eps or --flips")

@@ -65,11 +65,11 @@ def bits(
 
         from neurorobust import netx
         from neurorobust.attacks.modes import find_mode
+        from neurorobust.backends.registry import Settings, open_backend
         from neurorobust.faults.bits import Samples, Search, curve, random_flips
         from neurorobust.faults.memory import flipped
         from neurorobust.models import classifier
         from neurorobust.support import files
-        from neurorobust.targets import Settings, open_backend
 
         wanted = _counts(counts)
         search = Search(candidates, find_mode(mode))
@@ -130,11 +130,11 @@ def leak(
     with session(as_json) as output:
         import torch
 
+        from neurorobust.backends.registry import Settings, open_backend
         from neurorobust.faults.leak import LeakSearch
         from neurorobust.faults.sequence import REGIMES
         from neurorobust.models import classifier
         from neurorobust.support import files
-        from neurorobust.targets import Settings, open_backend
 
         network = described.network(model)
         target = fresh(out, "leak.json", overwrite)

@@ -109,10 +109,10 @@ def accuracies(
     import numpy as np
     import torch
 
+    from neurorobust.backends.registry import open_backend
     from neurorobust.models import classifier
     from neurorobust.nir.simulate import FloatNetwork
     from neurorobust.records import rate
-    from neurorobust.targets import open_backend
     from neurorobust.types import Drive
 
     silent = {

@@ -71,8 +71,8 @@ def parity(
         from neurorobust import models
         from neurorobust.assess.alignment import alignment
         from neurorobust.backends.base import ALIGNED, GLOBAL
-        from neurorobust.parity import parity as check_parity
-        from neurorobust.targets import Settings, open_backend
+        from neurorobust.backends.parity import parity as check_parity
+        from neurorobust.backends.registry import Settings, open_backend
 
         if (second is None) != (source is not None):
             raise BadInput("parity: give two networks, or --from module:factory and one .net file")
@@ -127,8 +127,8 @@ def parity(
 
 @contextmanager
 def _first(reference: str) -> Iterator[Backend]:
+    from neurorobust.backends.registry import open_backend
     from neurorobust.models import locate_model
-    from neurorobust.targets import open_backend
 
     if Path(reference).suffix == ".net" or not Path(reference).is_dir():
         with open_backend("reference", locate_model(reference)) as backend:

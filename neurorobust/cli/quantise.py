@@ -61,8 +61,8 @@ def quantise(
     with session(as_json, resumable=True) as output:
         from neurorobust.assess.assess import float_classifier
         from neurorobust.assess.precision import Question, sweep
-        from neurorobust.quantise import Precision
-        from neurorobust.targets import Settings
+        from neurorobust.backends.registry import Settings
+        from neurorobust.netx.quantise import Precision
 
         precisions = [
             Precision(bits, decay, factor, scale)

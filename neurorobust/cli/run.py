@@ -41,9 +41,9 @@ def run(
     """Run a network on inputs from a file, on any target."""
     with session(as_json) as output:
         from neurorobust.backends.base import measured
+        from neurorobust.backends.registry import TARGETS, Settings, open_backend
         from neurorobust.models import locate_model
         from neurorobust.support import files
-        from neurorobust.targets import TARGETS, Settings, open_backend
         from neurorobust.types import Drive
 
         if out.exists() and not overwrite:

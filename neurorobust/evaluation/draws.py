@@ -21,11 +21,11 @@ import torch
 from torch import Tensor
 
 from neurorobust.attacks.spike_view import spike_view
+from neurorobust.backends.registry import query_batch
 from neurorobust.classifier import Classifier
 from neurorobust.errors import BadInput
 from neurorobust.evaluation.query import Arrays, pack, score
 from neurorobust.evaluation.seeds import fork
-from neurorobust.targets import query_batch
 from neurorobust.types import Labels, Spikes
 
 DRAWS = 10  # selecting, and as many scoring, where the encoder draws

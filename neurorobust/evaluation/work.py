@@ -11,6 +11,7 @@ import numpy as np
 from neurorobust import records
 from neurorobust.attacks import settings
 from neurorobust.backends.base import measured
+from neurorobust.backends.registry import TARGETS
 from neurorobust.classifier import Classifier
 from neurorobust.datasets.base import Dataset
 from neurorobust.evaluation import minimum
@@ -34,7 +35,6 @@ from neurorobust.evaluation.summary import (
 from neurorobust.evaluation.targeted import targeted
 from neurorobust.records import Card, Probe, Record, rate
 from neurorobust.support.provenance import now, provenance
-from neurorobust.targets import TARGETS
 
 
 @dataclass

@@ -14,8 +14,8 @@ from neurorobust.attacks.oracle import Done, Oracle, Unknown
 from neurorobust.attacks.queries import counted
 from neurorobust.attacks.square import Square
 from neurorobust.backends.reference import ReferenceBackend
+from neurorobust.backends.registry import QUERY_BATCH, query_batch
 from neurorobust.errors import BadInput
-from neurorobust.targets import QUERY_BATCH, query_batch
 from neurorobust.types import ImageBudget
 
 ASKING = {

@@ -10,11 +10,11 @@ from collections.abc import Callable
 from typing import Any, get_args
 
 from neurorobust.attacks.modes import PLAIN
+from neurorobust.backends.registry import BACKENDS
 from neurorobust.cli import app, faults, options, quantise
 from neurorobust.fixedpoint import DECAY_BITS
-from neurorobust.quantise import MOST_BITS
+from neurorobust.netx.quantise import MOST_BITS
 from neurorobust.records import Card, EncoderCard
-from neurorobust.targets import BACKENDS
 from neurorobust.training.recipes import NETWORKS
 
 HEAVY = ("torch", "lava", "statsmodels", "scipy", "matplotlib", "numba", "foolbox", "sklearn")

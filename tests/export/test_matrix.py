@@ -6,10 +6,10 @@ import torch
 from neurorobust import netx
 from neurorobust.backends.engine import EngineBackend
 from neurorobust.backends.lava import LavaBackend
+from neurorobust.backends.parity import parity
 from neurorobust.backends.reference import ReferenceBackend
 from neurorobust.backends.slayer import SlayerBackend
 from neurorobust.networks import adopt
-from neurorobust.parity import parity
 from neurorobust.surrogates import DEFAULT
 
 pytest.importorskip("lava.lib.dl", reason="lava-dl is not installed")

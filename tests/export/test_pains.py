@@ -10,6 +10,7 @@ import torch
 
 from neurorobust import netx
 from neurorobust.backends.engine import EngineBackend
+from neurorobust.backends.parity import parity
 from neurorobust.backends.reference import ReferenceBackend
 from neurorobust.backends.slayer import SlayerBackend
 from neurorobust.errors import BadInput
@@ -19,7 +20,6 @@ from neurorobust.networks.input import InputBlock
 from neurorobust.networks.lava_dl import import_slayer
 from neurorobust.netx.compare import difference
 from neurorobust.netx.model import ConvLayer, DenseLayer
-from neurorobust.parity import parity
 from neurorobust.types import Drive
 
 pytest.importorskip("lava.lib.dl", reason="lava-dl is not installed")

@@ -8,6 +8,7 @@ import torch
 from neurorobust.assess.alignment import alignment
 from neurorobust.backends.engine import EngineBackend
 from neurorobust.backends.lava import LavaBackend
+from neurorobust.backends.parity import VARIABLES, parity
 from neurorobust.backends.reference import ReferenceBackend
 from neurorobust.backends.slayer import SlayerBackend
 from neurorobust.classifier import Classifier
@@ -16,7 +17,6 @@ from neurorobust.encoders import DirectEncoder
 from neurorobust.errors import BadInput
 from neurorobust.networks import adopt
 from neurorobust.networks.lava_dl import import_slayer
-from neurorobust.parity import VARIABLES, parity
 from neurorobust.readout import Readout
 
 pytest.importorskip("lava.lib.dl", reason="lava-dl is not installed")
