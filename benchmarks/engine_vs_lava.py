@@ -27,7 +27,7 @@ from lava_patterns import Dense, Job, Worker, workers
 
 from neurorobust import datasets, netx
 from neurorobust.backends.engine import EngineBackend
-from neurorobust.backends.lava import LavaBackend
+from neurorobust.backends.lava.backend import LavaBackend
 from neurorobust.models import wheel_file
 from neurorobust.netx.model import DenseLayer, NetxModel
 from neurorobust.types import Drive, Run

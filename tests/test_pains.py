@@ -160,7 +160,7 @@ SPAWNED = """
 import multiprocessing, sys
 import torch
 from neurorobust import netx
-from neurorobust.backends.lava import LavaBackend
+from neurorobust.backends.lava.backend import LavaBackend
 
 def answer(path):
     with LavaBackend(netx.read(path), workers=1) as lava:

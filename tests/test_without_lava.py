@@ -41,7 +41,7 @@ def test_every_module_imports_without_lava() -> None:
     )
     assert result.returncode == 0, result.stderr
     names = json.loads(result.stdout)
-    assert "neurorobust.backends.lava" in names
+    assert "neurorobust.backends.lava.backend" in names
     assert "neurorobust.cli" in names
 
 
@@ -85,7 +85,7 @@ def test_lava_says_how_to_get_it() -> None:
     result = _python(
         """
         import numpy as np
-        from neurorobust.backends.lava import LavaBackend
+        from neurorobust.backends.lava.backend import LavaBackend
         from neurorobust.errors import UnavailableError
         from neurorobust.netx import DenseLayer, NetxModel
         model = NetxModel((1, 1, 1), (DenseLayer(0, (1, 1, 1), None, np.array([[2]])),))

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from neurorobust.backends.lava_hosted import HostedBackend, require_lava
+from neurorobust.backends.hosted.backend import HostedBackend, require_lava
 from neurorobust.backends.loihi2_probe import probe
 from neurorobust.backends.loihi2_worker import PATIENCE
 from neurorobust.errors import ModelFileError

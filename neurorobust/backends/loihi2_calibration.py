@@ -15,7 +15,7 @@ from dataclasses import asdict, dataclass
 
 import numpy as np
 
-from neurorobust.backends.lava_exchange import Array
+from neurorobust.backends.hosted.exchange import Array
 from neurorobust.netx.model import ConvLayer, DenseLayer, InputLayer, NetxModel, Neuron
 
 INTERVAL = 64  # steps between resets while calibrating; latencies up to half of it are found

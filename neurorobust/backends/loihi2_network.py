@@ -23,7 +23,7 @@ import numpy as np
 
 from neurorobust import netx
 from neurorobust.backends import loihi2_calibration as calibration
-from neurorobust.backends.lava_exchange import Array
+from neurorobust.backends.hosted.exchange import Array
 from neurorobust.backends.loihi2_calibration import Latency
 from neurorobust.backends.loihi2_profile import Profilers
 

@@ -1,14 +1,14 @@
-"""The process that talks to the board: a program for `lava_guard`.
+"""The process that talks to the board: a program for `backends.hosted.guard`.
 
-`lava_worker` with another network; a SIGTERM, or the end of the parent, gives the board back first.
+`lava.worker` with another network; a SIGTERM, or the end of the parent, gives the board back first.
 """
 
 from __future__ import annotations
 
 from typing import Any
 
-from neurorobust.backends.lava_frames import Frames
-from neurorobust.backends.lava_worker import Served, work
+from neurorobust.backends.hosted.frames import Frames
+from neurorobust.backends.hosted.serving import Served, work
 from neurorobust.backends.loihi2_network import Loihi2Network
 from neurorobust.backends.loihi2_probe import probe, select
 

@@ -48,7 +48,7 @@ def _engine(model: NetxModel, settings: Settings) -> Backend:
 
 
 def _lava(model: NetxModel, settings: Settings) -> Backend:
-    from neurorobust.backends.lava import TIMEOUT, LavaBackend
+    from neurorobust.backends.lava.backend import TIMEOUT, LavaBackend
 
     return LavaBackend(
         model,

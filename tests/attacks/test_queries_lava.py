@@ -10,7 +10,7 @@ import torch
 from neurorobust.attacks.foolbox_named import FoolboxAttack
 from neurorobust.attacks.queries import counted
 from neurorobust.attacks.square import Square
-from neurorobust.backends.lava import LavaBackend
+from neurorobust.backends.lava.backend import LavaBackend
 from neurorobust.types import ImageBudget
 
 pytestmark = pytest.mark.lava

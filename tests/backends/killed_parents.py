@@ -4,7 +4,7 @@
 
 A parent is a fork of this program, so that none has to import torch again; its workers are
 interpreters of their own, as ever. A line of JSON for each: the moment, and what was there when
-the guard had ended (see `neurorobust.backends.lava_guard`): processes, shared memory, files.
+the guard had ended (see `neurorobust.backends.hosted.guard`): processes, shared memory, files.
 """
 
 from __future__ import annotations
@@ -24,12 +24,12 @@ from typing import Any
 import torch
 
 from neurorobust import netx
-from neurorobust.backends.lava import LavaBackend
-from neurorobust.backends.lava_guard import (
+from neurorobust.backends.hosted.guard import (
     SHARED_MEMORY,
     adopt_orphans,
     shared_memory_prefix,
 )
+from neurorobust.backends.lava.backend import LavaBackend
 
 TAG = "NEUROROBUST_KILLED_PARENT"
 START, RUN = 25.0, 1.5  # seconds within which a parent is killed: from its start, from its run

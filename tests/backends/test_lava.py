@@ -16,7 +16,7 @@ import torch
 
 from neurorobust import netx
 from neurorobust.backends.base import Backend
-from neurorobust.backends.lava import LavaBackend, require_lava
+from neurorobust.backends.lava.backend import LavaBackend, require_lava
 from neurorobust.backends.reference import ReferenceBackend
 from neurorobust.errors import BadInput, ModelFileError, UnavailableError
 from neurorobust.netx.model import (
@@ -296,7 +296,7 @@ def test_an_exception_in_the_callback_ends_the_worker(remains: Any) -> None:
 SCRIPT = """
 import sys, numpy as np, torch
 from neurorobust import netx
-from neurorobust.backends.lava import LavaBackend
+from neurorobust.backends.lava.backend import LavaBackend
 
 model = netx.read(sys.argv[1])
 backend = LavaBackend(model, timeout=120, workers=1)

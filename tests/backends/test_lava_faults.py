@@ -16,8 +16,8 @@ import pytest
 import torch
 
 from neurorobust import netx
-from neurorobust.backends.lava import LavaBackend, require_lava
-from neurorobust.backends.lava_frames import Frames
+from neurorobust.backends.hosted.frames import Frames
+from neurorobust.backends.lava.backend import LavaBackend, require_lava
 from neurorobust.backends.reference import ReferenceBackend
 from neurorobust.errors import BackendError, UnavailableError
 from neurorobust.netx.model import DenseLayer, NetxModel, Neuron
@@ -168,7 +168,7 @@ def test_an_error_in_lava_is_told_once_with_its_traceback_kept(
 
 
 BROKEN = """
-from neurorobust.backends.lava_models import TimedNeuron
+from neurorobust.backends.lava.models import TimedNeuron
 
 step = TimedNeuron.step
 
@@ -286,7 +286,7 @@ def test_workers_are_replaced_when_they_grow(remains: Any) -> None:
 INTERRUPTED = """
 import sys, torch
 from neurorobust import netx
-from neurorobust.backends.lava import LavaBackend
+from neurorobust.backends.lava.backend import LavaBackend
 
 model = netx.read(sys.argv[1])
 backend = LavaBackend(model, timeout=120, workers=2)

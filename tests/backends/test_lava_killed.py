@@ -16,8 +16,8 @@ import numpy as np
 import pytest
 
 from neurorobust import netx
-from neurorobust.backends.lava import require_lava
-from neurorobust.backends.lava_process import WorkerLost, WorkerProcess, new_directory
+from neurorobust.backends.hosted.process import WorkerLost, WorkerProcess, new_directory
+from neurorobust.backends.lava.backend import require_lava
 from neurorobust.errors import UnavailableError
 from neurorobust.netx.model import DenseLayer, NetxModel, Neuron
 

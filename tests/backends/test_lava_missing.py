@@ -5,7 +5,7 @@ import sys
 import numpy as np
 import pytest
 
-from neurorobust.backends.lava import LavaBackend
+from neurorobust.backends.lava.backend import LavaBackend
 from neurorobust.errors import UnavailableError
 from neurorobust.netx.model import DenseLayer, NetxModel
 

@@ -13,7 +13,7 @@ import pytest
 import torch
 
 from neurorobust import netx
-from neurorobust.backends.lava import LavaBackend, require_lava
+from neurorobust.backends.lava.backend import LavaBackend, require_lava
 from neurorobust.backends.reference import ReferenceBackend
 from neurorobust.errors import UnavailableError
 from neurorobust.netx.model import DenseLayer, NetxModel, Neuron, RecurrentLayer
@@ -96,7 +96,7 @@ CHILD = """
 import multiprocessing, sys
 import numpy as np, torch
 from neurorobust import netx
-from neurorobust.backends.lava import LavaBackend
+from neurorobust.backends.lava.backend import LavaBackend
 
 def work(backend, inputs, results):
     with backend:

@@ -18,7 +18,7 @@ import pytest
 import torch
 
 import neurorobust
-from neurorobust.backends.lava import require_lava
+from neurorobust.backends.lava.backend import require_lava
 from neurorobust.backends.loihi2 import UNTESTED, Loihi2Backend
 from neurorobust.backends.reference import ReferenceBackend
 from neurorobust.errors import BackendError, HardwareUnavailable, ModelFileError, UnavailableError

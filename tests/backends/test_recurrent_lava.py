@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from neurorobust import netx
-from neurorobust.backends.lava import LavaBackend, require_lava
+from neurorobust.backends.lava.backend import LavaBackend, require_lava
 from neurorobust.backends.reference import ReferenceBackend
 from neurorobust.errors import BadInput, UnavailableError
 from neurorobust.netx.model import DenseLayer, NetxModel, Neuron, RecurrentLayer

@@ -9,7 +9,7 @@ import torch
 
 from neurorobust import datasets, models, netx
 from neurorobust.backends.engine import EngineBackend
-from neurorobust.backends.lava import LavaBackend, require_lava
+from neurorobust.backends.lava.backend import LavaBackend, require_lava
 from neurorobust.backends.parity import VARIABLES, parity
 from neurorobust.backends.reference import ReferenceBackend
 from neurorobust.backends.slayer import SlayerBackend

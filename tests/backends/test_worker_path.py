@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from neurorobust.backends.lava_process import WorkerProcess, new_directory
+from neurorobust.backends.hosted.process import WorkerProcess, new_directory
 
 PROBE = "import os, sys; print(os.getcwd(), *sys.path, sep='\\n', flush=True); print('end')"
 

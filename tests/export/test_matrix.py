@@ -5,7 +5,7 @@ import torch
 
 from neurorobust import netx
 from neurorobust.backends.engine import EngineBackend
-from neurorobust.backends.lava import LavaBackend
+from neurorobust.backends.lava.backend import LavaBackend
 from neurorobust.backends.parity import parity
 from neurorobust.backends.reference import ReferenceBackend
 from neurorobust.backends.slayer import SlayerBackend

@@ -7,7 +7,7 @@ import torch
 
 from neurorobust.assess.alignment import alignment
 from neurorobust.backends.engine import EngineBackend
-from neurorobust.backends.lava import LavaBackend
+from neurorobust.backends.lava.backend import LavaBackend
 from neurorobust.backends.parity import VARIABLES, parity
 from neurorobust.backends.reference import ReferenceBackend
 from neurorobust.backends.slayer import SlayerBackend

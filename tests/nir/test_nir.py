@@ -307,7 +307,7 @@ def test_a_flatten_before_a_convolution_is_named(tmp_path: Path) -> None:
 
 @pytest.mark.lava
 def test_what_is_imported_runs_in_lava(tmp_path: Path) -> None:
-    from neurorobust.backends.lava import LavaBackend
+    from neurorobust.backends.lava.backend import LavaBackend
 
     conv = nir.Conv2d((6, 6), even(5, 2, 1, 3, 3), 1, 0, 1, 1, np.array([3.0, -4.0]))
     pool = nir.SumPool2d(np.array([2, 2]), np.array([2, 2]), np.array([0, 0]))

@@ -1,6 +1,6 @@
-"""The process that holds Lava: a program for `lava_guard`.
+"""What a worker process does: it holds Lava (or a board) and answers its parent.
 
-It is started and ended by a guard (`lava_guard`), whose session it shares with Lava's processes;
+It is started and ended by a guard (`guard`), whose session it shares with Lava's processes;
 they die with it. What Lava prints goes to its stdout and stderr: a log file.
 
 Messages are tuples over a socket. From the parent: `("run", driven, batch, steps, record)`. From
@@ -14,11 +14,9 @@ from __future__ import annotations
 
 import contextlib
 import os
-import select
 import signal
 import socket
 import sys
-import threading
 import traceback
 from collections.abc import Callable
 from multiprocessing import shared_memory
@@ -26,14 +24,13 @@ from pathlib import Path
 from types import FrameType
 from typing import Any, Protocol
 
-from neurorobust.backends.lava_exchange import Array
-from neurorobust.backends.lava_frames import Frames
-from neurorobust.backends.lava_guard import die_with, ending, shared_memory_prefix
-from neurorobust.backends.lava_models import FAILURE_FILE
-from neurorobust.backends.lava_network import LavaNetwork
+from neurorobust.backends.hosted.exchange import Array
+from neurorobust.backends.hosted.frames import Frames
+from neurorobust.backends.hosted.guard import die_with, shared_memory_prefix
 from neurorobust.errors import HardwareUnavailable
 
 MODEL_FILE = "model.net"
+FAILURE_FILE = "failure.txt"  # in the worker's directory: the first error in one of Lava's models
 _MIB = 1 << 20
 
 
@@ -68,7 +65,7 @@ class Served(Protocol):
     def run(
         self, batch: Array, steps: int, record: list[int], done: Callable[[int], None]
     ) -> dict[str, Array]:
-        """See `LavaNetwork.run`."""
+        """See `backends.lava.network.LavaNetwork.run`."""
         ...
 
 
@@ -95,39 +92,6 @@ def serve(frames: Frames, arguments: dict[str, Any], make: Make) -> None:
             batch, steps, record, lambda samples: frames.send(("done", samples))
         )
         frames.send(("result", result, memory(), getattr(networks[driven], "report", {})))
-
-
-def make_network(arguments: dict[str, Any], driven: bool, frames: Frames) -> Served:
-    """A network in Lava's fixed-point simulation; the end of any of its processes is noticed."""
-    skip = 0 if driven else arguments["skip"]
-    network = LavaNetwork(
-        arguments["file"],
-        arguments["layers"],
-        arguments["input_shape"],
-        driven,
-        skip,
-        bool(arguments["options"][0]),
-    )
-    for process in network.processes:
-        threading.Thread(
-            target=watch, args=(frames, process, arguments["limit"]), daemon=True
-        ).start()
-    return network
-
-
-def watch(frames: Frames, process: int, limit: int) -> None:
-    """Wait for the end of one of Lava's processes, which Lava itself would wait for without end."""
-    with contextlib.suppress(OSError):  # a kernel without pidfd: the time limit finds it
-        fd = os.pidfd_open(process)
-        poll = select.poll()
-        poll.register(fd, select.POLLIN)
-        poll.poll()
-        how = ending(process)
-        text = failure(limit)
-        if text is not None:
-            frames.send(("error", text))
-        else:
-            frames.send(("lost", f"one of Lava's processes ended ({how})"))
 
 
 def failure(limit: int, error: BaseException | None = None) -> str | None:
@@ -213,7 +177,3 @@ def work(make: Make, orderly: bool = False) -> None:
         signal.pause()  # the guard ends this process
     except Terminated:
         os._exit(0)
-
-
-if __name__ == "__main__":
-    work(make_network)

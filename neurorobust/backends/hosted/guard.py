@@ -1,6 +1,6 @@
 """The first process of a worker: it starts the one that holds Lava, and outlives all of them.
 
-    python -m neurorobust.backends.lava_guard PROGRAM LIFELINE PARENT PATIENCE CONNECTION ...
+    python -m neurorobust.backends.hosted.guard PROGRAM LIFELINE PARENT PATIENCE CONNECTION ...
 
 The guard leads the worker's session and forks the worker before anything of Lava is imported. It
 has one thread and imports nothing large, so that no lock of Lava's, no lack of memory and no load

@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from neurorobust.backends.lava_exchange import Array, Clock, Exchange
-from neurorobust.backends.lava_models import timed_models
+from neurorobust.backends.hosted.exchange import Array, Clock, Exchange
+from neurorobust.backends.lava.models import timed_models
 
 
 class LavaNetwork:

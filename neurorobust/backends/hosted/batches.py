@@ -9,8 +9,8 @@ from typing import TypeAlias
 import numpy as np
 import torch
 
-from neurorobust.backends.lava_exchange import Array
-from neurorobust.backends.lava_frames import Message
+from neurorobust.backends.hosted.exchange import Array
+from neurorobust.backends.hosted.frames import Message
 from neurorobust.netx.model import NetxModel
 from neurorobust.types import Drive, Inputs, LayerTrace, Run
 

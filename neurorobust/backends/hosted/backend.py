@@ -15,10 +15,10 @@ from typing import Any, TypeVar, cast
 
 from neurorobust import netx
 from neurorobust.backends.base import ALIGNED, check_clock, check_inputs, check_record
-from neurorobust.backends.lava_batches import Arrays, Batches
-from neurorobust.backends.lava_pool import Pool
-from neurorobust.backends.lava_process import WorkerProcess, new_directory
-from neurorobust.backends.lava_worker import MODEL_FILE
+from neurorobust.backends.hosted.batches import Arrays, Batches
+from neurorobust.backends.hosted.pool import Pool
+from neurorobust.backends.hosted.process import WorkerProcess, new_directory
+from neurorobust.backends.hosted.serving import MODEL_FILE
 from neurorobust.errors import BadInput, ModelFileError, UnavailableError
 from neurorobust.netx.model import AverageLayer, NetxModel
 from neurorobust.types import Drive, Inputs, Run

@@ -1,6 +1,6 @@
 """Starting, asking and ending the process that holds Lava. Knows processes, not networks.
 
-The worker has a session of its own, led by a guard (see `lava_guard`): Ctrl-C in the terminal does
+The worker has a session of its own, led by a guard (see `backends.hosted.guard`): Ctrl-C in the terminal does
 not reach it, and the guard ends it, with all processes that Lava forks, when the parent asks for
 that or is gone, by SIGKILL even. It is a fresh interpreter, whatever start method the parent's
 `multiprocessing` uses; a fork of the parent never ends or asks its parent's worker.
@@ -19,12 +19,12 @@ import time
 import weakref
 from pathlib import Path
 
-from neurorobust.backends import lava_guard
-from neurorobust.backends.lava_frames import CorruptedFrame, Frames, Message
+from neurorobust.backends.hosted import guard
+from neurorobust.backends.hosted.frames import CorruptedFrame, Frames, Message
 from neurorobust.errors import BackendError, HardwareUnavailable
 
 LOG_FOLDER = "NEUROROBUST_LOGS"  # environment: where logs of failed workers are kept
-_PACKAGE_ROOT = Path(__file__).resolve().parents[2]
+_PACKAGE_ROOT = Path(__file__).resolve().parents[3]
 _PATIENCE = 5.0  # seconds that a guard gets to end everything; then the parent does
 _LOG = "lava.log"
 _BASE_CHARACTERS = 108 - 1 - len("/neurorobust-lava-12345678/pymp-12345678/listener-12345678")
@@ -69,7 +69,7 @@ class WorkerProcess:
         numbers = (lifeline.fileno(), os.getpid(), patience, theirs.fileno(), *arguments)
         with theirs, lifeline, self._log.open("wb") as log:
             self._process = subprocess.Popen(
-                [sys.executable, "-m", lava_guard.__name__, module, *map(str, numbers)],
+                [sys.executable, "-m", guard.__name__, module, *map(str, numbers)],
                 pass_fds=(lifeline.fileno(), theirs.fileno()),
                 start_new_session=True,
                 cwd=directory,
@@ -161,7 +161,7 @@ class WorkerProcess:
 
     def _how_the_guard_ended(self) -> str:
         """The lifeline is cut a moment before the kernel knows how."""
-        while (how := lava_guard.ending(self.pid)) is None:
+        while (how := guard.ending(self.pid)) is None:
             time.sleep(0.001)
         return how
 
@@ -188,11 +188,11 @@ def _end(
         while lifeline.recv(1024):  # until it is through
             pass
     lifeline.close()
-    while left := lava_guard.members(process.pid):
-        lava_guard.kill(left)
+    while left := guard.members(process.pid):
+        guard.kill(left)
         time.sleep(0.002)
     process.wait()
-    lava_guard.remove_shared_memory(process.pid)
+    guard.remove_shared_memory(process.pid)
     shutil.rmtree(directory, ignore_errors=True)
 
 

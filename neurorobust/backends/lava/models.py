@@ -1,7 +1,7 @@
 """Lava's own process models, told by a clock where a sample begins, so that samples cannot mix.
 
 Every model here *is* Lava's: its `run_spk` is inherited and called as it stands. Around it two
-things are done (the clock and its gaps are explained in `lava_exchange`):
+things are done (the clock and its gaps are explained in `hosted.exchange`):
 
 - After the gap step the model forgets: u and v of a neuron, the buffered activation of a synapse
   (all columns of a DelayDense too) become 0. Nothing crosses from one sample to the next,
@@ -29,9 +29,8 @@ from typing import Any
 
 import numpy as np
 
-from neurorobust.backends.lava_exchange import Array, Clock
-
-FAILURE_FILE = "failure.txt"  # in the worker's directory: the first error in one of Lava's models
+from neurorobust.backends.hosted.exchange import Array, Clock
+from neurorobust.backends.hosted.serving import FAILURE_FILE
 
 
 class Timed:

@@ -1,10 +1,10 @@
 """The real Lava runtime: NetX's network under `Loihi2SimCfg(select_tag="fixed_pt")`.
 
 This is Lava's simulation of the chip, not the chip. What is computed is computed by Lava's
-process models; how samples are kept apart and aligned is told in `lava_models`. Lava forks a
+process models; how samples are kept apart and aligned is told in `models`. Lava forks a
 process for every layer, can hang, and can leave processes and shared memory behind: so it runs in
 worker processes with a time limit, whose whole process groups are ended and swept up after an
-error, a time-out, Ctrl-C, `close()`, or the parent's death. `lava_pool` says what is retried.
+error, a time-out, Ctrl-C, `close()`, or the parent's death. `hosted.pool` says what is retried.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 
-from neurorobust.backends.lava_hosted import HostedBackend, require_lava
+from neurorobust.backends.hosted.backend import HostedBackend, require_lava
 from neurorobust.errors import BadInput
 from neurorobust.netx.model import NetxModel
 
@@ -52,7 +52,7 @@ class LavaBackend(HostedBackend):
     """
 
     name = "lava"
-    module = "neurorobust.backends.lava_worker"
+    module = "neurorobust.backends.lava.worker"
 
     def __init__(
         self,

@@ -20,8 +20,8 @@ from collections.abc import Callable
 from multiprocessing.connection import wait
 from typing import Any
 
-from neurorobust.backends.lava_frames import Message
-from neurorobust.backends.lava_process import WorkerLost, WorkerProcess, WorkerSilent
+from neurorobust.backends.hosted.frames import Message
+from neurorobust.backends.hosted.process import WorkerLost, WorkerProcess, WorkerSilent
 from neurorobust.errors import BackendError
 
 _log = logging.getLogger(__name__)

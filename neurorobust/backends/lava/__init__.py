@@ -1,0 +1,1 @@
+"""Lava's own fixed-point simulation on this CPU as a target."""
