@@ -47,7 +47,7 @@ def pytest_report_header(config: pytest.Config) -> list[str]:
     known = ", ".join(f"{package} {found[package]}" for package in _PACKAGES if package in found)
     lines = [f"target: {name}: {TARGETS.get(name, 'unknown')}"]
     if name == "loihi2":
-        from neurorobust.backends.loihi2_probe import verdict
+        from neurorobust.backends.loihi2.probe import verdict
 
         lines.append(f"board: {verdict()}")
     model = config.getoption("model") or "shipped"

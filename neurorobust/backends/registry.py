@@ -60,7 +60,7 @@ def _lava(model: NetxModel, settings: Settings) -> Backend:
 
 
 def _loihi2(model: NetxModel, settings: Settings) -> Backend:
-    from neurorobust.backends.loihi2 import TIMEOUT, Loihi2Backend
+    from neurorobust.backends.loihi2.backend import TIMEOUT, Loihi2Backend
 
     return Loihi2Backend(model, TIMEOUT if settings.timeout is None else settings.timeout)
 

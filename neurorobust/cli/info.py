@@ -46,7 +46,7 @@ def info(as_json: options.Json = False) -> None:
     with session(as_json) as output:
         from rich.table import Table
 
-        from neurorobust.backends.loihi2_probe import verdict
+        from neurorobust.backends.loihi2.probe import verdict
         from neurorobust.support.provenance import machine, versions
 
         found = verdict()

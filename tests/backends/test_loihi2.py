@@ -19,7 +19,7 @@ import torch
 
 import neurorobust
 from neurorobust.backends.lava.backend import require_lava
-from neurorobust.backends.loihi2 import UNTESTED, Loihi2Backend
+from neurorobust.backends.loihi2.backend import UNTESTED, Loihi2Backend
 from neurorobust.backends.reference import ReferenceBackend
 from neurorobust.errors import BackendError, HardwareUnavailable, ModelFileError, UnavailableError
 from neurorobust.netx.model import (
@@ -272,7 +272,7 @@ def test_the_parents_end_gives_the_board_back(
     script = """
     import sys, time, torch
     from neurorobust import netx
-    from neurorobust.backends.loihi2 import Loihi2Backend
+    from neurorobust.backends.loihi2.backend import Loihi2Backend
 
     model, samples = netx.read(sys.argv[1]), int(sys.argv[2])
     backend = Loihi2Backend(model, timeout=120)

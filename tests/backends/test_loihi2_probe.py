@@ -10,9 +10,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from neurorobust.backends import loihi2_calibration as calibration
-from neurorobust.backends.loihi2_calibration import Latency
-from neurorobust.backends.loihi2_probe import (
+from neurorobust.backends.loihi2 import calibration as calibration
+from neurorobust.backends.loihi2.calibration import Latency
+from neurorobust.backends.loihi2.probe import (
     ADAPTERS,
     COMPILER,
     PROFILER,

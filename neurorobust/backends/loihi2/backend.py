@@ -14,8 +14,8 @@ from typing import Any
 import numpy as np
 
 from neurorobust.backends.hosted.backend import HostedBackend, require_lava
-from neurorobust.backends.loihi2_probe import probe
-from neurorobust.backends.loihi2_worker import PATIENCE
+from neurorobust.backends.loihi2.probe import probe
+from neurorobust.backends.loihi2.worker import PATIENCE
 from neurorobust.errors import ModelFileError
 from neurorobust.fixedpoint import cast_bias, lif_step
 from neurorobust.netx.model import (
@@ -58,7 +58,7 @@ class Loihi2Backend(HostedBackend):
     """
 
     name = "loihi2"
-    module = "neurorobust.backends.loihi2_worker"
+    module = "neurorobust.backends.loihi2.worker"
     patience = PATIENCE
 
     def __init__(

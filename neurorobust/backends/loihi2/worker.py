@@ -9,8 +9,8 @@ from typing import Any
 
 from neurorobust.backends.hosted.frames import Frames
 from neurorobust.backends.hosted.serving import Served, work
-from neurorobust.backends.loihi2_network import Loihi2Network
-from neurorobust.backends.loihi2_probe import probe, select
+from neurorobust.backends.loihi2.network import Loihi2Network
+from neurorobust.backends.loihi2.probe import probe, select
 
 PATIENCE = 20  # seconds for giving a board back
 

@@ -22,10 +22,10 @@ from typing import Any
 import numpy as np
 
 from neurorobust import netx
-from neurorobust.backends import loihi2_calibration as calibration
 from neurorobust.backends.hosted.exchange import Array
-from neurorobust.backends.loihi2_calibration import Latency
-from neurorobust.backends.loihi2_profile import Profilers
+from neurorobust.backends.loihi2 import calibration as calibration
+from neurorobust.backends.loihi2.calibration import Latency
+from neurorobust.backends.loihi2.profile import Profilers
 
 _VARIABLES = ("u", "v")
 STOP_SECONDS = 10.0
