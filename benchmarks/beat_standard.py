@@ -27,7 +27,7 @@ from torch import Tensor
 
 from neurorobust import budgets, datasets, models
 from neurorobust.backends.engine import EngineBackend
-from neurorobust.backends.reference import ReferenceBackend
+from neurorobust.backends.reference.backend import ReferenceBackend
 from neurorobust.backends.registry import Settings, open_backend
 from neurorobust.errors import BadInput, CheckFailed
 from neurorobust.models import Network

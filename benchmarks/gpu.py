@@ -25,7 +25,7 @@ from networks import DENSITY, dense_network, spikes
 
 from neurorobust.backends.engine import EngineBackend
 from neurorobust.backends.engine.devices import open_device
-from neurorobust.backends.reference import ReferenceBackend
+from neurorobust.backends.reference.backend import ReferenceBackend
 from neurorobust.errors import UnavailableError
 from neurorobust.netx.model import (
     ConvLayer,

@@ -11,7 +11,7 @@ import torch
 from neurorobust import models
 from neurorobust.backends.base import Backend, measured
 from neurorobust.backends.engine import EngineBackend
-from neurorobust.backends.reference import ReferenceBackend
+from neurorobust.backends.reference.backend import ReferenceBackend
 from neurorobust.netx.model import NetxModel
 from neurorobust.types import Drive, Inputs, Run
 from neurorobust.verify import conformance

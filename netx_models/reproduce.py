@@ -24,7 +24,7 @@ from neurorobust import datasets, netx
 from neurorobust.assess.assess import float_classifier
 from neurorobust.attacks import find
 from neurorobust.backends.engine import EngineBackend
-from neurorobust.backends.reference import ReferenceBackend
+from neurorobust.backends.reference.backend import ReferenceBackend
 from neurorobust.classifier import Classifier
 from neurorobust.datasets import Dataset
 from neurorobust.export import export

@@ -21,7 +21,7 @@ import torch
 
 from neurorobust.backends.base import Backend
 from neurorobust.backends.engine import EngineBackend
-from neurorobust.backends.reference import ReferenceBackend
+from neurorobust.backends.reference.backend import ReferenceBackend
 from neurorobust.errors import ModelFileError
 from neurorobust.netx import DenseLayer, NetxModel, Neuron, read
 from neurorobust.types import Drive

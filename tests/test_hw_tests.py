@@ -13,7 +13,7 @@ import pytest
 import torch
 
 from neurorobust import netx
-from neurorobust.backends.reference import ReferenceBackend
+from neurorobust.backends.reference.backend import ReferenceBackend
 from neurorobust.models import shipped_folder
 from neurorobust.netx.model import DenseLayer, NetxModel, Neuron
 from neurorobust.support import files

@@ -20,7 +20,7 @@ import torch
 
 from neurorobust.backends.engine import EngineBackend
 from neurorobust.backends.parity import VARIABLES, parity
-from neurorobust.backends.reference import ReferenceBackend
+from neurorobust.backends.reference.backend import ReferenceBackend
 from neurorobust.backends.registry import Settings, open_backend
 from neurorobust.errors import (
     BackendError,

@@ -132,7 +132,7 @@ def test_attacked_goldens_stay_in_their_budget_and_fool_the_network(network: Net
 @pytest.mark.filterwarnings("ignore")  # lava-dl's
 def test_slayer_reference_engine_and_lava_agree_in_every_layer(network: Network) -> None:
     pytest.importorskip("lava")
-    from neurorobust.backends.slayer import SlayerBackend
+    from neurorobust.backends.slayer.backend import SlayerBackend
 
     slayer = SlayerBackend(twin(network))
     for ours, theirs in zip(slayer.model.layers, network.model.layers, strict=True):

@@ -50,7 +50,7 @@ def test_the_engine_runs_and_is_attacked_without_lava() -> None:
         """
         import numpy as np, torch
         from neurorobust.backends.engine import EngineBackend
-        from neurorobust.backends.reference import ReferenceBackend
+        from neurorobust.backends.reference.backend import ReferenceBackend
         from neurorobust.attacks import ATTACKS
         from neurorobust.classifier import Classifier
         from neurorobust.encoders import DriveEncoder

@@ -169,7 +169,7 @@ def float_classifier(run: Path | BlockNetwork, network: Network) -> Classifier:
     Raises:
         BadInput: not a finished run, or a network of another architecture.
     """
-    from neurorobust.backends.slayer import SlayerBackend
+    from neurorobust.backends.slayer.backend import SlayerBackend
     from neurorobust.training import load_run
 
     trained = load_run(run)[0] if isinstance(run, Path) else run

@@ -157,7 +157,7 @@ def check_parity(
     Raises:
         CheckFailed: at the first place where two of them differ.
     """
-    from neurorobust.backends.slayer import SlayerBackend
+    from neurorobust.backends.slayer.backend import SlayerBackend
     from neurorobust.training import load_run
 
     encoder = models.encoder(network.card, network.model)

@@ -34,7 +34,7 @@ class Settings:
 
 
 def _reference(model: NetxModel, settings: Settings) -> Backend:
-    from neurorobust.backends.reference import ReferenceBackend
+    from neurorobust.backends.reference.backend import ReferenceBackend
 
     return ReferenceBackend(model)
 

@@ -142,7 +142,7 @@ def _first(reference: str) -> Iterator[Backend]:
 
 @contextmanager
 def _foreign(network: BlockNetwork) -> Iterator[Backend]:
-    from neurorobust.backends.slayer import SlayerBackend
+    from neurorobust.backends.slayer.backend import SlayerBackend
 
     yield SlayerBackend(network, precision="quantised")
 

@@ -17,7 +17,7 @@ from neurorobust.attacks.feasible import Feasible
 from neurorobust.attacks.pixel_annealing import PixelAnnealing
 from neurorobust.attacks.recipes import RECIPES
 from neurorobust.backends.engine import EngineBackend
-from neurorobust.backends.reference import ReferenceBackend
+from neurorobust.backends.reference.backend import ReferenceBackend
 from neurorobust.budgets import parse
 from neurorobust.encoders import PoissonEncoder
 from neurorobust.errors import BadInput

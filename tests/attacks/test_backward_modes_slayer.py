@@ -5,7 +5,7 @@ import torch
 
 from neurorobust.attacks.modes import MODES
 from neurorobust.backends.engine import EngineBackend
-from neurorobust.backends.slayer import SlayerBackend
+from neurorobust.backends.slayer.backend import SlayerBackend
 from neurorobust.errors import BadInput
 from neurorobust.networks import NetworkSpec, build
 from neurorobust.surrogates import BackwardMode

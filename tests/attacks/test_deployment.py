@@ -11,7 +11,7 @@ from neurorobust.attacks.deployment.energy import fan_outs
 from neurorobust.attacks.spike_view import spike_view
 from neurorobust.backends.engine import EngineBackend
 from neurorobust.backends.engine.overflow import before_wrap, bounds, wraps
-from neurorobust.backends.reference import ReferenceBackend
+from neurorobust.backends.reference.backend import ReferenceBackend
 from neurorobust.classifier import Classifier
 from neurorobust.encoders import DirectEncoder
 from neurorobust.errors import BadInput

@@ -9,7 +9,7 @@ import torch
 
 from neurorobust.attacks.events import EVENTS
 from neurorobust.attacks.queries import counted
-from neurorobust.backends.reference import ReferenceBackend
+from neurorobust.backends.reference.backend import ReferenceBackend
 from neurorobust.errors import BadInput
 from neurorobust.types import ImageBudget, PatchBudget, ShiftBudget, SpikeBudget
 

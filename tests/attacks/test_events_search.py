@@ -15,7 +15,7 @@ from neurorobust.attacks.finer import FineJudge
 from neurorobust.attacks.modes import surrogate
 from neurorobust.attacks.queries import counted
 from neurorobust.attacks.recipes import EVENTS_2
-from neurorobust.backends.reference import ReferenceBackend
+from neurorobust.backends.reference.backend import ReferenceBackend
 from neurorobust.budgets import parse
 from neurorobust.classifier import Classifier
 from neurorobust.encoders import DirectEncoder

@@ -12,7 +12,7 @@ from neurorobust.attacks import find, settings
 from neurorobust.attacks.faces import FoolboxFace, TorchattacksFace
 from neurorobust.attacks.transfer import Transfer
 from neurorobust.attacks.twin import twin
-from neurorobust.backends.reference import ReferenceBackend
+from neurorobust.backends.reference.backend import ReferenceBackend
 from neurorobust.errors import BadInput
 from neurorobust.types import ImageBudget
 

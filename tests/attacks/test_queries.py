@@ -13,7 +13,7 @@ from neurorobust.attacks.occlusion import Occlusion, window
 from neurorobust.attacks.oracle import Done, Oracle, Unknown
 from neurorobust.attacks.queries import counted
 from neurorobust.attacks.square import Square
-from neurorobust.backends.reference import ReferenceBackend
+from neurorobust.backends.reference.backend import ReferenceBackend
 from neurorobust.backends.registry import QUERY_BATCH, query_batch
 from neurorobust.errors import BadInput
 from neurorobust.types import ImageBudget

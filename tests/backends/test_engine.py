@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from neurorobust.backends.base import Backend, DifferentiableBackend
 from neurorobust.backends.engine import EngineBackend, loops, memory
-from neurorobust.backends.reference import ReferenceBackend
+from neurorobust.backends.reference.backend import ReferenceBackend
 from neurorobust.errors import BadInput, ModelFileError
 from neurorobust.netx.model import (
     ConvLayer,

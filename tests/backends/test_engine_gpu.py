@@ -21,7 +21,7 @@ from neurorobust import surrogates
 from neurorobust.attacks.modes.means import BPTR
 from neurorobust.attacks.modes.potential import PDSG
 from neurorobust.backends.engine import EngineBackend, devices
-from neurorobust.backends.reference import ReferenceBackend
+from neurorobust.backends.reference.backend import ReferenceBackend
 from neurorobust.errors import BadInput, ModelFileError, UnavailableError
 from neurorobust.fixedpoint import lif_step, pack_recurrent_weights
 from neurorobust.netx.model import (

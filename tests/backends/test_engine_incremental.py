@@ -12,7 +12,7 @@ from neurorobust import models
 from neurorobust.backends.engine import EngineBackend
 from neurorobust.backends.engine.incremental.loops import empty, probe, refresh, settle
 from neurorobust.backends.engine.incremental.network import build, obstacle
-from neurorobust.backends.reference import ReferenceBackend
+from neurorobust.backends.reference.backend import ReferenceBackend
 from neurorobust.netx.model import ConvLayer, DenseLayer, NetxModel, Neuron, RecurrentLayer
 from neurorobust.types import Drive
 

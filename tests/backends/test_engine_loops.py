@@ -12,7 +12,7 @@ from neurorobust.backends.engine.layer import LayerPlan
 from neurorobust.backends.engine.layout import internal, public, signals
 from neurorobust.backends.engine.loops import compiled
 from neurorobust.backends.engine.plan import make_plan
-from neurorobust.backends.reference import ReferenceBackend
+from neurorobust.backends.reference.backend import ReferenceBackend
 from neurorobust.netx.model import DenseLayer, InputLayer, NetxModel, Neuron
 
 

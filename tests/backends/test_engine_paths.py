@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from neurorobust.backends.engine import EngineBackend, event_weights, int8, make_plan, memory, paths
 from neurorobust.backends.engine.synapses import Conv, Dense
-from neurorobust.backends.reference import ReferenceBackend
+from neurorobust.backends.reference.backend import ReferenceBackend
 from neurorobust.errors import BadInput
 from neurorobust.netx.model import ConvLayer, DenseLayer, InputLayer, NetxModel, Neuron
 from neurorobust.types import Drive, Run

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from neurorobust.backends.engine import EngineBackend
 from neurorobust.backends.engine.trainable import TrainableEngine
-from neurorobust.backends.reference import ReferenceBackend
+from neurorobust.backends.reference.backend import ReferenceBackend
 from neurorobust.errors import BadInput, ModelFileError
 from neurorobust.netx.model import (
     ConvLayer,

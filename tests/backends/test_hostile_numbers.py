@@ -21,7 +21,7 @@ import pytest
 import torch
 
 from neurorobust.backends.engine import EngineBackend
-from neurorobust.backends.reference import ReferenceBackend
+from neurorobust.backends.reference.backend import ReferenceBackend
 from neurorobust.errors import ModelFileError, NeuroRobustError
 from neurorobust.netx.chain import conv_output
 from neurorobust.netx.model import (

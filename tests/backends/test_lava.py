@@ -17,7 +17,7 @@ import torch
 from neurorobust import netx
 from neurorobust.backends.base import Backend
 from neurorobust.backends.lava.backend import LavaBackend, require_lava
-from neurorobust.backends.reference import ReferenceBackend
+from neurorobust.backends.reference.backend import ReferenceBackend
 from neurorobust.errors import BadInput, ModelFileError, UnavailableError
 from neurorobust.netx.model import (
     AverageLayer,

@@ -18,7 +18,7 @@ import torch
 from neurorobust import netx
 from neurorobust.backends.hosted.frames import Frames
 from neurorobust.backends.lava.backend import LavaBackend, require_lava
-from neurorobust.backends.reference import ReferenceBackend
+from neurorobust.backends.reference.backend import ReferenceBackend
 from neurorobust.errors import BackendError, UnavailableError
 from neurorobust.netx.model import DenseLayer, NetxModel, Neuron
 

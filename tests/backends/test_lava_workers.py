@@ -14,7 +14,7 @@ import torch
 
 from neurorobust import netx
 from neurorobust.backends.lava.backend import LavaBackend, require_lava
-from neurorobust.backends.reference import ReferenceBackend
+from neurorobust.backends.reference.backend import ReferenceBackend
 from neurorobust.errors import UnavailableError
 from neurorobust.netx.model import DenseLayer, NetxModel, Neuron, RecurrentLayer
 from neurorobust.types import Run

@@ -20,7 +20,7 @@ import torch
 import neurorobust
 from neurorobust.backends.lava.backend import require_lava
 from neurorobust.backends.loihi2.backend import UNTESTED, Loihi2Backend
-from neurorobust.backends.reference import ReferenceBackend
+from neurorobust.backends.reference.backend import ReferenceBackend
 from neurorobust.errors import BackendError, HardwareUnavailable, ModelFileError, UnavailableError
 from neurorobust.netx.model import (
     ConvLayer,

@@ -9,7 +9,7 @@ from hypothesis import HealthCheck, given, seed, settings
 from hypothesis import strategies as st
 
 from neurorobust.backends.engine import EngineBackend
-from neurorobust.backends.reference import ReferenceBackend
+from neurorobust.backends.reference.backend import ReferenceBackend
 from neurorobust.fixedpoint import pack_recurrent_weights
 from neurorobust.netx.model import NetxModel, Neuron, RecurrentLayer
 from neurorobust.types import Drive, LayerTrace, Run

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from neurorobust import surrogates
 from neurorobust.backends.engine import EngineBackend
-from neurorobust.backends.reference import ReferenceBackend
+from neurorobust.backends.reference.backend import ReferenceBackend
 from neurorobust.errors import BadInput
 from neurorobust.fixedpoint import cast_bias, pack_dense_weights, pack_recurrent_weights
 from neurorobust.netx.model import ACCUMULATOR, DenseLayer, NetxModel, Neuron, RecurrentLayer

@@ -10,7 +10,7 @@ import torch
 
 from neurorobust import netx
 from neurorobust.backends.lava.backend import LavaBackend, require_lava
-from neurorobust.backends.reference import ReferenceBackend
+from neurorobust.backends.reference.backend import ReferenceBackend
 from neurorobust.errors import BadInput, UnavailableError
 from neurorobust.netx.model import DenseLayer, NetxModel, Neuron, RecurrentLayer
 

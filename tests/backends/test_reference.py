@@ -11,7 +11,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from neurorobust.backends.base import Backend
-from neurorobust.backends.reference import ReferenceBackend
+from neurorobust.backends.reference.backend import ReferenceBackend
 from neurorobust.errors import BadInput, ModelFileError
 from neurorobust.fixedpoint import wrap_current
 from neurorobust.netx import (

@@ -6,8 +6,8 @@ from hypothesis import strategies as st
 from neurorobust.backends.base import Backend, DifferentiableBackend
 from neurorobust.backends.engine import EngineBackend
 from neurorobust.backends.parity import VARIABLES, parity
-from neurorobust.backends.reference import ReferenceBackend
-from neurorobust.backends.slayer import SlayerBackend
+from neurorobust.backends.reference.backend import ReferenceBackend
+from neurorobust.backends.slayer.backend import SlayerBackend
 from neurorobust.errors import BadInput
 from neurorobust.networks import NetworkSpec, build
 from neurorobust.networks.lava_dl import import_slayer

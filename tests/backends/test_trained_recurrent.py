@@ -11,8 +11,8 @@ from neurorobust import datasets, models, netx
 from neurorobust.backends.engine import EngineBackend
 from neurorobust.backends.lava.backend import LavaBackend, require_lava
 from neurorobust.backends.parity import VARIABLES, parity
-from neurorobust.backends.reference import ReferenceBackend
-from neurorobust.backends.slayer import SlayerBackend
+from neurorobust.backends.reference.backend import ReferenceBackend
+from neurorobust.backends.slayer.backend import SlayerBackend
 from neurorobust.errors import UnavailableError
 from neurorobust.netx.model import DenseLayer, RecurrentLayer
 from neurorobust.training import TrainOptions, load_run, recipe, train

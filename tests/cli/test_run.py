@@ -9,7 +9,7 @@ import torch
 from typer.testing import Result
 
 from neurorobust import netx
-from neurorobust.backends.reference import ReferenceBackend
+from neurorobust.backends.reference.backend import ReferenceBackend
 from neurorobust.support import files
 from neurorobust.types import Drive
 

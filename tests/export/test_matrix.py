@@ -7,8 +7,8 @@ from neurorobust import netx
 from neurorobust.backends.engine import EngineBackend
 from neurorobust.backends.lava.backend import LavaBackend
 from neurorobust.backends.parity import parity
-from neurorobust.backends.reference import ReferenceBackend
-from neurorobust.backends.slayer import SlayerBackend
+from neurorobust.backends.reference.backend import ReferenceBackend
+from neurorobust.backends.slayer.backend import SlayerBackend
 from neurorobust.networks import adopt
 from neurorobust.surrogates import DEFAULT
 

@@ -11,8 +11,8 @@ import torch
 from neurorobust import netx
 from neurorobust.backends.engine import EngineBackend
 from neurorobust.backends.parity import parity
-from neurorobust.backends.reference import ReferenceBackend
-from neurorobust.backends.slayer import SlayerBackend
+from neurorobust.backends.reference.backend import ReferenceBackend
+from neurorobust.backends.slayer.backend import SlayerBackend
 from neurorobust.errors import BadInput
 from neurorobust.export import explain, export
 from neurorobust.networks import BlockNetwork, adopt

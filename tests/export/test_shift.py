@@ -9,8 +9,8 @@ from neurorobust.assess.alignment import alignment
 from neurorobust.backends.engine import EngineBackend
 from neurorobust.backends.lava.backend import LavaBackend
 from neurorobust.backends.parity import VARIABLES, parity
-from neurorobust.backends.reference import ReferenceBackend
-from neurorobust.backends.slayer import SlayerBackend
+from neurorobust.backends.reference.backend import ReferenceBackend
+from neurorobust.backends.slayer.backend import SlayerBackend
 from neurorobust.classifier import Classifier
 from neurorobust.datasets.base import Dataset
 from neurorobust.encoders import DirectEncoder

@@ -14,7 +14,7 @@ from neurorobust import netx
 from neurorobust.backends.engine import EngineBackend
 from neurorobust.backends.engine.sensitivity import weight_gradients
 from neurorobust.backends.engine.trainable import TrainableEngine
-from neurorobust.backends.reference import ReferenceBackend
+from neurorobust.backends.reference.backend import ReferenceBackend
 from neurorobust.classifier import Classifier
 from neurorobust.encoders import DirectEncoder
 from neurorobust.errors import BadInput

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from neurorobust.backends.engine import EngineBackend
-from neurorobust.backends.reference import ReferenceBackend
+from neurorobust.backends.reference.backend import ReferenceBackend
 from neurorobust.classifier import Classifier
 from neurorobust.encoders import DirectEncoder, DriveEncoder
 from neurorobust.errors import BadInput

@@ -9,7 +9,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from neurorobust.backends.reference import ReferenceBackend
+from neurorobust.backends.reference.backend import ReferenceBackend
 from neurorobust.fixedpoint import STATE_LIMIT
 from neurorobust.netx import ConvLayer, DenseLayer, NetxModel, Neuron, RecurrentLayer
 from neurorobust.netx.bounds import bounds

@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from neurorobust.backends.slayer_dynamics import Neurons, Steps, integrate_floats
+from neurorobust.backends.slayer.dynamics import Neurons, Steps, integrate_floats
 from neurorobust.export.fold import Fold
 from neurorobust.fixedpoint import (
     ACCUMULATOR_THRESHOLD,

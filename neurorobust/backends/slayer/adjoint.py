@@ -13,7 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from neurorobust.backends.slayer_dynamics import DRIVE_UNIT, Neurons, Steps
+from neurorobust.backends.slayer.dynamics import DRIVE_UNIT, Neurons, Steps
 from neurorobust.errors import BadInput
 from neurorobust.fixedpoint import STATE_SHIFT, cast_bias
 from neurorobust.netx.model import InputLayer, Shape, SpikingLayer

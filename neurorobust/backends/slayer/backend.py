@@ -14,13 +14,13 @@ import torch
 from torch import Tensor
 
 from neurorobust.backends.base import ALIGNED, GLOBAL, check_clock, check_inputs, check_record
-from neurorobust.backends.slayer_adjoint import Adjoint
-from neurorobust.backends.slayer_dynamics import (
+from neurorobust.backends.slayer.adjoint import Adjoint
+from neurorobust.backends.slayer.dynamics import (
     Neurons,
     float_input,
     quantised_input,
 )
-from neurorobust.backends.slayer_neurons import float_neurons, quantised_neurons, readout
+from neurorobust.backends.slayer.neurons import float_neurons, quantised_neurons, readout
 from neurorobust.errors import BadInput
 from neurorobust.export import explain
 from neurorobust.export.fold import fold

@@ -20,7 +20,7 @@ from neurorobust.backends.base import (
     check_record,
     neurons,
 )
-from neurorobust.backends.reference_synapses import (
+from neurorobust.backends.reference.synapses import (
     Feedback,
     Synapse,
     conv_synapse,

@@ -1,0 +1,1 @@
+"""The definition: one sample, one step, one layer after the other, in plain integers."""

@@ -1,0 +1,1 @@
+"""The float network as SLAYER (lava-dl) trained it, run on this CPU."""
