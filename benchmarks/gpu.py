@@ -194,7 +194,7 @@ def parts(engine: Any, inputs: torch.Tensor, steps: int) -> dict[str, Callable[[
     for layer in engine.layers:
         fed.append((layer, signal, layer.synapse.sums(signal)))
         signal = layer.fire(signal, steps).spikes
-    from neurorobust.backends.engine.lif_gpu import Keep, integrate  # needs triton
+    from neurorobust.backends.engine.gpu.lif import Keep, integrate  # needs triton
 
     def product() -> None:
         for layer, source, _ in fed:

@@ -47,21 +47,16 @@ DEVICE = torch.device("cuda" if ON_GPU else "cpu")
 with pytest.MonkeyPatch.context() as patch:
     if not ON_GPU:
         patch.setenv("TRITON_INTERPRET", "1")  # read when the kernels are made
-    from neurorobust.backends.engine import (
-        adjoint_gpu,
-        autograd_gpu,
-        gemm_gpu,
-        gpu,
-        lif_gpu,
-    )
+    from neurorobust.backends.engine.gpu import adjoint, autograd, gemm, lif
+    from neurorobust.backends.engine.gpu import engine as gpu_engine
 
 cases = settings(deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
 MAX = 2**31 - 1
 decays = st.sampled_from([0, 1, 4095, 4096]) | st.integers(0, 4096)
 
 
-def engine(model: NetxModel, gradient: str = "float32", **options: int) -> gpu.GpuEngine:
-    return gpu.GpuEngine(model, DEVICE, gradient, **options)
+def engine(model: NetxModel, gradient: str = "float32", **options: int) -> gpu_engine.GpuEngine:
+    return gpu_engine.GpuEngine(model, DEVICE, gradient, **options)
 
 
 def recordable(model, inputs) -> list[int]:
@@ -150,9 +145,9 @@ def by_definition(sums, decay, theta, bias, left, right):
     return [np.stack(values, 1) for values in zip(*found, strict=True)]
 
 
-def cells(decay, theta, bias) -> lif_gpu.Cells:
+def cells(decay, theta, bias) -> lif.Cells:
     rows = [4096 - decay[0], 4096 - decay[1], np.clip(theta << 6, -(1 << 23), 1 << 23), bias << 6]
-    return lif_gpu.Cells(torch.from_numpy(np.stack(rows).astype(np.int32)).to(DEVICE))
+    return lif.Cells(torch.from_numpy(np.stack(rows).astype(np.int32)).to(DEVICE))
 
 
 def compare_neurons(case) -> None:
@@ -160,11 +155,11 @@ def compare_neurons(case) -> None:
     spikes, u, v = by_definition(*case)
     batch, steps, _ = sums.shape
     padded = np.pad(sums, ((0, 0), (0, 0), (0, 5)), constant_values=99)  # columns that are not read
-    given_sums = lif_gpu.Sums(torch.from_numpy(padded.astype(np.int32)).to(DEVICE), left, right)
+    given_sums = lif.Sums(torch.from_numpy(padded.astype(np.int32)).to(DEVICE), left, right)
     own = cells(decay, theta, bias[0])
     drive = torch.from_numpy((bias << 6).astype(np.int32)).to(DEVICE)
-    keep = lif_gpu.Keep(current=True, voltage=True)
-    got = lif_gpu.integrate(own, given_sums, batch, steps, keep, drive)
+    keep = lif.Keep(current=True, voltage=True)
+    got = lif.integrate(own, given_sums, batch, steps, keep, drive)
     assert np.array_equal(got.spikes.cpu(), spikes)
     assert np.array_equal(got.current.cpu(), u)
     assert np.array_equal(torch.where(got.spikes > 0, 0, got.voltage).cpu(), v)
@@ -173,12 +168,10 @@ def compare_neurons(case) -> None:
     half = steps // 2
     if half:  # the same in two goes, with nothing kept in between but the state
         parts = [given_sums.values[:, :half], given_sums.values[:, half:]]
-        first, second = (lif_gpu.Sums(part.contiguous(), left, right) for part in parts)
-        before = lif_gpu.integrate(own, first, batch, half, lif_gpu.Keep(), drive)
+        first, second = (lif.Sums(part.contiguous(), left, right) for part in parts)
+        before = lif.integrate(own, first, batch, half, lif.Keep(), drive)
         assert before.voltage is None
-        after = lif_gpu.integrate(
-            own, second, batch, steps - half, lif_gpu.Keep(), drive, before.state
-        )
+        after = lif.integrate(own, second, batch, steps - half, lif.Keep(), drive, before.state)
         assert torch.equal(torch.cat([before.spikes, after.spikes], 1), got.spikes)
         assert torch.equal(after.state, got.state)
 
@@ -204,8 +197,8 @@ def test_neurons_reach_the_borders():
 def test_the_wrap_at_its_border(sums):
     """Both give +2^23."""
     own = cells(np.zeros((2, 1), int), np.array([1 << 17]), np.array([0]))
-    given_sums = lif_gpu.Sums(torch.full((1, 1, 1), sums, dtype=torch.int32, device=DEVICE))
-    got = lif_gpu.integrate(own, given_sums, 1, 1, lif_gpu.Keep(current=True))
+    given_sums = lif.Sums(torch.full((1, 1, 1), sums, dtype=torch.int32, device=DEVICE))
+    got = lif.integrate(own, given_sums, 1, 1, lif.Keep(current=True))
     assert got.current.tolist() == [[[1 << 23]]]
 
 
@@ -233,11 +226,11 @@ def test_products_are_exact(rows, inputs, outputs, values, step, seed, int8):
     generator = np.random.default_rng(seed)
     weights = generator.integers(*values, (outputs, inputs), endpoint=True) // step * step
     spikes = generator.integers(0, 2, (rows, inputs))
-    matrix = gemm_gpu.digits(weights, DEVICE)
+    matrix = gemm.digits(weights, DEVICE)
     with pytest.MonkeyPatch.context() as patch:
         if not int8:
-            patch.setattr(gemm_gpu, "_has_int8", lambda device: False)
-        got = gemm_gpu.product(matrix, torch.from_numpy(spikes.astype(np.int8)).to(DEVICE))
+            patch.setattr(gemm, "_has_int8", lambda device: False)
+        got = gemm.product(matrix, torch.from_numpy(spikes.astype(np.int8)).to(DEVICE))
     assert got.dtype == torch.int32
     total = (got.cpu().long().numpy() << matrix.exponent)[:, :outputs]
     wanted = spikes @ weights.T
@@ -258,14 +251,14 @@ def test_products_are_exact(rows, inputs, outputs, values, step, seed, int8):
     ],
 )
 def test_digits(weights, count, exponent):
-    found = gemm_gpu.digits(weights, DEVICE)
+    found = gemm.digits(weights, DEVICE)
     assert (found.count, found.exponent) == (count, exponent)
     assert found.values.dtype == torch.int8
     assert all(size % 16 == 0 for size in found.values.shape)
 
 
 def test_a_fan_in_beyond_int32_is_refused(monkeypatch):
-    monkeypatch.setattr(gemm_gpu, "MOST_INPUTS", 60)
+    monkeypatch.setattr(gemm, "MOST_INPUTS", 60)
     layer = DenseLayer(0, (1, 1, 1), None, np.ones((1, 60), np.int64))
     with pytest.raises(ModelFileError, match=r"layer 0 \(dense\): 60 inputs of a neuron, limit"):
         engine(NetxModel((60, 1, 1), (layer,)))
@@ -333,7 +326,7 @@ def test_an_empty_batch_gives_empty_results():
 def test_patches_in_blocks_agree(monkeypatch):
     model, inputs = small_network(), small_inputs("spikes", 2)
     whole = engine(model).run(inputs, [1])
-    monkeypatch.setattr("neurorobust.backends.engine.conv_gpu.PATCH_BYTES", 700)
+    monkeypatch.setattr("neurorobust.backends.engine.gpu.conv.PATCH_BYTES", 700)
     assert_same(engine(model).run(inputs, [1]), whole)
 
 
@@ -367,11 +360,11 @@ def test_the_adjoint_equals_its_formula(belief, want_sums):
     def on_device(values, dtype=torch.float32):
         return torch.from_numpy(values).to(dtype).to(DEVICE)
 
-    constants = adjoint_gpu.constants(
+    constants = adjoint.constants(
         on_device(kept, torch.float64), on_device(theta, torch.float64), belief
     )
     state = on_device(carried)
-    sums, mine = adjoint_gpu.adjoint(
+    sums, mine = adjoint.adjoint(
         constants, belief, on_device(voltage, torch.int32), on_device(gradient), state, want_sums
     )
     pairs = [(mine, level), (state, np.stack([along_u, along_v]))]
@@ -436,8 +429,8 @@ def test_gradients_equal_those_of_the_cpu(kind, mode):
 def test_gradients_do_not_depend_on_parts(monkeypatch):
     model, inputs = small_network(), small_inputs("drive")
     wanted, _ = gradient_of(engine(model), inputs, Surrogate())
-    monkeypatch.setattr(autograd_gpu, "KEPT_BYTES", 0)  # every part is run again
-    parts = engine(model, memory_limit=2 * gpu.ENTRY_BYTES * 11 * 60)  # of two samples
+    monkeypatch.setattr(autograd, "KEPT_BYTES", 0)  # every part is run again
+    parts = engine(model, memory_limit=2 * gpu_engine.ENTRY_BYTES * 11 * 60)  # of two samples
     again, _ = gradient_of(parts, inputs, Surrogate())
     assert_close(again, wanted)
 
@@ -547,7 +540,7 @@ def test_tf32_is_switched_off_and_put_back():
     before = getattr(switch, name)
     try:
         setattr(switch, name, low)
-        with gemm_gpu.full_float32():
+        with gemm.full_float32():
             assert getattr(switch, name) == exact
         assert getattr(switch, name) == low
     finally:
@@ -595,7 +588,7 @@ def cuda(monkeypatch) -> str:
     if not ON_GPU:
         monkeypatch.setattr(
             "neurorobust.backends.engine.backend.open_device",
-            lambda model, device, *rest: gpu.GpuEngine(model, DEVICE, *rest),
+            lambda model, device, *rest: gpu_engine.GpuEngine(model, DEVICE, *rest),
         )
     return "cuda"
 
@@ -636,7 +629,7 @@ def compiling() -> str:
     return """
     from triton.backends.compiler import GPUTarget
     from triton.compiler import ASTSource, compile
-    from neurorobust.backends.engine import adjoint_gpu, lif_gpu
+    from neurorobust.backends.engine.gpu import adjoint, lif
 
     def build(kernel, types, arch, **constants):
         names = kernel.arg_names
@@ -661,10 +654,10 @@ def compiling() -> str:
             for ones in ({}, {"steps": 1, "width": 1, "row": 1, "entries": 1}):
                 flag = dict(zip(NAMES, map(bool, flags)))
                 more = {**flag, **ones, "BLOCK": 256}
-                ptx = build(lif_gpu._integrate, INT, arch, LEFT=1, RIGHT=0, **more)
+                ptx = build(lif._integrate, INT, arch, LEFT=1, RIGHT=0, **more)
                 assert ".f32" not in ptx and ".f64" not in ptx
         for shape in range(4):
-            build(adjoint_gpu._adjoint, FLOAT, arch, SHAPE=shape, WANT_SUMS=True, BLOCK=256)
+            build(adjoint._adjoint, FLOAT, arch, SHAPE=shape, WANT_SUMS=True, BLOCK=256)
     print("compiled")
     """
 

@@ -6,9 +6,7 @@ In reading order: `synapses` packs weights, `plan` decides, `gemm` sums, `loops`
 Backward: `parts` cuts the batch, `hooks` asks the mode, `transpose` takes gradients through
 synapses (`products`, `event_gradient`), `weights` rounds what `trainable` trains.
 
-On a GPU: `devices` opens it, `gemm_gpu` sums exactly in int8, `synapses_gpu` and `conv_gpu` put the
-sums together, `lif_gpu` integrates, `adjoint_gpu` goes backward, `layer_gpu` is one layer,
-`autograd_gpu` all of them both ways, `gpu` the engine. Only these need triton.
+On a GPU: `devices` opens it and `gpu/` runs it; only that package needs triton.
 """
 
 from neurorobust.backends.engine.backend import EngineBackend

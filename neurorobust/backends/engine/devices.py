@@ -13,7 +13,7 @@ from neurorobust.errors import BadInput, UnavailableError
 from neurorobust.netx.model import NetxModel
 
 if TYPE_CHECKING:
-    from neurorobust.backends.engine.gpu import GpuEngine
+    from neurorobust.backends.engine.gpu.engine import GpuEngine
 
 OLDEST_TRITON = (3, 2)  # the first whose sums may be told that they are meant to wrap
 
@@ -48,7 +48,7 @@ def open_device(
             f"engine: device {device}: torch finds {torch.cuda.device_count()} CUDA devices"
         )
     check_triton()
-    from neurorobust.backends.engine.gpu import GpuEngine
+    from neurorobust.backends.engine.gpu.engine import GpuEngine
 
     if place.index is None:
         place = torch.device("cuda", torch.cuda.current_device())

@@ -1,7 +1,7 @@
 """Starting, asking and ending the process that holds Lava. Knows processes, not networks.
 
-The worker has a session of its own, led by a guard (see `backends.hosted.guard`): Ctrl-C in the terminal does
-not reach it, and the guard ends it, with all processes that Lava forks, when the parent asks for
+The worker has a session of its own, led by a guard (see `guard`): Ctrl-C in the terminal does not
+reach it, and the guard ends it, with all processes that Lava forks, when the parent asks for
 that or is gone, by SIGKILL even. It is a fresh interpreter, whatever start method the parent's
 `multiprocessing` uses; a fork of the parent never ends or asks its parent's worker.
 """

@@ -2,7 +2,7 @@
 
 No board was at hand when this was written. Everything above the private package is tested with a
 stand-in of its public surface; what a board adds to that, nobody here has seen. Every result says
-so. `loihi2_probe` says what is needed, `loihi2_network` what is done, `loihi2_calibration` how the
+so. `probe` says what is needed, `network` what is done, `calibration` how the
 latency is measured. The board is driven from a worker process, which gives it back when it ends.
 """
 
@@ -35,7 +35,7 @@ _RECYCLE_BATCHES, _RECYCLE_GROWTH_MIB = 1 << 30, 1 << 20  # a worker keeps its b
 class Loihi2Backend(HostedBackend):
     """Runs a network on a Loihi 2 board, on the aligned clock.
 
-    A context manager. The board that the environment asks for (see `loihi2_probe`) is taken for
+    A context manager. The board that the environment asks for (see `probe`) is taken for
     each batch and given back after it. Spikes are those of the chip; v is read after every step and
     set to 0 where the neuron spiked, for the chip shows its refractory mark there.
 

@@ -175,7 +175,7 @@ class Loihi2Network:
             network.create_runtime(run_cfg=settings, executable=executable)
 
     def _calibrate(self) -> Latency:
-        """Impulse through the same kind of input adapter; see `loihi2_calibration`."""
+        """Impulse through the same kind of input adapter; see `calibration`."""
         from lava.lib.dl.netx.hdf5 import Network
 
         with _step("calibration"):

@@ -22,7 +22,7 @@ import torch
 import triton.language as tl
 from torch import Tensor
 
-from neurorobust.backends.engine.loops_gpu import jitted, launch
+from neurorobust.backends.engine.gpu.kernels import jitted, launch
 from neurorobust.fixedpoint import DECAY_BITS, DECAY_UNITY, STATE_LIMIT, STATE_SHIFT
 
 _BITS, _LOW = tl.constexpr(DECAY_BITS), tl.constexpr(DECAY_UNITY - 1)

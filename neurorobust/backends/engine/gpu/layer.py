@@ -8,10 +8,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from neurorobust.backends.engine import adjoint_gpu, synapses_gpu
-from neurorobust.backends.engine.conv_gpu import Conv
-from neurorobust.backends.engine.lif_gpu import Cells, Keep, Steps, Sums, integrate
-from neurorobust.backends.engine.synapses_gpu import Dense, Synapse
+from neurorobust.backends.engine.gpu import adjoint, synapses
+from neurorobust.backends.engine.gpu.conv import Conv
+from neurorobust.backends.engine.gpu.lif import Cells, Keep, Steps, Sums, integrate
+from neurorobust.backends.engine.gpu.synapses import Dense, Synapse
 from neurorobust.errors import ModelFileError
 from neurorobust.fixedpoint import (
     DECAY_UNITY,
@@ -103,7 +103,7 @@ class GpuLayer:
         precision: str = "float32",
         memory: bool = True,
     ) -> tuple[Tensor | None, Tensor]:
-        """Gradients of the sums (None for an input layer) and of the bias, see `adjoint_gpu`.
+        """Gradients of the sums (None for an input layer) and of the bias, see `adjoint`.
 
         Args:
             surrogate: shape and width.
@@ -114,13 +114,13 @@ class GpuLayer:
             precision: of the products of a recurrent layer.
             memory: whether a step's u and v reach the next.
         """
-        constants = adjoint_gpu.constants(self.kept * memory, self.theta, surrogate)
+        constants = adjoint.constants(self.kept * memory, self.theta, surrogate)
         silent = voltage[:, -1] <= self.theta
         carried = torch.stack([torch.zeros_like(membrane_gradient), membrane_gradient * silent])
         if self.feedback is None:
             given = spike_gradient if scale is None else spike_gradient * scale
             wanted = self.synapse is not None
-            return adjoint_gpu.adjoint(constants, surrogate, voltage, given, carried, wanted)
+            return adjoint.adjoint(constants, surrogate, voltage, given, carried, wanted)
         sums = torch.empty_like(spike_gradient)
         level = torch.zeros_like(membrane_gradient)
         factor = None if scale is None else scale.expand_as(spike_gradient)
@@ -131,7 +131,7 @@ class GpuLayer:
                 given = given + self.feedback.transposed(sums[:, step + 1 : step + 2], precision)
             if factor is not None:
                 given = given * factor[:, part]
-            here, more = adjoint_gpu.adjoint(constants, surrogate, voltage[:, part], given, carried)
+            here, more = adjoint.adjoint(constants, surrogate, voltage[:, part], given, carried)
             assert here is not None
             sums[:, part] = here
             level += more
@@ -177,7 +177,7 @@ def _synapses(
         forward, back = pack_recurrent_weights(layer.weight, layer.weight_rec)
         return Dense(forward, source, device), Dense(back, layer.shape, device)
     if isinstance(layer, DenseLayer):
-        return synapses_gpu.dense(layer, source, device), None
+        return synapses.dense(layer, source, device), None
     return Conv(layer, source, device), None
 
 

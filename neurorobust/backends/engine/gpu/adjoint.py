@@ -11,7 +11,7 @@ import torch
 import triton.language as tl
 from torch import Tensor
 
-from neurorobust.backends.engine.loops_gpu import jitted, launch
+from neurorobust.backends.engine.gpu.kernels import jitted, launch
 from neurorobust.fixedpoint import STATE_SHIFT
 from neurorobust.surrogates import SHAPES, Surrogate
 

@@ -14,8 +14,8 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from neurorobust.backends.engine.gemm_gpu import full_float32
-from neurorobust.backends.engine.layer_gpu import GpuLayer
+from neurorobust.backends.engine.gpu.gemm import full_float32
+from neurorobust.backends.engine.gpu.layer import GpuLayer
 from neurorobust.errors import BadInput
 from neurorobust.fixedpoint import STATE_SHIFT
 from neurorobust.netx.model import Shape

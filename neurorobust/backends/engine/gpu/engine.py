@@ -13,9 +13,9 @@ import torch
 from torch import Tensor
 
 from neurorobust.backends.base import ALIGNED, neurons
-from neurorobust.backends.engine.autograd_gpu import Walk, differentiable_run, public, signals
-from neurorobust.backends.engine.gemm_gpu import arithmetic
-from neurorobust.backends.engine.layer_gpu import GpuLayer, gpu_layer
+from neurorobust.backends.engine.gpu.autograd import Walk, differentiable_run, public, signals
+from neurorobust.backends.engine.gpu.gemm import arithmetic
+from neurorobust.backends.engine.gpu.layer import GpuLayer, gpu_layer
 from neurorobust.backends.engine.memory import MEMORY_LIMIT
 from neurorobust.errors import BadInput
 from neurorobust.netx.model import NetxModel

@@ -14,8 +14,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from neurorobust.backends.engine.gemm_gpu import Digits, digits, float_product, product
-from neurorobust.backends.engine.lif_gpu import Sums
+from neurorobust.backends.engine.gpu.gemm import Digits, digits, float_product, product
+from neurorobust.backends.engine.gpu.lif import Sums
 from neurorobust.fixedpoint import IntArray, PackedWeights, pack_dense_weights
 from neurorobust.netx.model import DenseLayer, Shape
 

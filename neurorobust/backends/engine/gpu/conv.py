@@ -11,8 +11,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from neurorobust.backends.engine.gemm_gpu import digits, float_product, product
-from neurorobust.backends.engine.lif_gpu import Sums
+from neurorobust.backends.engine.gpu.gemm import digits, float_product, product
+from neurorobust.backends.engine.gpu.lif import Sums
 from neurorobust.fixedpoint import STATE_LIMIT, IntArray
 from neurorobust.netx.model import ConvLayer, Shape
 
