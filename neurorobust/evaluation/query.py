@@ -47,7 +47,9 @@ def one_thread() -> Iterator[None]:
 
     The engine may go on with several: its floats do not depend on how many.
     """
-    from neurorobust.backends.engine.parts import threads  # numba comes with it: not at import
+    from neurorobust.backends.engine.batch_parts import (
+        threads,  # numba comes with it: not at import
+    )
 
     before = torch.get_num_threads()
     torch.set_num_threads(1)

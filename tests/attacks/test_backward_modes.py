@@ -13,7 +13,7 @@ from neurorobust.attacks.modes import MODES, AdaptiveSharpness, find_mode
 from neurorobust.attacks.modes.base import Constant
 from neurorobust.attacks.modes.potential import spread
 from neurorobust.attacks.modes.rotation import Rotation
-from neurorobust.backends.engine import EngineBackend, parts
+from neurorobust.backends.engine import EngineBackend, batch_parts
 from neurorobust.errors import BadInput
 from neurorobust.fixedpoint import lif_step
 from neurorobust.netx.model import (
@@ -345,7 +345,7 @@ def test_parts_of_a_batch_keep_their_own_averages(monkeypatch):
         return found
 
     whole = gradients()
-    monkeypatch.setattr(parts, "PART_ENTRIES", 1)
+    monkeypatch.setattr(batch_parts, "PART_ENTRIES", 1)
     for mine, theirs in zip(gradients(), whole, strict=True):
         assert torch.allclose(mine, theirs, rtol=1e-5, atol=1e-6 * float(theirs.abs().max()))
 
@@ -365,7 +365,7 @@ def test_only_the_first_draw_updates_the_averages():
 
 @pytest.mark.parametrize("entries", [1, 1 << 22])
 def test_a_batch_that_shrinks_takes_its_averages_along(monkeypatch, entries):
-    monkeypatch.setattr(parts, "PART_ENTRIES", entries)
+    monkeypatch.setattr(batch_parts, "PART_ENTRIES", entries)
     rows = torch.tensor([4, 1, 2])
     engine = EngineBackend(network())
 

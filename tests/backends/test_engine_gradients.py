@@ -21,9 +21,9 @@ from neurorobust.backends.engine import (
     EngineBackend,
     adjoint_cpu,
     autograd,
+    batch_parts,
     event_gradient,
     loops,
-    parts,
 )
 from neurorobust.backends.engine.autograd import Walk
 from neurorobust.backends.engine.plan import make_plan
@@ -329,14 +329,14 @@ def some_spikes(batch: int = 6, inputs: int = 20, density: float = 0.5) -> Tenso
 def small_parts(monkeypatch):
     """Every sample of `layered` is a part of its own."""
     monkeypatch.setattr(loops, "WORTH_A_THREAD", 1)
-    monkeypatch.setattr(parts, "PART_ENTRIES", 12 * 20)
-    assert len(parts.cut(6, 12 * 20)) == 6
+    monkeypatch.setattr(batch_parts, "PART_ENTRIES", 12 * 20)
+    assert len(batch_parts.cut(6, 12 * 20)) == 6
 
 
 def test_parts_agree_with_the_whole(small_parts):
     cut = compare(layered(), some_spikes(), Surrogate())
     with pytest.MonkeyPatch().context() as patch:
-        patch.setattr(parts, "PART_ENTRIES", 1 << 30)
+        patch.setattr(batch_parts, "PART_ENTRIES", 1 << 30)
         whole = compare(layered(), some_spikes(), Surrogate())
     assert torch.allclose(cut, whole, rtol=1e-5, atol=1e-5 * float(whole.abs().max()))
 
@@ -359,7 +359,7 @@ def test_gradients_are_the_same_on_any_number_of_threads_and_memory(
         for mine, theirs in zip(gradients(), wanted, strict=True):
             assert torch.equal(mine, theirs)
     torch_threads(1)
-    with parts.threads(2):
+    with batch_parts.threads(2):
         assert torch.equal(gradients()[0], wanted[0])
     assert torch.get_num_threads() == 1
 
@@ -367,11 +367,11 @@ def test_gradients_are_the_same_on_any_number_of_threads_and_memory(
 @pytest.mark.parametrize("batch", [1, 2, 7, 64, 1000])
 @pytest.mark.parametrize("entries", [1, 12544, 1 << 22])
 def test_a_batch_is_cut_without_gap_or_overlap(batch, entries):
-    cuts = parts.cut(batch, entries)
+    cuts = batch_parts.cut(batch, entries)
     assert [n for cut in cuts for n in range(cut.start, cut.stop)] == list(range(batch))
     sizes = {cut.stop - cut.start for cut in cuts}
     assert max(sizes) - min(sizes) <= 1
-    assert max(sizes) * entries <= parts.PART_ENTRIES or max(sizes) == 1
+    assert max(sizes) * entries <= batch_parts.PART_ENTRIES or max(sizes) == 1
 
 
 def test_bfloat16_points_the_same_way(wide):

@@ -9,10 +9,10 @@ import torch
 from torch import Tensor
 
 from neurorobust.attacks.annealing import energy
+from neurorobust.backends.engine.batch_parts import each
 from neurorobust.backends.engine.incremental.loops import Sample, empty, refresh
 from neurorobust.backends.engine.incremental.network import Blocks, build, obstacle
 from neurorobust.backends.engine.loops import Array
-from neurorobust.backends.engine.parts import each
 from neurorobust.classifier import Classifier
 from neurorobust.errors import BadInput
 

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from neurorobust.backends.engine import bfloat16
-from neurorobust.backends.engine.bare import bare
+from neurorobust.backends.engine.intrinsics import bare
 from neurorobust.backends.engine.layer import LayerPlan
 from neurorobust.backends.engine.loops import Array, compiled, over_batch
 from neurorobust.backends.engine.prefetch import prefetch

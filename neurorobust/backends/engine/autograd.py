@@ -1,6 +1,6 @@
 """The network as one differentiable function: exact integers forward, an adjoint backward.
 
-A batch goes through the layers in parts (see `parts`). What the adjoint needs of a part (every
+A batch goes through the layers in parts (`batch_parts`). What the adjoint needs of a part (every
 layer's spikes and v before the reset) is kept up to a limit of memory; parts beyond it are run
 again in the backward pass, which gives the same integers.
 """
@@ -17,11 +17,11 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 from neurorobust.backends.base import neurons
-from neurorobust.backends.engine import parts
+from neurorobust.backends.engine import batch_parts
 from neurorobust.backends.engine.adjoint_cpu import Gradients
 from neurorobust.backends.engine.forward import fire
-from neurorobust.backends.engine.hooks import Trace, layer_adjoint
 from neurorobust.backends.engine.layer import THETA_LIMIT, LayerPlan
+from neurorobust.backends.engine.layer_adjoint import Trace, layer_adjoint
 from neurorobust.backends.engine.layout import internal, public, signals
 from neurorobust.backends.engine.transpose import (
     feedback_gradient,
@@ -70,7 +70,7 @@ class Walk:
         """The parts of a batch."""
         if self.mode.whole_batch:
             return [slice(0, batch)]
-        return parts.cut(batch, self.steps * max(self._widths()))
+        return batch_parts.cut(batch, self.steps * max(self._widths()))
 
     def kept(self, batch: int) -> int:
         """How many parts are kept for the backward pass."""
@@ -121,7 +121,7 @@ class _Network(torch.autograd.Function):
             tensors = [traces[0].source, *own] if number < kept else []
             return spikes, public(membrane[:, None], shape)[..., 0], tensors
 
-        done = parts.each(work, len(cuts))
+        done = batch_parts.each(work, len(cuts))
         ctx.save_for_backward(values, *(tensor for *_, tensors in done for tensor in tensors))
         ctx.walk = walk
         return torch.cat([spikes for spikes, *_ in done]), torch.cat([done_[1] for done_ in done])
@@ -140,10 +140,10 @@ class _Network(torch.autograd.Function):
             return back(traces, to_spikes[part], to_membrane[part])
 
         # the last part first: its traces are still in a cache
-        done = parts.each(lambda number: work(len(cuts) - 1 - number), len(cuts))[::-1]
+        done = batch_parts.each(lambda number: work(len(cuts) - 1 - number), len(cuts))[::-1]
         inputs = [reached for reached, _ in done if reached is not None]
         to_values = torch.cat(inputs).to(values.dtype) if inputs else None
-        trained = parts.each(lambda i: _sum([found[i] for _, found in done]), len(walk.slots))
+        trained = batch_parts.each(lambda i: _sum([found[i] for _, found in done]), len(walk.slots))
         return (to_values, None, *trained)
 
 

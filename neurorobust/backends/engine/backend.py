@@ -8,16 +8,16 @@ import torch
 
 from neurorobust.backends.base import ALIGNED, GLOBAL, check_clock, check_inputs, check_record
 from neurorobust.backends.engine import loops
-from neurorobust.backends.engine.answer import Answer, one_late
 from neurorobust.backends.engine.autograd import Walk, differentiable_run
+from neurorobust.backends.engine.batch_parts import each
 from neurorobust.backends.engine.devices import open_device
 from neurorobust.backends.engine.forward import fire
 from neurorobust.backends.engine.layout import signals
 from neurorobust.backends.engine.memory import MEMORY_LIMIT, keep_freed
-from neurorobust.backends.engine.parts import each
 from neurorobust.backends.engine.paths import AUTO, Paths
 from neurorobust.backends.engine.plan import make_plan
 from neurorobust.backends.engine.products import check_precision
+from neurorobust.backends.engine.run_buffers import Answer, one_late
 from neurorobust.backends.engine.stream import Stream
 from neurorobust.errors import BadInput
 from neurorobust.netx.model import NetxModel

@@ -17,8 +17,8 @@ from llvmlite import ir
 from numba import types
 from numba.extending import intrinsic
 
-from neurorobust.backends.engine.bare import bare
 from neurorobust.backends.engine.event_weights import COLUMNS, FEW, QUAD
+from neurorobust.backends.engine.intrinsics import bare
 from neurorobust.backends.engine.lif_cpu import (
     KEEP_CURRENT,
     KEEP_VOLTAGE,

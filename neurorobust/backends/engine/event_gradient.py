@@ -10,8 +10,8 @@ import torch
 from torch import Tensor
 
 from neurorobust.backends.engine import bfloat16
-from neurorobust.backends.engine.bare import bare
 from neurorobust.backends.engine.event import list_ones
+from neurorobust.backends.engine.intrinsics import bare
 from neurorobust.backends.engine.loops import Array, compiled
 from neurorobust.backends.engine.prefetch import prefetch
 from neurorobust.backends.engine.row_adder import aligned, row_adder

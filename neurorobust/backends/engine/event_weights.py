@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from neurorobust.backends.engine.bare import bare
+from neurorobust.backends.engine.intrinsics import bare
 from neurorobust.backends.engine.layout import TILE, turn
 from neurorobust.backends.engine.loops import Array, compiled
 from neurorobust.backends.engine.row_adder import aligned

@@ -11,7 +11,7 @@ from numba import types
 from numba.extending import intrinsic
 from torch import Tensor
 
-from neurorobust.backends.engine.bare import bare
+from neurorobust.backends.engine.intrinsics import bare
 from neurorobust.backends.engine.loops import Array, compiled
 from neurorobust.netx.model import Shape
 

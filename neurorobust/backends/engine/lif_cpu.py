@@ -22,7 +22,7 @@ import torch
 from torch import Tensor
 
 from neurorobust.backends.engine import bfloat16
-from neurorobust.backends.engine.bare import bare
+from neurorobust.backends.engine.intrinsics import bare
 from neurorobust.backends.engine.layer import BLOCK, LayerPlan
 from neurorobust.backends.engine.lif_vector import WIDTH, vector_step
 from neurorobust.backends.engine.loops import Array, compiled

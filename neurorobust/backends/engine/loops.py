@@ -15,7 +15,7 @@ import numba
 import numpy.typing as npt
 import torch
 
-from neurorobust.backends.engine.parts import available, each
+from neurorobust.backends.engine.batch_parts import available, each
 
 Array: TypeAlias = npt.NDArray[Any]
 Function = TypeVar("Function", bound=Callable[..., Any])

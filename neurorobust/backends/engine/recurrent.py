@@ -12,8 +12,8 @@ import torch
 from torch import Tensor
 
 from neurorobust.backends.engine.adjoint_cpu import Adjoining, Gradients
-from neurorobust.backends.engine.bare import bare
 from neurorobust.backends.engine.event import gather_row
+from neurorobust.backends.engine.intrinsics import bare
 from neurorobust.backends.engine.layer import LayerPlan
 from neurorobust.backends.engine.lif_cpu import Sheet
 from neurorobust.backends.engine.loops import Array, compiled

@@ -13,11 +13,11 @@ import torch
 from torch import Tensor
 
 from neurorobust.backends.base import GLOBAL, check_clock, check_inputs, check_record
-from neurorobust.backends.engine.answer import Answer
 from neurorobust.backends.engine.forward import Carried, fire
 from neurorobust.backends.engine.layer import LayerPlan
 from neurorobust.backends.engine.layout import signals
 from neurorobust.backends.engine.plan import EnginePlan
+from neurorobust.backends.engine.run_buffers import Answer
 from neurorobust.backends.engine.synapses import DelayedDense
 from neurorobust.errors import BadInput
 from neurorobust.netx.model import NetxModel

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from neurorobust.backends.base import check_inputs
-from neurorobust.backends.engine import parts
+from neurorobust.backends.engine import batch_parts
 from neurorobust.backends.engine.autograd import Slot, Walk, differentiable_run
 from neurorobust.backends.engine.layer import LayerPlan
 from neurorobust.backends.engine.memory import keep_freed
@@ -145,7 +145,7 @@ class TrainableEngine(nn.Module):
             bias = whole_biases(self.biases[name]) if name in self.biases else None
             return repacked(stored[layer.number], layer, sources[place], weight, bias)
 
-        changed = [layer for layer in parts.each(change, len(layers)) if layer is not None]
+        changed = [layer for layer in batch_parts.each(change, len(layers)) if layer is not None]
         if len(changed) < len(layers):
             return make_plan(self.trained())
         self._plan = dataclasses.replace(self._plan, layers=tuple(changed))

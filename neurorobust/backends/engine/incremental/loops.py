@@ -14,9 +14,9 @@ from typing import NamedTuple
 
 import numpy as np
 
-from neurorobust.backends.engine.bare import bare
 from neurorobust.backends.engine.incremental.network import STEPS_MAX, Blocks
 from neurorobust.backends.engine.incremental.vectors import add_scaled, copy, set_bit
+from neurorobust.backends.engine.intrinsics import bare
 from neurorobust.backends.engine.lif_vector import WIDTH, vector_step
 from neurorobust.backends.engine.loops import Array, compiled, inlined
 

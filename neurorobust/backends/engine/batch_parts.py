@@ -17,7 +17,7 @@ from typing import TypeVar
 
 import torch
 
-from neurorobust.backends.engine import team
+from neurorobust.backends.engine import openmp
 
 PART_ENTRIES = 1 << 20  # of a part's widest tensor: 4 MiB in float32
 HANDOVER = 5e-5  # seconds
@@ -57,13 +57,13 @@ def threads(count: int) -> Iterator[None]:
 
 def available() -> int:
     """How many threads `each` would use; one inside a part."""
-    return 1 if team.inside() else max(torch.get_num_threads(), _allowed.get())
+    return 1 if openmp.inside() else max(torch.get_num_threads(), _allowed.get())
 
 
 def each(work: Callable[[int], Result], count: int) -> list[Result]:
     """`work(0), work(1), ...`, without gradients, on as many threads as torch uses."""
     threads = available()
-    if threads == 1 or not team.usable():
+    if threads == 1 or not openmp.usable():
         return _alone(work, count)
     left, results = iter(range(count)), dict[int, Result]()
 
@@ -73,7 +73,7 @@ def each(work: Callable[[int], Result], count: int) -> list[Result]:
                 results[number] = work(number)
 
     with _quick_handover():
-        team.run(share, max(2, min(threads, count)))  # alone, torch would not feel in a team
+        openmp.run(share, max(2, min(threads, count)))  # alone, torch would not feel in a team
     return [results[number] for number in range(count)]
 
 
@@ -101,13 +101,13 @@ def _quick_handover() -> Iterator[None]:
 
 def _alone(work: Callable[[int], Result], count: int) -> list[Result]:
     before = torch.get_num_threads()
-    if before > 1 and not team.inside():
+    if before > 1 and not openmp.inside():
         torch.set_num_threads(1)
     try:
         with torch.no_grad():
             return [work(number) for number in range(count)]
     finally:
-        if before > 1 and not team.inside():
+        if before > 1 and not openmp.inside():
             torch.set_num_threads(before)
 
 
