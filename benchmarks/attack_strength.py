@@ -16,7 +16,7 @@ import common
 
 from neurorobust import datasets, models
 from neurorobust.attacks import find
-from neurorobust.attacks.pgd import Pgd
+from neurorobust.attacks.images.pgd import Pgd
 from neurorobust.backends.registry import open_backend
 from neurorobust.evaluation import evaluate
 from neurorobust.rates import AttackRate, Rate

@@ -17,7 +17,7 @@ import torch
 from neurorobust import datasets, models
 from neurorobust.attacks import Attack, find
 from neurorobust.attacks.events.sparse_search import SparseSearch
-from neurorobust.attacks.minimal import fewest_flips, median
+from neurorobust.attacks.fewest_flips import fewest_flips, median
 from neurorobust.backends.engine import EngineBackend
 from neurorobust.types import SpikeBudget
 

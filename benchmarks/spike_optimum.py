@@ -21,7 +21,7 @@ from torch import Tensor
 from neurorobust.attacks import Attack, find
 from neurorobust.attacks.events.search import FlipSearch
 from neurorobust.attacks.events.sparse_search import SparseSearch
-from neurorobust.attacks.judge import Judge
+from neurorobust.attacks.flip_queries import Judge
 from neurorobust.backends.engine import EngineBackend
 from neurorobust.classifier import Classifier
 from neurorobust.encoders import DirectEncoder

@@ -11,9 +11,9 @@ import torch
 
 from neurorobust.assess.compare import compare
 from neurorobust.attacks import ATTACKS
-from neurorobust.attacks.pgd import Pgd
+from neurorobust.attacks.images.pgd import Pgd
+from neurorobust.attacks.images.square import Square
 from neurorobust.attacks.recipes import EVERY, STRONGEST, Member, Recipe
-from neurorobust.attacks.square import Square
 from neurorobust.checks import flags
 from neurorobust.classifier import Classifier
 from neurorobust.datasets.base import Dataset

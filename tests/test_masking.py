@@ -8,12 +8,12 @@ import numpy as np
 import pytest
 import torch
 
+from neurorobust.attacks.images.pgd import Pgd
+from neurorobust.attacks.images.sa_pgd import SaPgd
+from neurorobust.attacks.images.square import Square
 from neurorobust.attacks.modes import find_mode, surrogate
-from neurorobust.attacks.pgd import Pgd
 from neurorobust.attacks.recipe import Member, Recipe
 from neurorobust.attacks.recipes import STANDARD_1, STANDARD_2
-from neurorobust.attacks.sa_pgd import SaPgd
-from neurorobust.attacks.square import Square
 from neurorobust.backends.engine import EngineBackend
 from neurorobust.checks import flags
 from neurorobust.classifier import Classifier

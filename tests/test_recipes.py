@@ -11,11 +11,11 @@ import torch
 
 from neurorobust.attacks import ATTACKS
 from neurorobust.attacks.base import Proposal
+from neurorobust.attacks.events.gradient_flips import SpikeRandom, SpikeTopK
+from neurorobust.attacks.images.pgd import Pgd
 from neurorobust.attacks.modes import surrogate
-from neurorobust.attacks.pgd import Pgd
 from neurorobust.attacks.recipe import EVERY, STRONGEST, Member, Recipe, first_taking
 from neurorobust.attacks.recipes import RECIPES, STANDARD_1, STANDARD_2, find_recipe
-from neurorobust.attacks.spike_flips import SpikeRandom, SpikeTopK
 from neurorobust.backends.engine import EngineBackend
 from neurorobust.budgets import KINDS, parse
 from neurorobust.checks import flags

@@ -16,9 +16,9 @@ import pytest
 import torch
 
 from neurorobust.attacks import ATTACKS
-from neurorobust.attacks.noise import UniformNoise
+from neurorobust.attacks.events.gradient_flips import SpikeRandom, SpikeTopK
+from neurorobust.attacks.images.noise import UniformNoise
 from neurorobust.attacks.recipes import STANDARD_1, Member, Recipe
-from neurorobust.attacks.spike_flips import SpikeRandom, SpikeTopK
 from neurorobust.datasets.base import Dataset
 from neurorobust.errors import OutputError
 from neurorobust.evaluation import evaluate

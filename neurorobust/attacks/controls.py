@@ -8,9 +8,9 @@ from __future__ import annotations
 
 from neurorobust.attacks.base import Attack
 from neurorobust.attacks.events.controls import PatchNoise
+from neurorobust.attacks.events.gradient_flips import SpikeRandom
 from neurorobust.attacks.events.retiming import RandomJitter
-from neurorobust.attacks.noise import UniformNoise
-from neurorobust.attacks.spike_flips import SpikeRandom
+from neurorobust.attacks.images.noise import UniformNoise
 
 _ALL: tuple[Attack, ...] = (UniformNoise(), SpikeRandom(), RandomJitter(), PatchNoise())
 # by kind of budget; each takes every budget of its kind

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from neurorobust.attacks import objectives
-from neurorobust.attacks.judge import PIECE
+from neurorobust.attacks.flip_queries import PIECE
 from neurorobust.backends.base import ALIGNED, Backend
 from neurorobust.classifier import Classifier
 from neurorobust.types import Inputs, Labels, Run

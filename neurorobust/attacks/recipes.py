@@ -6,25 +6,25 @@ parameter of the attack as written here, not a default from elsewhere.
 
 from __future__ import annotations
 
-from neurorobust.attacks.autoattack import Apgd, FabT
 from neurorobust.attacks.base import Attack
-from neurorobust.attacks.corner_search import CornerSearch
 from neurorobust.attacks.events.controls import PatchNoise
 from neurorobust.attacks.events.flip_annealing import FlipAnnealing
 from neurorobust.attacks.events.g2s import G2S
+from neurorobust.attacks.events.gradient_flips import SpikeRandom, SpikeTopK
 from neurorobust.attacks.events.patch import UniversalPatch
 from neurorobust.attacks.events.retiming import RandomJitter, Retiming
 from neurorobust.attacks.events.sda import Sda
 from neurorobust.attacks.events.search import FlipSearch, MoveSearch, PatchSearch
 from neurorobust.attacks.events.sparse_search import SparseSearch
+from neurorobust.attacks.images.autoattack import Apgd, FabT
+from neurorobust.attacks.images.corner_search import CornerSearch
+from neurorobust.attacks.images.noise import UniformNoise
+from neurorobust.attacks.images.pgd import Pgd
+from neurorobust.attacks.images.pixel_annealing import PixelAnnealing
+from neurorobust.attacks.images.sa_pgd import SaPgd
+from neurorobust.attacks.images.square import Square
 from neurorobust.attacks.modes import find_mode, surrogate
-from neurorobust.attacks.noise import UniformNoise
-from neurorobust.attacks.pgd import Pgd
-from neurorobust.attacks.pixel_annealing import PixelAnnealing
 from neurorobust.attacks.recipe import EVERY, STRONGEST, Member, Recipe
-from neurorobust.attacks.sa_pgd import SaPgd
-from neurorobust.attacks.spike_flips import SpikeRandom, SpikeTopK
-from neurorobust.attacks.square import Square
 from neurorobust.types import NORMS
 
 WIDTHS = (surrogate("fast-sigmoid", 0.25), surrogate("fast-sigmoid", 1.0))

@@ -14,7 +14,7 @@ from neurorobust.attacks.annealing.follow import hindrance
 from neurorobust.attacks.annealing.pixel_choices import choices, input_words
 from neurorobust.attacks.events.flip_annealing import FlipAnnealing
 from neurorobust.attacks.feasible import Feasible
-from neurorobust.attacks.pixel_annealing import PixelAnnealing
+from neurorobust.attacks.images.pixel_annealing import PixelAnnealing
 from neurorobust.attacks.recipes import RECIPES
 from neurorobust.backends.engine import EngineBackend
 from neurorobust.backends.reference.backend import ReferenceBackend

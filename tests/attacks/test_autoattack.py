@@ -6,11 +6,11 @@ import pytest
 import torch
 
 from neurorobust.attacks import find
-from neurorobust.attacks.autoattack import Apgd, FabT
-from neurorobust.attacks.isolation import seeded
+from neurorobust.attacks.global_seeding import seeded
+from neurorobust.attacks.images.autoattack import Apgd, FabT
+from neurorobust.attacks.images.square import Square
 from neurorobust.attacks.modes import find_mode
 from neurorobust.attacks.oracle import Oracle
-from neurorobust.attacks.square import Square
 from neurorobust.errors import BadInput
 from neurorobust.projection import project
 from neurorobust.types import ImageBudget

@@ -7,8 +7,8 @@ from itertools import product
 import pytest
 import torch
 
-from neurorobust.attacks.corner_search import CornerSearch
 from neurorobust.attacks.exact import Exact
+from neurorobust.attacks.images.corner_search import CornerSearch
 from neurorobust.attacks.queries import counted
 from neurorobust.errors import BadInput
 from neurorobust.projection import inside, project

@@ -10,8 +10,8 @@ from torch import nn
 
 from neurorobust.attacks import find, settings
 from neurorobust.attacks.faces import FoolboxFace, TorchattacksFace
+from neurorobust.attacks.torch_classifier import twin
 from neurorobust.attacks.transfer import Transfer
-from neurorobust.attacks.twin import twin
 from neurorobust.backends.reference.backend import ReferenceBackend
 from neurorobust.errors import BadInput
 from neurorobust.types import ImageBudget

@@ -9,7 +9,7 @@ import torch
 from foolbox.attacks.base import AttackWithDistance
 
 from neurorobust.attacks import find
-from neurorobust.attacks.foolbox_named import NEEDS, FoolboxAttack
+from neurorobust.attacks.images.foolbox_named import NEEDS, FoolboxAttack
 from neurorobust.errors import BadInput
 from neurorobust.types import NORMS, ImageBudget
 

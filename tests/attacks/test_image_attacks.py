@@ -11,10 +11,10 @@ import pytest
 import torch
 
 from neurorobust.attacks import find, settings
-from neurorobust.attacks.ensemble import Ensemble
 from neurorobust.attacks.images import IMAGES
+from neurorobust.attacks.images.ensemble import Ensemble
+from neurorobust.attacks.images.pgd import Pgd
 from neurorobust.attacks.modes import surrogate
-from neurorobust.attacks.pgd import Pgd
 from neurorobust.backends.engine import EngineBackend
 from neurorobust.classifier import Classifier
 from neurorobust.encoders import DriveEncoder

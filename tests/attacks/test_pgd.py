@@ -7,8 +7,8 @@ import pytest
 import torch
 
 from neurorobust.attacks import ATTACKS, find, settings
+from neurorobust.attacks.images.pgd import Pgd
 from neurorobust.attacks.modes import surrogate
-from neurorobust.attacks.pgd import Pgd
 from neurorobust.encoders import PoissonEncoder
 from neurorobust.errors import BadInput
 from neurorobust.projection import project_images

@@ -12,11 +12,11 @@ import pytest
 import torch
 
 from neurorobust.attacks import find
-from neurorobust.attacks.autoattack import Apgd
 from neurorobust.attacks.gradients import Gradient
+from neurorobust.attacks.images.autoattack import Apgd
+from neurorobust.attacks.images.pgd import Pgd
+from neurorobust.attacks.images.sa_pgd import SaPgd
 from neurorobust.attacks.oracle import Oracle
-from neurorobust.attacks.pgd import Pgd
-from neurorobust.attacks.sa_pgd import SaPgd
 from neurorobust.datasets.base import Dataset
 from neurorobust.encoders import DirectEncoder, PoissonEncoder
 from neurorobust.errors import BadInput

@@ -11,7 +11,7 @@ import torch
 from neurorobust.attacks.events import EVENTS
 from neurorobust.attacks.events.g2s import G2S
 from neurorobust.attacks.events.threshold import raised
-from neurorobust.attacks.minimal import fewest_flips, median
+from neurorobust.attacks.fewest_flips import fewest_flips, median
 from neurorobust.attacks.modes import PLAIN
 from neurorobust.encoders import DirectEncoder
 from neurorobust.types import PatchBudget, ShiftBudget, SpikeBudget

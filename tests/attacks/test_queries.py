@@ -9,10 +9,10 @@ import torch
 
 from neurorobust.attacks import find
 from neurorobust.attacks.images import IMAGES
-from neurorobust.attacks.occlusion import Occlusion, window
+from neurorobust.attacks.images.occlusion import Occlusion, window
+from neurorobust.attacks.images.square import Square
 from neurorobust.attacks.oracle import Done, Oracle, Unknown
 from neurorobust.attacks.queries import counted
-from neurorobust.attacks.square import Square
 from neurorobust.backends.reference.backend import ReferenceBackend
 from neurorobust.backends.registry import QUERY_BATCH, query_batch
 from neurorobust.errors import BadInput

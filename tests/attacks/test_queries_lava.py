@@ -7,9 +7,9 @@ from dataclasses import replace
 import pytest
 import torch
 
-from neurorobust.attacks.foolbox_named import FoolboxAttack
+from neurorobust.attacks.images.foolbox_named import FoolboxAttack
+from neurorobust.attacks.images.square import Square
 from neurorobust.attacks.queries import counted
-from neurorobust.attacks.square import Square
 from neurorobust.backends.lava.backend import LavaBackend
 from neurorobust.types import ImageBudget
 

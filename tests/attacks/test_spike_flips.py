@@ -6,8 +6,8 @@ import pytest
 import torch
 
 from neurorobust.attacks import ATTACKS
+from neurorobust.attacks.events.gradient_flips import SpikeTopK
 from neurorobust.attacks.modes import surrogate
-from neurorobust.attacks.spike_flips import SpikeTopK
 from neurorobust.errors import BadInput
 from neurorobust.types import ImageBudget, SpikeBudget
 

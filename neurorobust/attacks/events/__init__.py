@@ -4,6 +4,7 @@ from neurorobust.attacks.base import Attack
 from neurorobust.attacks.events.controls import PatchNoise, RandomDrop, RandomInsert
 from neurorobust.attacks.events.flip_annealing import FlipAnnealing
 from neurorobust.attacks.events.g2s import G2S
+from neurorobust.attacks.events.gradient_flips import Sea, SpikeRandom, SpikeTopK
 from neurorobust.attacks.events.gumbel import GumbelEvents
 from neurorobust.attacks.events.patch import UniversalPatch
 from neurorobust.attacks.events.patterns import Corner, Dash, Frame
@@ -15,7 +16,6 @@ from neurorobust.attacks.events.sparse_search import SparseSearch
 from neurorobust.attacks.events.spikefool import SpikeFool
 from neurorobust.attacks.events.universal import UniversalSparse
 from neurorobust.attacks.listing import Listed
-from neurorobust.attacks.spike_flips import Sea, SpikeRandom, SpikeTopK
 
 LISTED: tuple[Listed[Attack], ...] = (
     Listed(

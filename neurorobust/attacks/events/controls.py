@@ -9,7 +9,7 @@ from torch import Tensor
 
 from neurorobust.attacks.events.windows import check_patch, window
 from neurorobust.attacks.feasible import Feasible, flip
-from neurorobust.attacks.lots import Lots
+from neurorobust.attacks.sample_random import Lots
 from neurorobust.classifier import Classifier
 from neurorobust.types import Budget, Labels
 

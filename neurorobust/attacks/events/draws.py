@@ -8,8 +8,8 @@ import torch
 from torch import Tensor
 
 from neurorobust.attacks.feasible import Feasible
-from neurorobust.attacks.lots import Lots
-from neurorobust.attacks.places import first, listed, marked
+from neurorobust.attacks.index_lists import first, listed, marked
+from neurorobust.attacks.sample_random import Lots
 
 
 def balanced(feasible: Feasible, lots: Lots, rows: Tensor | None = None) -> Tensor:

@@ -16,8 +16,8 @@ from neurorobust.attacks.events.lives import ANY, Lives
 from neurorobust.attacks.feasible import flip
 from neurorobust.attacks.finer import FineJudge
 from neurorobust.attacks.gradients import Gradient
-from neurorobust.attacks.lots import Lots
 from neurorobust.attacks.modes import Mode
+from neurorobust.attacks.sample_random import Lots
 
 TINY = 1e-30  # slopes of a sample without any gradient: all the same but for chance
 

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from neurorobust.attacks.feasible import Feasible
-from neurorobust.attacks.places import top
+from neurorobust.attacks.index_lists import top
 
 
 class Edits(Protocol):

@@ -9,8 +9,8 @@ import torch
 from torch import Tensor
 
 from neurorobust.attacks.feasible import Feasible
-from neurorobust.attacks.judge import Judge
-from neurorobust.attacks.places import listed, marked, ranked, top
+from neurorobust.attacks.flip_queries import Judge
+from neurorobust.attacks.index_lists import listed, marked, ranked, top
 
 # what flips of x (bool `[n, entries]`, of these samples, int64 `[n]`) promise: `[n, entries]`
 Rank = Callable[[Tensor, Tensor], Tensor]

@@ -10,10 +10,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from neurorobust.attacks.autoattack import positive
 from neurorobust.attacks.base import Claims, Proposal
 from neurorobust.attacks.feasible import Feasible
 from neurorobust.attacks.gradients import Gradient
+from neurorobust.attacks.images.autoattack import positive
 from neurorobust.attacks.modes import PLAIN
 from neurorobust.classifier import Classifier
 from neurorobust.types import Budget, Labels

@@ -11,8 +11,8 @@ from neurorobust.attacks.best import Best
 from neurorobust.attacks.events.threshold import raised
 from neurorobust.attacks.feasible import Feasible, flip
 from neurorobust.attacks.gradients import Gradient
-from neurorobust.attacks.lots import Lots
 from neurorobust.attacks.modes import PLAIN, Mode
+from neurorobust.attacks.sample_random import Lots
 from neurorobust.classifier import Classifier
 from neurorobust.types import Budget, Labels
 

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from neurorobust.attacks.finer import Answers
-from neurorobust.attacks.lots import Lots
+from neurorobust.attacks.sample_random import Lots
 from neurorobust.types import Labels
 
 ANY = -1  # no class in particular

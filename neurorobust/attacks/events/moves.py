@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from neurorobust.attacks.places import top
+from neurorobust.attacks.index_lists import top
 from neurorobust.errors import BadInput
 from neurorobust.types import Budget, ShiftBudget
 

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from neurorobust.attacks.best import Best
 from neurorobust.attacks.feasible import Feasible, flip
-from neurorobust.attacks.judge import Judge
+from neurorobust.attacks.flip_queries import Judge
 from neurorobust.attacks.queries import report
 from neurorobust.classifier import Classifier
 from neurorobust.types import Budget, Labels

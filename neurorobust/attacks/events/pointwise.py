@@ -10,9 +10,9 @@ from torch import Tensor
 from neurorobust.attacks.events.draws import balanced
 from neurorobust.attacks.events.restore import restore
 from neurorobust.attacks.feasible import Feasible, flip
-from neurorobust.attacks.judge import Judge
-from neurorobust.attacks.lots import Lots
+from neurorobust.attacks.flip_queries import Judge
 from neurorobust.attacks.queries import report
+from neurorobust.attacks.sample_random import Lots
 from neurorobust.classifier import Classifier
 from neurorobust.types import Budget, Labels
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from neurorobust.attacks.judge import Judge
-from neurorobust.attacks.places import first, listed, marked, ranked
+from neurorobust.attacks.flip_queries import Judge
+from neurorobust.attacks.index_lists import first, listed, marked, ranked
 
 
 def reduce(judge: Judge, mask: Tensor, rows: Tensor) -> Tensor:

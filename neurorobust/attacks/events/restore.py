@@ -5,9 +5,9 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from neurorobust.attacks.judge import Judge
-from neurorobust.attacks.lots import Lots
-from neurorobust.attacks.places import first, listed, marked
+from neurorobust.attacks.flip_queries import Judge
+from neurorobust.attacks.index_lists import first, listed, marked
+from neurorobust.attacks.sample_random import Lots
 
 
 def restore(judge: Judge, mask: Tensor, lots: Lots, queries: Tensor) -> Tensor:

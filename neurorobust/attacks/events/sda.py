@@ -10,11 +10,11 @@ from torch import Tensor
 from neurorobust.attacks.events.exchange import Exchange
 from neurorobust.attacks.events.reduction import reduce
 from neurorobust.attacks.feasible import Feasible, flip
+from neurorobust.attacks.flip_queries import Judge
 from neurorobust.attacks.gradients import Gradient
-from neurorobust.attacks.judge import Judge
-from neurorobust.attacks.lots import Lots
+from neurorobust.attacks.index_lists import marked, top
 from neurorobust.attacks.modes import PLAIN, Mode
-from neurorobust.attacks.places import marked, top
+from neurorobust.attacks.sample_random import Lots
 from neurorobust.classifier import Classifier
 from neurorobust.types import Budget, Labels
 

@@ -15,9 +15,9 @@ from neurorobust.attacks.events.windows import check_patch, window
 from neurorobust.attacks.feasible import Feasible, flip
 from neurorobust.attacks.finer import FineJudge
 from neurorobust.attacks.gradients import Gradient
-from neurorobust.attacks.lots import Lots
 from neurorobust.attacks.modes import PLAIN, Mode, find_mode
 from neurorobust.attacks.queries import report
+from neurorobust.attacks.sample_random import Lots
 from neurorobust.classifier import Classifier
 from neurorobust.types import Budget, Labels, SpikeBudget
 

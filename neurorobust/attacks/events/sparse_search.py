@@ -10,10 +10,10 @@ from torch import Tensor
 from neurorobust.attacks.events.draws import Exchanged, balanced
 from neurorobust.attacks.events.restore import restore
 from neurorobust.attacks.feasible import Feasible, flip
-from neurorobust.attacks.judge import Judge
-from neurorobust.attacks.lots import Lots
-from neurorobust.attacks.places import listed, marked
+from neurorobust.attacks.flip_queries import Judge
+from neurorobust.attacks.index_lists import listed, marked
 from neurorobust.attacks.queries import report
+from neurorobust.attacks.sample_random import Lots
 from neurorobust.classifier import Classifier
 from neurorobust.types import Budget, Labels
 

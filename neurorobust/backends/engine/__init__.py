@@ -3,8 +3,8 @@
 In reading order: `synapses` packs weights, `plan` decides, `gemm` sums, `loops` compiles,
 `lif_cpu` integrates, `adjoint_cpu` goes backward, `autograd` joins the layers, `backend` runs them.
 
-Backward: `batch_parts` cuts the batch, `layer_adjoint` asks the mode, `transpose` takes gradients through
-synapses (`products`, `event_gradient`), `weights` rounds what `trainable` trains.
+Backward: `batch_parts` cuts the batch, `layer_adjoint` asks the mode, `transpose` takes gradients
+through synapses (`products`, `event_gradient`), `weights` rounds what `trainable` trains.
 
 On a GPU: `devices` opens it and `gpu/` runs it; only that package needs triton.
 """

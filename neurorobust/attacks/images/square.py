@@ -10,9 +10,9 @@ import torch
 from torch import Tensor
 
 from neurorobust.attacks import norms
-from neurorobust.attacks.autoattack import NAMES, NORMS, positive
 from neurorobust.attacks.base import Claims, Proposal
-from neurorobust.attacks.isolation import seeded
+from neurorobust.attacks.global_seeding import seeded
+from neurorobust.attacks.images.autoattack import NAMES, NORMS, positive
 from neurorobust.attacks.oracle import Done, Oracle
 from neurorobust.attacks.queries import report
 from neurorobust.classifier import Classifier

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from neurorobust.attacks import norms
-from neurorobust.attacks.autoattack import positive
+from neurorobust.attacks.images.autoattack import positive
 from neurorobust.attacks.oracle import Done, Oracle
 from neurorobust.attacks.queries import report
 from neurorobust.classifier import Classifier

@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-from neurorobust.attacks.autoattack import Apgd, FabT
 from neurorobust.attacks.base import Attack
-from neurorobust.attacks.corner_search import CornerSearch
-from neurorobust.attacks.ensemble import Ensemble
-from neurorobust.attacks.foolbox_named import PREFIX, FoolboxAttack
+from neurorobust.attacks.images.autoattack import Apgd, FabT
+from neurorobust.attacks.images.corner_search import CornerSearch
+from neurorobust.attacks.images.ensemble import Ensemble
+from neurorobust.attacks.images.foolbox_named import PREFIX, FoolboxAttack
+from neurorobust.attacks.images.noise import UniformNoise
+from neurorobust.attacks.images.occlusion import Occlusion
+from neurorobust.attacks.images.pgd import Pgd
+from neurorobust.attacks.images.pixel_annealing import PixelAnnealing
+from neurorobust.attacks.images.sa_pgd import SaPgd
+from neurorobust.attacks.images.square import Square
 from neurorobust.attacks.listing import Listed
 from neurorobust.attacks.modes import AdaptiveSharpness
-from neurorobust.attacks.noise import UniformNoise
-from neurorobust.attacks.occlusion import Occlusion
-from neurorobust.attacks.pgd import Pgd
-from neurorobust.attacks.pixel_annealing import PixelAnnealing
-from neurorobust.attacks.sa_pgd import SaPgd
-from neurorobust.attacks.square import Square
 from neurorobust.types import NORMS
 
 LISTED: tuple[Listed[Attack], ...] = (

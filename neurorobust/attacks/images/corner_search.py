@@ -9,14 +9,14 @@ from torch import Tensor
 
 from neurorobust.attacks import norms
 from neurorobust.attacks.ascent import Ascent, Steady
-from neurorobust.attacks.autoattack import positive
 from neurorobust.attacks.base import Claims, Proposal
 from neurorobust.attacks.best import Best
-from neurorobust.attacks.corners import Corners
 from neurorobust.attacks.exact import Exact
 from neurorobust.attacks.gradients import Gradient
-from neurorobust.attacks.lots import Lots
+from neurorobust.attacks.images.autoattack import positive
+from neurorobust.attacks.images.corners import Corners
 from neurorobust.attacks.modes import PLAIN, Mode
+from neurorobust.attacks.sample_random import Lots
 from neurorobust.classifier import Classifier
 from neurorobust.types import Budget, ImageBudget, Labels
 

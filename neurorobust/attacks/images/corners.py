@@ -7,7 +7,7 @@ from torch import Tensor
 
 from neurorobust.attacks.best import Standing
 from neurorobust.attacks.exact import Exact
-from neurorobust.attacks.lots import Lots
+from neurorobust.attacks.sample_random import Lots
 from neurorobust.projection import project
 from neurorobust.types import ImageBudget
 

@@ -11,9 +11,9 @@ from torch import Tensor
 
 from neurorobust.attacks import norms
 from neurorobust.attacks.ascent import Ascent, Steady
-from neurorobust.attacks.autoattack import positive
 from neurorobust.attacks.base import Claims, Proposal
 from neurorobust.attacks.gradients import Gradient
+from neurorobust.attacks.images.autoattack import positive
 from neurorobust.attacks.modes import PLAIN, Mode
 from neurorobust.classifier import Classifier
 from neurorobust.types import Budget, ImageBudget, Labels

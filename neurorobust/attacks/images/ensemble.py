@@ -12,9 +12,9 @@ from neurorobust.attacks import norms
 from neurorobust.attacks.base import GradientAttack
 from neurorobust.attacks.best import Best
 from neurorobust.attacks.gradients import Gradient
+from neurorobust.attacks.images.pgd import Pgd
 from neurorobust.attacks.modes import Mode, find_mode
 from neurorobust.attacks.objectives import mean_standing
-from neurorobust.attacks.pgd import Pgd
 from neurorobust.classifier import Classifier
 from neurorobust.errors import BadInput
 from neurorobust.types import NORMS, Budget, Labels

@@ -17,8 +17,8 @@ from torch import Tensor
 
 from neurorobust.attacks import norms
 from neurorobust.attacks.base import Claims, Proposal
+from neurorobust.attacks.global_seeding import seeded
 from neurorobust.attacks.gradients import Gradient
-from neurorobust.attacks.isolation import seeded
 from neurorobust.attacks.modes import PLAIN, Mode
 from neurorobust.attacks.oracle import Done, Oracle
 from neurorobust.attacks.queries import report
