@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from neurorobust.errors import BadInput
-from neurorobust.evaluation.fit import check_jobs
+from neurorobust.evaluation.compatibility import check_jobs
 from neurorobust.evaluation.jobs import plan
 
 

@@ -26,8 +26,8 @@ from neurorobust.errors import BadInput
 from neurorobust.evaluation import evaluate, held_out, load_samples
 from neurorobust.evaluation.jobs import plan
 from neurorobust.evaluation.minimum import curve, median
+from neurorobust.evaluation.mode_choice import broken_by_mode, largest
 from neurorobust.evaluation.probes import probes
-from neurorobust.evaluation.strongest import broken_by_mode, largest
 from neurorobust.evaluation.targeted import aim, targets
 from neurorobust.netx.model import DenseLayer, InputLayer, NetxModel, Neuron
 from neurorobust.projection import inside

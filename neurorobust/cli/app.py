@@ -17,8 +17,8 @@ from neurorobust.cli import (
     export,
     fault_inputs,
     faults,
+    import_nir,
     info,
-    nir,
     parity,
     quantise,
     report,
@@ -72,6 +72,6 @@ for verb in (
     info.info,
 ):
     app.command()(verb)
-app.command("import")(nir.import_nir)
+app.command("import")(import_nir.import_nir)
 faults.app.command()(fault_inputs.inputs)
 app.add_typer(faults.app)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from neurorobust.cli import foreign, options
+from neurorobust.cli import options, own_network
 from neurorobust.cli.card_options import NO_OPTIONS, CardOptions, takes_card
 from neurorobust.cli.evaluate import summary
 from neurorobust.cli.output import command_line, session
@@ -28,10 +28,10 @@ def compare(
         str | None,
         typer.Argument(metavar="MODEL", help="The .net file of it; with --from the only one."),
     ] = None,
-    source: foreign.From = None,
-    weights: foreign.Weights = None,
-    input_shape: foreign.InputShape = None,
-    samples: foreign.Samples = None,
+    source: own_network.From = None,
+    weights: own_network.Weights = None,
+    input_shape: own_network.InputShape = None,
+    samples: own_network.Samples = None,
     eps: options.Eps = "",
     flips: options.Flips = "",
     no_control: options.NoControl = False,
@@ -67,9 +67,9 @@ def compare(
             raise BadInput("compare: give RUN and MODEL, or --from module:factory and one MODEL")
         trained: Path | BlockNetwork = Path(first)
         if source is None:
-            foreign.only_with_from(weights=weights, input_shape=input_shape, samples=samples)
+            own_network.only_with_from(weights=weights, input_shape=input_shape, samples=samples)
         else:
-            trained = foreign.load(source, weights, input_shape, samples)
+            trained = own_network.load(source, weights, input_shape, samples)
         model = first if second is None else second
         network = described.network(model)
         against = float_classifier(trained, network)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from neurorobust.cli import foreign, options
+from neurorobust.cli import options, own_network
 from neurorobust.cli.card import free, prepared
 from neurorobust.cli.card_options import NO_OPTIONS, CardOptions, changed, takes_card
 from neurorobust.cli.output import session
@@ -26,10 +26,10 @@ def export(
     run: Annotated[
         Path | None, typer.Argument(help="Directory of a finished training run.")
     ] = None,
-    source: foreign.From = None,
-    weights: foreign.Weights = None,
-    input_shape: foreign.InputShape = None,
-    samples: foreign.Samples = None,
+    source: own_network.From = None,
+    weights: own_network.Weights = None,
+    input_shape: own_network.InputShape = None,
+    samples: own_network.Samples = None,
     described: CardOptions = NO_OPTIONS,
     dataset: options.DatasetName = None,
     overwrite: options.Overwrite = False,
@@ -48,12 +48,12 @@ def export(
         given = described.given() | ({} if dataset is None else {"dataset": dataset})
         if source is None:
             assert run is not None
-            foreign.only_with_from(weights=weights, input_shape=input_shape, samples=samples)
+            own_network.only_with_from(weights=weights, input_shape=input_shape, samples=samples)
             model, notes = export_run(run, out, overwrite, described.start(), given)
         else:
             check_out(out, overwrite)
             model, notes = export_foreign(
-                foreign.load(source, weights, input_shape, samples),
+                own_network.load(source, weights, input_shape, samples),
                 out,
                 overwrite,
                 described.start(),

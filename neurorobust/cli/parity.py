@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from neurorobust.cli import foreign, options
+from neurorobust.cli import options, own_network
 from neurorobust.cli.card_options import NO_OPTIONS, CardOptions, takes_card
 from neurorobust.cli.output import session
 from neurorobust.errors import BadInput, CheckFailed
@@ -37,10 +37,10 @@ def parity(
     second: Annotated[
         str | None, typer.Argument(help="A .net file; with --from the only one.")
     ] = None,
-    source: foreign.From = None,
-    weights: foreign.Weights = None,
-    input_shape: foreign.InputShape = None,
-    samples: foreign.Samples = None,
+    source: own_network.From = None,
+    weights: own_network.Weights = None,
+    input_shape: own_network.InputShape = None,
+    samples: own_network.Samples = None,
     backend: options.Backend = "engine",
     dataset: options.DatasetName = None,
     data_dir: options.DataDir = None,
@@ -80,10 +80,10 @@ def parity(
             raise BadInput("--random: its inputs need no card; leave out the options of one")
         deployed = first if second is None else second
         if source is None:
-            foreign.only_with_from(weights=weights, input_shape=input_shape, samples=samples)
+            own_network.only_with_from(weights=weights, input_shape=input_shape, samples=samples)
             opened = _first(first)
         else:
-            opened = _foreign(foreign.load(source, weights, input_shape, samples))
+            opened = _foreign(own_network.load(source, weights, input_shape, samples))
         model = models.locate_model(deployed)
         cost: Alignment | None = None
         with (

@@ -52,13 +52,13 @@ E):
     example/<group>/membrane/clean, membrane/adversarial   int32 [E, neurons]; v after the last step
 """
 
+from neurorobust.evaluation.compatibility import check_fit
 from neurorobust.evaluation.draws import DRAWS
 from neurorobust.evaluation.evaluate import evaluate
-from neurorobust.evaluation.fit import check_fit
 from neurorobust.evaluation.folder import REPORT_FILE
 from neurorobust.evaluation.kept import Progress
+from neurorobust.evaluation.mode_choice import held_out
 from neurorobust.evaluation.store import load_samples, read_record, write_record
-from neurorobust.evaluation.strongest import held_out
 
 __all__ = [
     "DRAWS",

@@ -13,10 +13,10 @@ from neurorobust.attacks.recipe import Recipe
 from neurorobust.classifier import Classifier
 from neurorobust.datasets.base import Dataset
 from neurorobust.errors import BadInput
+from neurorobust.evaluation.compatibility import check_fit, check_jobs
 from neurorobust.evaluation.draws import DRAWS
-from neurorobust.evaluation.fit import check_fit, check_jobs
 from neurorobust.evaluation.kept import Progress
-from neurorobust.evaluation.question import Question, fitting
+from neurorobust.evaluation.request import Question, fitting
 from neurorobust.evaluation.shard import SHARD
 from neurorobust.evaluation.store import Store, read_record
 from neurorobust.evaluation.work import Work

@@ -18,9 +18,9 @@ from neurorobust.classifier import Classifier
 from neurorobust.datasets.base import Dataset
 from neurorobust.evaluation.draws import Draws
 from neurorobust.evaluation.jobs import Job
+from neurorobust.evaluation.mode_choice import VALIDATION, largest, mask
 from neurorobust.evaluation.query import one_thread
 from neurorobust.evaluation.seeds import fork
-from neurorobust.evaluation.strongest import VALIDATION, largest, mask
 from neurorobust.records import Probe
 from neurorobust.types import Labels
 

@@ -11,11 +11,11 @@ from torch import Tensor
 from neurorobust.attacks import GradientAttack
 from neurorobust.classifier import Classifier
 from neurorobust.evaluation.attempt import Attempt, attempt
-from neurorobust.evaluation.chain import Chain
 from neurorobust.evaluation.draws import Draws, Judgement
 from neurorobust.evaluation.jobs import Job
 from neurorobust.evaluation.kept import Kept, judgement, restored, stored
 from neurorobust.evaluation.query import Arrays, one_thread
+from neurorobust.evaluation.recipe_chain import Chain
 from neurorobust.evaluation.seeds import fork
 from neurorobust.types import Labels
 

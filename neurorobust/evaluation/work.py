@@ -18,12 +18,12 @@ from neurorobust.evaluation import minimum
 from neurorobust.evaluation.draws import Draws
 from neurorobust.evaluation.examples import examples
 from neurorobust.evaluation.kept import Count, Kept, Progress
+from neurorobust.evaluation.mode_choice import best_mode, broken_by_mode
 from neurorobust.evaluation.probes import probes
 from neurorobust.evaluation.query import Arrays
-from neurorobust.evaluation.question import Question
+from neurorobust.evaluation.request import Question
 from neurorobust.evaluation.shard import SHARD, evaluate_shard
 from neurorobust.evaluation.store import Store
-from neurorobust.evaluation.strongest import best_mode, broken_by_mode
 from neurorobust.evaluation.summary import (
     SMALL,
     clean_rate,

@@ -9,11 +9,11 @@ import torch
 from torch import nn
 
 from neurorobust.attacks import find, settings
-from neurorobust.attacks.faces import FoolboxFace, TorchattacksFace
 from neurorobust.attacks.torch_classifier import twin
 from neurorobust.attacks.transfer import Transfer
 from neurorobust.backends.reference.backend import ReferenceBackend
 from neurorobust.errors import BadInput
+from neurorobust.evaluation.adapters import FoolboxFace, TorchattacksFace
 from neurorobust.types import ImageBudget
 
 PGD = replace(find("pgd-linf"), steps=8)
