@@ -19,7 +19,7 @@ from neurorobust.attacks import Attack, find
 from neurorobust.attacks.events.sparse_search import SparseSearch
 from neurorobust.attacks.fewest_flips import fewest_flips, median
 from neurorobust.backends.engine import EngineBackend
-from neurorobust.types import SpikeBudget
+from neurorobust.budgets import SpikeBudget
 
 SPARSE = ("sda", "sparse-search", "pointwise", "spikefool")  # one call; the others search budgets
 

@@ -23,11 +23,11 @@ from neurorobust.attacks.events.search import FlipSearch
 from neurorobust.attacks.events.sparse_search import SparseSearch
 from neurorobust.attacks.flip_queries import Judge
 from neurorobust.backends.engine import EngineBackend
+from neurorobust.budgets import SpikeBudget
 from neurorobust.classifier import Classifier
 from neurorobust.encoders import DirectEncoder
 from neurorobust.netx.model import DenseLayer, NetxModel, Neuron
 from neurorobust.readout import Readout
-from neurorobust.types import SpikeBudget
 
 ATTACKS = ("flip-search", "sda", "sparse-search", "spike-topk", "sea", "spikefool", "g2s", "gumbel",
            "pointwise", "spike-random")  # fmt: skip

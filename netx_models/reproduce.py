@@ -25,6 +25,7 @@ from neurorobust.assess.assess import float_classifier
 from neurorobust.attacks import find
 from neurorobust.backends.engine import EngineBackend
 from neurorobust.backends.reference.backend import ReferenceBackend
+from neurorobust.budgets import Budget, ImageBudget, SpikeBudget
 from neurorobust.classifier import Classifier
 from neurorobust.datasets import Dataset
 from neurorobust.export import export
@@ -33,7 +34,7 @@ from neurorobust.networks import NetworkSpec
 from neurorobust.records import rate
 from neurorobust.support import files
 from neurorobust.training import TrainOptions, load_run, recipe, train
-from neurorobust.types import Budget, Drive, ImageBudget, Inputs, SpikeBudget
+from neurorobust.types import Drive, Inputs
 
 BATCH = 256
 Arrays = dict[str, np.ndarray[Any, Any]]

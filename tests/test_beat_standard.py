@@ -18,6 +18,7 @@ import torch
 from neurorobust import datasets, models
 from neurorobust.attacks import find
 from neurorobust.backends.engine import EngineBackend
+from neurorobust.budgets import ImageBudget, SpikeBudget
 from neurorobust.classifier import Classifier
 from neurorobust.errors import BadInput
 from neurorobust.evaluation import evaluate
@@ -30,7 +31,6 @@ from neurorobust.netx.model import (
     Neuron,
     RecurrentLayer,
 )
-from neurorobust.types import ImageBudget, SpikeBudget
 
 FOLDER = Path(__file__).resolve().parents[1] / "benchmarks"
 STEPS = 12

@@ -11,7 +11,7 @@ import torch
 
 from neurorobust.attacks import ATTACKS
 from neurorobust.backends.engine import EngineBackend
-from neurorobust.budgets import parse_epsilon, parse_flips
+from neurorobust.budgets import ImageBudget, SpikeBudget, parse, project
 from neurorobust.classifier import Classifier
 from neurorobust.datasets.base import Dataset
 from neurorobust.encoders import LatencyEncoder
@@ -21,11 +21,9 @@ from neurorobust.evaluation.query import pack, unpack
 from neurorobust.evaluation.seeds import fork
 from neurorobust.evaluation.sift import sift
 from neurorobust.netx.model import DenseLayer, NetxModel
-from neurorobust.projection import project
 from neurorobust.readout import Readout
 from neurorobust.records import Card, EncoderCard
 from neurorobust.statistics import wilson
-from neurorobust.types import ImageBudget, SpikeBudget
 
 FAST = replace(ATTACKS["pgd-linf"], steps=5, draws=2)
 SAMPLES = 150  # three shards, the last one short
@@ -86,7 +84,7 @@ def test_a_fork_depends_on_every_word_and_on_nothing_else():
     ("text", "value"), [("0", 0.0), ("0.1", 0.1), ("8/255", 8 / 255), ("1e-3", 0.001), ("1", 1.0)]
 )
 def test_epsilons_as_typed(text: str, value: float):
-    assert parse_epsilon(text) == value
+    assert parse("eps", text) == ImageBudget(value)
 
 
 @pytest.mark.parametrize(
@@ -104,7 +102,7 @@ def test_epsilons_as_typed(text: str, value: float):
 )
 def test_bad_epsilons_are_named(text: str, message: str):
     with pytest.raises(BadInput, match=message):
-        parse_epsilon(text)
+        parse("eps", text)
 
 
 @pytest.mark.parametrize(
@@ -112,7 +110,7 @@ def test_bad_epsilons_are_named(text: str, message: str):
 )
 def test_bad_flips_are_named(text: str, message: str):
     with pytest.raises(BadInput, match=message):
-        parse_flips(text)
+        parse("flips", text)
 
 
 @pytest.mark.parametrize("epsilon", [0.0, 0.1, 8 / 255, 1.0])
@@ -197,7 +195,7 @@ def test_labels_are_the_targets_own_on_what_was_stored(finished, drive):
         for name in record.robust[typed].by_attack:
             adversarial = torch.from_numpy(samples[f"adversarial/eps={typed}/{name}"])
             moved = (adversarial.double() - data.x.double()).abs().max()
-            assert 0 < float(moved) <= parse_epsilon(typed)
+            assert 0 < float(moved) <= parse("eps", typed).size
             predicted = drive.predict(adversarial)
             assert predicted.tolist() == samples[f"predicted/eps={typed}/{name}"].tolist()
 

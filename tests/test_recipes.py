@@ -17,7 +17,7 @@ from neurorobust.attacks.modes import surrogate
 from neurorobust.attacks.recipe import EVERY, STRONGEST, Member, Recipe, first_taking
 from neurorobust.attacks.recipes import RECIPES, STANDARD_1, STANDARD_2, find_recipe
 from neurorobust.backends.engine import EngineBackend
-from neurorobust.budgets import KINDS, parse
+from neurorobust.budgets import KINDS, NORMS, ImageBudget, inside, parse
 from neurorobust.checks import flags
 from neurorobust.classifier import Classifier
 from neurorobust.datasets.base import Dataset
@@ -30,11 +30,9 @@ from neurorobust.evaluation.mode_choice import broken_by_mode, largest
 from neurorobust.evaluation.probes import probes
 from neurorobust.evaluation.targeted import aim, targets
 from neurorobust.netx.model import DenseLayer, InputLayer, NetxModel, Neuron
-from neurorobust.projection import inside
 from neurorobust.readout import Readout
 from neurorobust.records import Card, EncoderCard, Record
 from neurorobust.surrogates import DEFAULT
-from neurorobust.types import NORMS, ImageBudget
 
 WIDTHS = (surrogate("fast-sigmoid", 0.25), surrogate("fast-sigmoid", 1.0))
 TOY = Recipe(

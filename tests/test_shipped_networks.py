@@ -18,11 +18,12 @@ import torch
 from neurorobust import datasets, models
 from neurorobust.backends import registry
 from neurorobust.backends.parity import VARIABLES, parity
+from neurorobust.budgets import ImageBudget
 from neurorobust.errors import UnavailableError
 from neurorobust.models import Network, shipped_folder
 from neurorobust.records import rate
 from neurorobust.support import files
-from neurorobust.types import Drive, ImageBudget, Inputs
+from neurorobust.types import Drive, Inputs
 
 NAMES = ("digits-mlp", "mnist-cnn", "fashion-cnn", "nmnist-cnn", "nmnist-delayed")
 PREFIXES = ("", "adversarial/")

@@ -12,10 +12,10 @@ from torch import Tensor
 
 from neurorobust import models
 from neurorobust.backends.engine import EngineBackend
+from neurorobust.budgets import Budget, ImageBudget, SpikeBudget
 from neurorobust.classifier import Classifier
 from neurorobust.errors import BadInput, CheckFailed
 from neurorobust.models import Network
-from neurorobust.types import Budget, ImageBudget, SpikeBudget
 from searching import delta_network, events, images
 from searching.ascent import Climber
 from searching.delta_loops import empty

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 from torch import Tensor
 
+from neurorobust.budgets import Budget, ImageBudget, SpikeBudget
 from neurorobust.classifier import Classifier
-from neurorobust.types import Budget, ImageBudget, SpikeBudget
 from searching.delta_network import Array
 
 

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from neurorobust.attacks import Attack, domain, find
+from neurorobust.budgets import project
 from neurorobust.classifier import Classifier
 from neurorobust.datasets.base import Dataset
 from neurorobust.errors import BadInput
@@ -21,7 +22,6 @@ from neurorobust.evaluation.query import one_thread
 from neurorobust.evaluation.seeds import fork
 from neurorobust.evaluation.shard import SHARD
 from neurorobust.evaluation.sift import sift
-from neurorobust.projection import project
 from neurorobust.records import Cell, Comparison, rate
 from neurorobust.statistics import exact_mcnemar
 from neurorobust.types import Labels

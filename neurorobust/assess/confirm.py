@@ -36,7 +36,7 @@ class Case:
     @property
     def domain(self) -> str:
         """`images` or `spikes`: what was perturbed."""
-        return KINDS[self.key.partition("=")[0]]
+        return KINDS[self.key.partition("=")[0]].domain
 
     def __str__(self) -> str:
         return f"sample {self.index}, {self.attack} at {self.key}"
@@ -155,7 +155,7 @@ def _in_turn(groups: list[list[Case]]) -> Iterator[Case]:
 
 def _batches(cases: list[Case]) -> Iterator[list[Case]]:
     """Runs of a few queries of one domain: images and spikes do not mix."""
-    for domain in dict.fromkeys(KINDS.values()):
+    for domain in dict.fromkeys(kind.domain for kind in KINDS.values()):
         chosen = [case for case in cases if case.domain == domain]
         for start in range(0, len(chosen), AT_ONCE):
             yield chosen[start : start + AT_ONCE]

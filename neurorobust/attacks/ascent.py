@@ -16,8 +16,9 @@ from torch import Tensor
 from neurorobust.attacks import norms
 from neurorobust.attacks.best import Best
 from neurorobust.attacks.gradients import Gradient, GradientSource
+from neurorobust.budgets import ImageBudget
 from neurorobust.classifier import Classifier
-from neurorobust.types import ImageBudget, Labels
+from neurorobust.types import Labels
 
 
 class Rule(Protocol):

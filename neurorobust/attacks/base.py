@@ -8,9 +8,9 @@ from typing import Any, Protocol, runtime_checkable
 import torch
 from torch import Tensor
 
-from neurorobust.budgets import KINDS
+from neurorobust.budgets import KINDS, Budget, ImageBudget
 from neurorobust.classifier import Classifier
-from neurorobust.types import Budget, ImageBudget, Labels
+from neurorobust.types import Labels
 
 # white-box: all of the network, its gradients included; transfer: all of another network; score:
 # logits of what is asked; decision: labels of what is asked; none: nothing is known, nothing asked
@@ -145,7 +145,7 @@ class CheckedAttack(Attack, Protocol):
 
 def domain(attack: Attack) -> str:
     """`images` or `spikes`: what it perturbs."""
-    return KINDS[attack.kind]
+    return KINDS[attack.kind].domain
 
 
 def takes(attack: Attack, budget: Budget) -> bool:

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from neurorobust.budgets import Budget, SpikeBudget
 from neurorobust.errors import BadInput
-from neurorobust.types import Budget, SpikeBudget
 
 
 @dataclass(frozen=True)

@@ -9,8 +9,9 @@ from torch import Tensor
 
 from neurorobust.attacks.base import Attack
 from neurorobust.attacks.feasible import Feasible
+from neurorobust.budgets import SpikeBudget
 from neurorobust.classifier import Classifier
-from neurorobust.types import Labels, SpikeBudget
+from neurorobust.types import Labels
 
 
 def fewest_flips(

@@ -1,4 +1,4 @@
-"""Norms as values: where a search starts, and what one step is. Projecting is `projection`'s.
+"""Norms as values: where a search starts, and what one step is. Projecting is `budgets`'.
 
 With g a direction (a gradient, or what an optimiser makes of several) and s the size of the step,
 in the units of the budget, a step from z towards larger <g, z> is, before the projection,
@@ -24,10 +24,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from neurorobust.budgets import NORMS as NAMES
+from neurorobust.budgets import Budget, ImageBudget, project
 from neurorobust.errors import BadInput
-from neurorobust.projection import project
-from neurorobust.types import NORMS as NAMES
-from neurorobust.types import Budget, ImageBudget
 
 SHARE = 0.05  # of the entries, that one L1 step may move
 ROOM = 1e-6  # nearer to the box an entry cannot move: projections round towards x

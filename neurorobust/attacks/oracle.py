@@ -16,11 +16,11 @@ from neurorobust.attacks import objectives
 from neurorobust.attacks.best import Best, Standing
 from neurorobust.attacks.modes import PLAIN, Mode, Pass
 from neurorobust.backends.registry import query_batch
+from neurorobust.budgets import ROUNDING, ImageBudget, project
 from neurorobust.classifier import Classifier
 from neurorobust.errors import BadInput
-from neurorobust.projection import ROUNDING, project
 from neurorobust.readout import first_argmax
-from neurorobust.types import ImageBudget, Labels
+from neurorobust.types import Labels
 
 
 class Done(Exception):
@@ -45,7 +45,7 @@ class Oracle(nn.Module):
         x: images `[batch, C, H, W]` the attack starts from.
         labels: theirs.
         budget: around x; what lies outside is answered, but not kept. Other code rounds: a point
-            that is out by rounding alone (`projection.ROUNDING` a pixel) is projected, then asked.
+            that is out by rounding alone (`budgets.ROUNDING` a pixel) is projected, then asked.
         generator: feeds random encoders.
         mode: the backward mode.
         draws: independent queries averaged in each answer where the encoder is random.

@@ -9,7 +9,7 @@ from typing import Any
 
 from neurorobust.attacks.base import Attack, takes
 from neurorobust.attacks.modes import Mode, find_mode
-from neurorobust.types import Budget
+from neurorobust.budgets import Budget
 
 STRONGEST = "strongest"  # the mode that breaks most validation samples
 EVERY = "every"  # one member for each of the recipe's modes

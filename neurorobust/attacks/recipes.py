@@ -25,7 +25,7 @@ from neurorobust.attacks.images.sa_pgd import SaPgd
 from neurorobust.attacks.images.square import Square
 from neurorobust.attacks.modes import find_mode, surrogate
 from neurorobust.attacks.recipe import EVERY, STRONGEST, Member, Recipe
-from neurorobust.types import NORMS
+from neurorobust.budgets import NORMS
 
 WIDTHS = (surrogate("fast-sigmoid", 0.25), surrogate("fast-sigmoid", 1.0))
 

@@ -9,9 +9,10 @@ import torch
 from torch import Tensor
 
 from neurorobust.attacks.base import Attack
+from neurorobust.budgets import Budget
 from neurorobust.classifier import Classifier
 from neurorobust.errors import BadInput
-from neurorobust.types import Budget, Labels
+from neurorobust.types import Labels
 
 
 @dataclass(frozen=True)

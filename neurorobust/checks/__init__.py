@@ -8,7 +8,7 @@ the absence of flags proves nothing.
 
 from __future__ import annotations
 
-from neurorobust.budgets import parse_image, size_of
+from neurorobust.budgets import parse
 from neurorobust.checks import budgets, counts, gradients, probes, rerun, strength
 from neurorobust.records import Record
 
@@ -17,7 +17,7 @@ def flags(record: Record) -> list[str]:
     """Every red flag, in words; empty where there is none."""
     found = [*counts.chance(record), *counts.few(record), *counts.wide(record)]
     for kind, rates in record.by_kind().items():
-        rows = sorted(rates.items(), key=lambda item: size_of(kind, item[0]))
+        rows = sorted(rates.items(), key=lambda item: parse(kind, item[0]).size)
         found += gradients.zero(record, rows)
         found += strength.controls(record, kind, rows)
         found += strength.uncontrolled(record, kind, rows)
@@ -37,7 +37,7 @@ def looked_for(record: Record) -> list[str]:
     controls = any(record.is_control(name) for name in record.attacks)
     queries = any(record.is_black_box(name) for name in record.attacks)
     families = list(record.by_kind().values())
-    images = [parse_image(typed) for typed in record.robust]
+    images = [parse("eps", typed) for typed in record.robust]
     probed = {probe.what for probe in record.probes}
     questions = {
         "a network no better than chance": record.classes is not None and record.clean.total > 0,

@@ -5,11 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from itertools import combinations
 
-from neurorobust.budgets import parse, parse_image
+from neurorobust.budgets import Budget, ImageBudget, parse
 from neurorobust.checks.rows import Rows, white_box
 from neurorobust.records import Record
-from neurorobust.sizes import contains
-from neurorobust.types import ImageBudget
 
 LARGE_EPSILON = 0.5  # any image can become plain grey here: nothing can be recognised
 LARGE_EPSILON_LEFT = 0.1  # share that may still be right there
@@ -21,7 +19,7 @@ def rises(record: Record, kind: str, rows: Rows) -> Iterator[str]:
     slack = RANDOM_RISE if record.card.encoder.kind == "poisson" else 0.0
     compared = set()
     for (small, before), (large, after) in combinations(rows, 2):
-        if small in compared or not contains(parse(kind, large), parse(kind, small)):
+        if small in compared or not parse(kind, large).contains(parse(kind, small)):
             continue
         compared.add(small)
         series = {"worst case": (before.correct, after.correct)}
@@ -41,7 +39,7 @@ def rises(record: Record, kind: str, rows: Rows) -> Iterator[str]:
 def large(record: Record, kind: str, rows: Rows) -> Iterator[str]:
     """Much is left where every image can become plain grey."""
     for typed, robust in rows:
-        if kind != "eps" or not erases(parse_image(typed)):
+        if not erases(parse(kind, typed)):
             continue
         if white_box(record, robust) and robust.correct > LARGE_EPSILON_LEFT * robust.total:
             yield (
@@ -50,6 +48,8 @@ def large(record: Record, kind: str, rows: Rows) -> Iterator[str]:
             )
 
 
-def erases(budget: ImageBudget) -> bool:
+def erases(budget: Budget) -> bool:
     """Whether any image can become plain grey."""
+    if not isinstance(budget, ImageBudget):
+        return False
     return budget.norm == "linf" and budget.epsilon >= LARGE_EPSILON

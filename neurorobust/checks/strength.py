@@ -4,11 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from neurorobust.budgets import parse
+from neurorobust.budgets import Budget, parse
 from neurorobust.checks.rows import Rows, white_box
 from neurorobust.records import Record
-from neurorobust.sizes import size, whole
-from neurorobust.types import Budget
 
 UNCHANGED = 0.2  # share of the samples for which an attack may propose x itself
 FEW = 3  # a tie of fewer broken samples than this says nothing
@@ -88,7 +86,7 @@ def unchanged(record: Record, kind: str, rows: Rows) -> Iterator[str]:
 
 def _empty(budget: Budget) -> bool:
     """Whether nothing may change."""
-    return int(size(budget)) == 0 if whole(budget) else size(budget) == 0
+    return int(budget.size) == 0 if budget.whole else budget.size == 0
 
 
 def transfer(record: Record) -> Iterator[str]:

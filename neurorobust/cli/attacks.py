@@ -14,12 +14,6 @@ if TYPE_CHECKING:
     from neurorobust.attacks import Attack
     from neurorobust.attacks.listing import Listed
 
-HEADS = {
-    "eps": "Attacks on images",
-    "flips": "Attacks on spikes and events that flip entries",
-    "shifts": "Attacks on spikes and events that move them in time",
-    "patches": "Attacks on events within a rectangle",
-}
 FOOLBOX = (
     "any attack of Foolbox 3 with its authors' parameters, as in foolbox:HopSkipJump",
     "Rauber et al., Journal of Open Source Software 5, 2020",
@@ -38,7 +32,7 @@ def everything() -> dict[str, Any]:
     """What `attacks --json` prints, read from the registries."""
     from neurorobust.attacks import LISTED, modes
     from neurorobust.attacks.recipes import LATEST, RECIPES
-    from neurorobust.budgets import ABOUT, KINDS, TYPED
+    from neurorobust.budgets import KINDS
 
     rows = [_row(entry) for entry in LISTED]
     short = {name: alias for alias, name in LATEST.items()}
@@ -61,8 +55,8 @@ def everything() -> dict[str, Any]:
             for entry in modes.LISTED
         ],
         "budgets": [
-            {"option": f"--{kind}", "about": ABOUT[kind], "typed": list(TYPED[kind])}
-            for kind in KINDS
+            {"option": f"--{kind.name}", "about": kind.about, "typed": list(kind.examples)}
+            for kind in KINDS.values()
         ],
     }
 
@@ -82,6 +76,8 @@ def _row(entry: Listed[Attack]) -> dict[str, Any]:
 
 def show(found: dict[str, Any], console: Console) -> None:
     """Print the lists for people, one entry a name, its source below it."""
+    from neurorobust.budgets import KINDS
+
     _list(
         console,
         "Recipes: the strongest first choice",
@@ -90,12 +86,12 @@ def show(found: dict[str, Any], console: Console) -> None:
             for row in found["recipes"]
         ),
     )
-    for kind, head in HEADS.items():
-        taken = [row for row in found["attacks"] if row["budget"] == f"--{kind}"]
+    for kind in KINDS.values():
+        taken = [row for row in found["attacks"] if row["budget"] == f"--{kind.name}"]
         rows = [(f"{row['name']}", {**row, "source": _known(row)}) for row in taken]
-        if kind == "eps":
+        if kind.name == "eps":
             rows.append(("foolbox:NAME", {"about": FOOLBOX[0], "source": FOOLBOX[1]}))
-        _list(console, f"{head} (--{kind})", rows)
+        _list(console, f"{kind.heading} (--{kind.name})", rows)
     _list(
         console,
         "Controls, there to be beaten",

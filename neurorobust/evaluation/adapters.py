@@ -13,10 +13,9 @@ import torch
 from torch import Tensor
 
 from neurorobust.attacks.base import Attack
-from neurorobust.budgets import parse
+from neurorobust.budgets import Budget, ImageBudget, parse, project
 from neurorobust.classifier import Classifier
-from neurorobust.projection import project
-from neurorobust.types import Budget, ImageBudget, Labels
+from neurorobust.types import Labels
 
 
 @dataclass(frozen=True)

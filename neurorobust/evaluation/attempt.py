@@ -10,12 +10,12 @@ from torch import Tensor
 
 from neurorobust.attacks.base import ClaimingAttack
 from neurorobust.attacks.queries import counted
+from neurorobust.budgets import project
 from neurorobust.classifier import Classifier
 from neurorobust.evaluation.draws import Draws, Judgement
 from neurorobust.evaluation.jobs import Job
 from neurorobust.evaluation.seeds import fork
 from neurorobust.evaluation.sift import sift
-from neurorobust.projection import project
 from neurorobust.types import Labels
 
 

@@ -5,14 +5,13 @@ from __future__ import annotations
 import numpy as np
 
 from neurorobust.attacks.base import CheckedAttack
-from neurorobust.budgets import KINDS, TYPED
+from neurorobust.budgets import KINDS, SpikeBudget
 from neurorobust.classifier import Classifier
 from neurorobust.datasets.base import Dataset
 from neurorobust.errors import BadInput, DatasetError
 from neurorobust.evaluation.jobs import Job
 from neurorobust.evaluation.seeds import fork
 from neurorobust.records import Card
-from neurorobust.types import SpikeBudget
 
 AT_ONCE = 256  # samples
 
@@ -88,7 +87,9 @@ def check_jobs(classifier: Classifier, dataset: Dataset, jobs: tuple[Job, ...]) 
     for job in jobs:
         if job.domain == "images" and dataset.domain != "images":
             others = " or ".join(
-                f"--{kind} {TYPED[kind][0]}" for kind in KINDS if KINDS[kind] == dataset.domain
+                f"--{kind.name} {kind.examples[0]}"
+                for kind in KINDS.values()
+                if kind.domain == dataset.domain
             )
             raise BadInput(
                 f"--{job.kind} {job.typed}: changes images, {dataset.name} holds spikes, "

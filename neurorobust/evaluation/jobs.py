@@ -12,13 +12,8 @@ from neurorobust.attacks.base import takes
 from neurorobust.attacks.controls import CONTROLS
 from neurorobust.attacks.recipe import Member, Recipe
 from neurorobust.attacks.recipes import find_recipe
-from neurorobust.budgets import KINDS, TYPED, parse
+from neurorobust.budgets import KINDS, Budget, ImageBudget, parse
 from neurorobust.errors import BadInput
-from neurorobust.sizes import size
-from neurorobust.types import Budget, ImageBudget
-
-# an attack for each kind of budget, as a suggestion
-STRONG = {"eps": "pgd-linf", "flips": "sda", "shifts": "retiming", "patches": "patch-universal"}
 
 
 @dataclass(frozen=True)
@@ -63,12 +58,12 @@ class Job:
     @property
     def value(self) -> float:
         """The budget as a number."""
-        return size(self.budget)
+        return self.budget.size
 
     @property
     def domain(self) -> str:
         """`images` or `spikes`: what is perturbed."""
-        return KINDS[self.kind]
+        return KINDS[self.kind].domain
 
     def _named(self, label: str) -> str:
         return f"{self.key}/{label}" + (f"@{self.seed}" if self.again else "")
@@ -100,7 +95,7 @@ def plan(
     _refuse_repeats("attack", names, names)
     jobs: list[Job] = []
     chained: list[Job] = []
-    for kind, domain in KINDS.items():
+    for kind, domain in ((kind.name, kind.domain) for kind in KINDS.values()):
         read = [(text.strip(), parse(kind, text)) for text in budgets.get(kind, ())]
         _refuse_repeats(kind, [budget for _, budget in read], [text for text, _ in read])
         members = () if recipe is None else recipe.of(kind)
@@ -110,7 +105,7 @@ def plan(
         if read and not chosen and not members:
             raise BadInput(
                 f"--{kind} {read[0][0]}: no attack on {domain} was asked for, give for example "
-                f"--attacks {STRONG[kind]}; `neurorobust attacks` lists all"
+                f"--attacks {KINDS[kind].attack}; `neurorobust attacks` lists all"
             )
         if control:
             chosen = [*_unasked_control(kind, chosen, members), *chosen]
@@ -118,7 +113,7 @@ def plan(
             _refuse_norms(attack, text, budget)
         for text, budget in read:
             jobs += [Job(kind, text, budget, attack, attack.name) for attack in chosen]
-        for text, budget in sorted(read, key=lambda item: size(item[1])):
+        for text, budget in sorted(read, key=lambda item: item[1].size):
             takers = [one for one in members if one.takes(budget) and not one.attack.control]
             if recipe is not None and members and not takers:
                 raise BadInput(f"{kind} {text!r}: no attack of {recipe.name} takes that budget")
@@ -148,7 +143,7 @@ def _unasked_control(
 
 def _typed(kind: str) -> str:
     """`--eps 0.1`."""
-    return f"--{kind} {TYPED[kind][0]}"
+    return f"--{kind} {KINDS[kind].examples[0]}"
 
 
 def sorted_out(attacks: Sequence[str | Attack | Recipe]) -> tuple[Recipe | None, list[Attack]]:

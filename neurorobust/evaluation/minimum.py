@@ -18,7 +18,6 @@ from neurorobust.evaluation.jobs import Job
 from neurorobust.evaluation.kept import Kept
 from neurorobust.evaluation.outcomes import broken
 from neurorobust.evaluation.query import Arrays, one_thread
-from neurorobust.sizes import resized, size, whole
 from neurorobust.types import Labels
 
 Floats: TypeAlias = "npt.NDArray[np.float64]"
@@ -33,7 +32,7 @@ def check(jobs: tuple[Job, ...]) -> None:
         BadInput: budgets of one kind that differ in more than their size, or patches.
     """
     for kind in dict.fromkeys(job.kind for job in jobs):
-        forms = {resized(job.budget, 0) for job in jobs if job.kind == kind}
+        forms = {job.budget.resized(0) for job in jobs if job.kind == kind}
         if len(forms) > 1 or None in forms:
             raise BadInput(f"minimum: the budgets of {kind} differ in more than their size")
 
@@ -90,12 +89,12 @@ def _search(
 ) -> Arrays:
     """`minimum/<kind>`: the jobs that broke samples search on within the brackets."""
     low, high, by = brackets[0].copy(), brackets[1].copy(), brackets[2]
-    for _ in range(HALVINGS if not own or not whole(own[0].budget) else 64):
+    for _ in range(HALVINGS if not own or not own[0].budget.whole else 64):
         groups = _groups(own, low, high, by)
         if not groups:
             break
         for (place, middle), rows in groups.items():
-            budget = resized(own[place].budget, middle)
+            budget = own[place].budget.resized(middle)
             assert budget is not None
             job = replace(own[place], budget=budget, again=False)
             index = np.asarray(rows)
@@ -128,7 +127,7 @@ def _groups(
     groups: dict[tuple[int, float], list[int]] = {}
     for row in np.flatnonzero(by >= 0).tolist():
         middle = (low[row] + high[row]) / 2
-        if whole(jobs[by[row]].budget):
+        if jobs[by[row]].budget.whole:
             middle = float(middle // 1)
         if low[row] < middle < high[row]:
             groups.setdefault((int(by[row]), float(middle)), []).append(row)
@@ -148,4 +147,4 @@ def median(values: Floats) -> float | None:
     return middle if np.isfinite(middle) else None
 
 
-__all__ = ["HALVINGS", "check", "curve", "median", "size", "smallest"]
+__all__ = ["HALVINGS", "check", "curve", "median", "smallest"]

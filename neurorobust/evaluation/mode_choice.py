@@ -12,6 +12,7 @@ from neurorobust.attacks.base import Attack
 from neurorobust.attacks.modes import find_mode
 from neurorobust.attacks.recipe import Recipe, first_taking
 from neurorobust.attacks.spike_view import spike_view
+from neurorobust.budgets import Budget, project
 from neurorobust.classifier import Classifier
 from neurorobust.datasets.base import Dataset
 from neurorobust.errors import BadInput
@@ -20,9 +21,7 @@ from neurorobust.evaluation.jobs import Job
 from neurorobust.evaluation.query import one_thread
 from neurorobust.evaluation.seeds import fork
 from neurorobust.evaluation.sift import sift
-from neurorobust.projection import project
-from neurorobust.sizes import scaled
-from neurorobust.types import Budget, Labels
+from neurorobust.types import Labels
 
 HELD_OUT = 64  # validation samples, at most
 VALIDATION = -1  # in the place of a shard's number
@@ -91,7 +90,7 @@ def broken_by_mode(
             for mode in recipe.modes:
                 attack = dataclasses.replace(chooser, mode=find_mode(mode))
                 fallen = sum(
-                    broken(target, x, labels, attack, scaled(job.budget, share), draws, rows, share)
+                    broken(target, x, labels, attack, job.budget.scaled(share), draws, rows, share)
                     for share in SHARES
                 )
                 before, asked = found[mode]

@@ -8,11 +8,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from neurorobust.budgets import Budget, inside
 from neurorobust.evaluation.attempt import Attempt
 from neurorobust.evaluation.draws import Judgement
 from neurorobust.evaluation.query import Arrays
-from neurorobust.projection import inside
-from neurorobust.types import Budget
 
 
 @dataclass

@@ -16,6 +16,7 @@ from functools import partial
 import torch
 from torch import Tensor
 
+from neurorobust.budgets import project
 from neurorobust.classifier import Classifier
 from neurorobust.evaluation.draws import HALF, Draws
 from neurorobust.evaluation.jobs import Job
@@ -23,7 +24,6 @@ from neurorobust.evaluation.kept import Kept
 from neurorobust.evaluation.query import Arrays, one_thread
 from neurorobust.evaluation.seeds import fork
 from neurorobust.evaluation.sift import sift
-from neurorobust.projection import project
 from neurorobust.readout import Readout
 from neurorobust.types import Labels, Run
 

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 
 from markupsafe import Markup
 
-from neurorobust.budgets import size_of
 from neurorobust.records import Record
 from neurorobust.report import figures, legend, sentences, words
 from neurorobust.report.groups import Group, groups
@@ -67,7 +66,7 @@ def families(record: Record) -> list[Family]:
                 notes=list(sentences.refused(group)),
                 seeds=list(dict.fromkeys(seed for rate in rates for seed in rate.by_seed)),
                 curve=_curves(lines, group),
-                legend=figures.legend(lines, f"{group.kind} {group.norm}"),
+                legend=figures.legend(lines, f"{group.kind.name} {group.scale.name}"),
             )
         )
     return found
@@ -86,7 +85,7 @@ def _lines(record: Record, group: Group, attacks: list[str]) -> list[figures.Lin
         sources.append((name, role, tried))
     lines = []
     for name, role, points in sources:
-        steps = [(x, rate) for typed, rate in points if (x := size_of(group.kind, typed)) > 0]
+        steps = [(x, rate) for typed, rate in points if (x := group.kind.parse(typed).size) > 0]
         rates: list[words.Counted] = [record.clean, *(rate for _, rate in steps)]
         lines.append(
             figures.Line(
@@ -106,14 +105,14 @@ def _curves(lines: list[figures.Line], group: Group) -> dict[str, Markup]:
 
     Budgets of equal size (of shifts, say) have no place of their own on the axis.
     """
-    places = [0.0, *(x for typed, _ in group.rows if (x := size_of(group.kind, typed)) > 0)]
-    ticks = ["0", *(typed for typed, _ in group.rows if size_of(group.kind, typed) > 0)]
+    places = [0.0, *(x for typed, _ in group.rows if (x := group.kind.parse(typed).size) > 0)]
+    ticks = ["0", *(typed for typed, _ in group.rows if group.kind.parse(typed).size > 0)]
     if len(ticks) < 2 or len(set(places)) < len(places):
         return {}
     told = ", ".join(f"{words.percent(rate)} at {typed}" for typed, rate in group.rows)
-    label = f"Accuracy over {group.axis}. Worst case: {told}."
+    label = f"Accuracy over {group.scale.axis}. Worst case: {told}."
     return {
-        name: figures.curve(lines, ticks, group.axis, label, width=width, height=height)
+        name: figures.curve(lines, ticks, group.scale.axis, label, width=width, height=height)
         for name, width, height in SIZES
     }
 
@@ -122,18 +121,18 @@ def minima(record: Record) -> list[Smallest]:
     """How far the inputs are from failing, by kind of budget."""
     found = []
     for group in groups(record):
-        minimum = record.minimum.get(group.kind)
+        minimum = record.minimum.get(group.kind.name)
         if minimum is None or not minimum.total:
             continue
         text = sentences.minimum(group, minimum)
         curve = {
             name: figures.stairs(
-                minimum.steps, minimum.total, minimum.largest, group.axis, text,
+                minimum.steps, minimum.total, minimum.largest, group.scale.axis, text,
                 width=width, height=height,
             )
             for name, width, height in SIZES
         }  # fmt: skip
-        found.append(Smallest(group.symbol, text, curve))
+        found.append(Smallest(group.scale.symbol, text, curve))
     return found
 
 

@@ -8,27 +8,6 @@ from neurorobust.records import Record
 from neurorobust.report.groups import Group
 
 WORST = "Worst case: right after every attack tried, with its 95 % interval."
-PICTURES = {
-    "linf": "ε: how far each pixel may change (black 0, white 1).",
-    "l2": "ε with l2: how far a picture may move, by the L2 norm of its pixels (black 0, white 1).",
-    "l1": "ε with l1: how far a picture may move, summed over its pixels (black 0, white 1).",
-    "l0": "ε with l0: how many pixels may change.",
-}
-SPIKES = {
-    "flips": "flips: how many input spikes may be added or removed",
-    "shifts": "shifts: input spikes may move in time",
-    "patches": "patch: height x width of the one rectangle in which every spike may change",
-}
-PARTS = {  # of a budget as typed
-    "insert": "insert: how many may be added",
-    "delete": "delete: how many may be removed",
-    "channel": "channel: the only one that may change",
-    "rows": "rows: those that may change, the last one excluded",
-    "columns": "columns: those that may change, the last one excluded",
-    "reach": "reach: by at most so many time steps",
-    "spikes": "spikes: so many of them",
-    "total": "total: so many time steps, summed over them",
-}
 SETTINGS = {  # of attacks
     "mode": (
         "Mode",
@@ -50,11 +29,9 @@ SETTINGS = {  # of attacks
 
 def budget(group: Group) -> str:
     """What the budgets of one table are."""
-    if group.kind == "eps":
-        return PICTURES[group.norm]
     typed = "+".join(text for text, _ in group.rows)
-    parts = [text for word, text in PARTS.items() if f"{word}=" in typed]
-    return f"{'; '.join([SPIKES[group.kind], *parts])}."
+    parts = [text for word, text in group.scale.parts.items() if f"{word}=" in typed]
+    return f"{'; '.join([group.scale.legend, *parts])}."
 
 
 def control(record: Record, group: Group) -> Iterator[str]:

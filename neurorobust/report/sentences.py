@@ -45,9 +45,7 @@ def verdict(record: Record) -> str:
 
 
 def _under(group: Group, typed: str) -> str:
-    if group.kind == "eps":
-        return f"at {group.place(typed)}"
-    return f"with {'up to ' if group.kind == 'flips' else ''}{group.place(typed)} of input spikes"
+    return group.scale.under.format(group.place(typed))
 
 
 def _survival(rate: Counted) -> str:
@@ -174,10 +172,11 @@ def minimum(group: Group, found: Minimum) -> str:
         f"were broken with budgets up to {tried}"
     )
     if found.median is None:
-        return f"{broken}: not half of them, so the median lies beyond ({group.axis})."
+        return f"{broken}: not half of them, so the median lies beyond ({group.scale.axis})."
     return (
         f"{broken}. The median of the smallest budget that breaks an input is "
-        f"{found.median:.4g} ({group.axis}); inputs that nothing broke count as infinitely far."
+        f"{found.median:.4g} ({group.scale.axis}); inputs that nothing broke count as infinitely "
+        "far."
     )
 
 
@@ -209,11 +208,7 @@ def probes(record: Record) -> Iterator[str]:
 
 def _may(group: Group) -> str:
     sizes = ", ".join(typed for typed, _ in group.rows)
-    if group.norm == "linf":
-        return f"change every pixel by at most ε (L∞; pixels lie in 0 to 1), ε = {sizes}"
-    if group.kind == "flips":
-        return f"add or remove up to {sizes} input spikes (L0)"
-    return f"{group.may} {sizes}"
+    return group.scale.may.format(sizes)
 
 
 def encoder(card: EncoderCard) -> str:

@@ -52,8 +52,8 @@ def print_record(record: Record, console: Console, report: Path | None = None) -
         console.print(Text(told, style="dim"))
         console.print()
     for group in tried:
-        if group.kind in record.minimum and record.minimum[group.kind].total:
-            _line(console, "smallest", sentences.minimum(group, record.minimum[group.kind]))
+        if (name := group.kind.name) in record.minimum and record.minimum[name].total:
+            _line(console, "smallest", sentences.minimum(group, record.minimum[name]))
     for found in record.targeted:
         for name, reached in found.by_attack.items():
             where = words.budget(found.kind, found.budget)
@@ -151,7 +151,7 @@ def _table(
 ) -> Padding:
     """Budgets, worst cases and what stands beside them."""
     table = Table(box=SIMPLE_HEAD, pad_edge=False)
-    table.add_column(group.symbol, justify="right", no_wrap=True)
+    table.add_column(group.scale.symbol, justify="right", no_wrap=True)
     table.add_column("worst case", style="bold", no_wrap=True)
     for head in heads:
         table.add_column(Text(head), justify=justify, overflow="fold")

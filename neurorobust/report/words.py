@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Protocol
 
-from neurorobust.budgets import size_of
+from neurorobust.budgets import KINDS
 from neurorobust.records import Record, RobustRate
 
 NOTHING = "\N{EN DASH}"
@@ -73,18 +73,9 @@ def attack(record: Record, name: str) -> str:
     return f"{name} (control)" if record.is_control(name) else name
 
 
-def by_strength(rates: dict[str, RobustRate], kind: str) -> list[tuple[str, RobustRate]]:
-    """Budgets of a kind from weak to strong."""
-    return sorted(rates.items(), key=lambda item: size_of(kind, item[0]))
-
-
 def budget(kind: str, typed: str) -> str:
     """`ε = 0.1`, `12 flips`, `shifts reach=2`, `a 5x5 patch`."""
-    if kind == "eps":
-        return f"ε = {typed}"
-    if kind == "flips":
-        return flips(typed)
-    return f"shifts {typed}" if kind == "shifts" else f"a {typed} patch"
+    return KINDS[kind].words(typed)
 
 
 def spread(rate: RobustRate) -> str | None:
@@ -98,11 +89,6 @@ def spread(rate: RobustRate) -> str | None:
 def plural(number: int, noun: str) -> str:
     """`1 flip`, `12 flips`."""
     return f"{count(number)} {noun}" + ("" if number == 1 else "s")
-
-
-def flips(typed: str) -> str:
-    """`1 flip`, `12 flips`, from the number as typed."""
-    return f"{typed} flip" + ("" if typed == "1" else "s")
 
 
 def listed(parts: list[str]) -> str:

@@ -18,11 +18,9 @@ from neurorobust.attacks.images.pixel_annealing import PixelAnnealing
 from neurorobust.attacks.recipes import RECIPES
 from neurorobust.backends.engine import EngineBackend
 from neurorobust.backends.reference.backend import ReferenceBackend
-from neurorobust.budgets import parse
+from neurorobust.budgets import ImageBudget, inside, parse, project
 from neurorobust.encoders import PoissonEncoder
 from neurorobust.errors import BadInput
-from neurorobust.projection import inside, project
-from neurorobust.types import ImageBudget
 
 QUICK = {"lives": 3, "moves": 400}
 

@@ -11,9 +11,8 @@ from neurorobust.attacks.images.autoattack import Apgd, FabT
 from neurorobust.attacks.images.square import Square
 from neurorobust.attacks.modes import find_mode
 from neurorobust.attacks.oracle import Oracle
+from neurorobust.budgets import ImageBudget, project
 from neurorobust.errors import BadInput
-from neurorobust.projection import project
-from neurorobust.types import ImageBudget
 
 MODES = ("triangle-1", "assg-0.425", "bptr", "pdsg")
 

@@ -10,10 +10,9 @@ import torch
 from neurorobust.attacks.exact import Exact
 from neurorobust.attacks.images.corner_search import CornerSearch
 from neurorobust.attacks.queries import counted
+from neurorobust.budgets import ImageBudget, inside, project
 from neurorobust.errors import BadInput
-from neurorobust.projection import inside, project
 from neurorobust.readout import first_argmax
-from neurorobust.types import ImageBudget
 
 
 def generator(seed: int = 0) -> torch.Generator:

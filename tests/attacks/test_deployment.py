@@ -12,6 +12,7 @@ from neurorobust.attacks.spike_view import spike_view
 from neurorobust.backends.engine import EngineBackend
 from neurorobust.backends.engine.overflow import before_wrap, bounds, wraps
 from neurorobust.backends.reference.backend import ReferenceBackend
+from neurorobust.budgets import ImageBudget, SpikeBudget, inside
 from neurorobust.classifier import Classifier
 from neurorobust.encoders import DirectEncoder
 from neurorobust.errors import BadInput
@@ -25,9 +26,7 @@ from neurorobust.netx.model import (
     Neuron,
     RecurrentLayer,
 )
-from neurorobust.projection import inside
 from neurorobust.readout import Readout
-from neurorobust.types import ImageBudget, SpikeBudget
 
 STEPS = 8
 

@@ -10,8 +10,8 @@ import torch
 from neurorobust.attacks.events import EVENTS
 from neurorobust.attacks.queries import counted
 from neurorobust.backends.reference.backend import ReferenceBackend
+from neurorobust.budgets import ImageBudget, PatchBudget, ShiftBudget, SpikeBudget
 from neurorobust.errors import BadInput
-from neurorobust.types import ImageBudget, PatchBudget, ShiftBudget, SpikeBudget
 
 SHAPE = (2, 4, 2, 6)
 BUDGETS = {

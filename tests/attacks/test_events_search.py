@@ -16,11 +16,11 @@ from neurorobust.attacks.modes import surrogate
 from neurorobust.attacks.queries import counted
 from neurorobust.attacks.recipes import EVENTS_2
 from neurorobust.backends.reference.backend import ReferenceBackend
-from neurorobust.budgets import parse
+from neurorobust.budgets import ShiftBudget, SpikeBudget, parse
 from neurorobust.classifier import Classifier
 from neurorobust.encoders import DirectEncoder
 from neurorobust.readout import Readout
-from neurorobust.types import Run, ShiftBudget, SpikeBudget
+from neurorobust.types import Run
 
 QUICK = {"queries": 150, "pool": 12, "swaps": 6}
 SEARCHES = {

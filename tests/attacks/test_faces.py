@@ -12,9 +12,9 @@ from neurorobust.attacks import find, settings
 from neurorobust.attacks.torch_classifier import twin
 from neurorobust.attacks.transfer import Transfer
 from neurorobust.backends.reference.backend import ReferenceBackend
+from neurorobust.budgets import ImageBudget
 from neurorobust.errors import BadInput
 from neurorobust.evaluation.adapters import FoolboxFace, TorchattacksFace
-from neurorobust.types import ImageBudget
 
 PGD = replace(find("pgd-linf"), steps=8)
 

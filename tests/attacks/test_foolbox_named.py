@@ -10,8 +10,8 @@ from foolbox.attacks.base import AttackWithDistance
 
 from neurorobust.attacks import find
 from neurorobust.attacks.images.foolbox_named import NEEDS, FoolboxAttack
+from neurorobust.budgets import NORMS, ImageBudget
 from neurorobust.errors import BadInput
-from neurorobust.types import NORMS, ImageBudget
 
 CLASSES = {
     name: kind

@@ -16,13 +16,12 @@ from neurorobust.attacks.images.ensemble import Ensemble
 from neurorobust.attacks.images.pgd import Pgd
 from neurorobust.attacks.modes import surrogate
 from neurorobust.backends.engine import EngineBackend
+from neurorobust.budgets import NORMS, ImageBudget, project
 from neurorobust.classifier import Classifier
 from neurorobust.encoders import DriveEncoder
 from neurorobust.errors import BadInput
 from neurorobust.netx.model import DenseLayer, InputLayer, NetxModel, Neuron
-from neurorobust.projection import project
 from neurorobust.readout import Readout
-from neurorobust.types import NORMS, ImageBudget
 
 EPSILON = {"linf": 0.15, "l2": 1.0, "l1": 3.0, "l0": 4.0}
 FOOLBOX = ("LInfFMNAttack", "DDNAttack", "HopSkipJump", "L0FMN")

@@ -12,7 +12,7 @@ import torch
 from neurorobust.attacks import ATTACKS
 from neurorobust.attacks.base import ClaimingAttack, domain
 from neurorobust.backends.engine import EngineBackend
-from neurorobust.budgets import parse
+from neurorobust.budgets import ImageBudget, moves, parse, project
 from neurorobust.classifier import Classifier
 from neurorobust.encoders import DirectEncoder, DriveEncoder
 from neurorobust.netx.model import (
@@ -23,9 +23,7 @@ from neurorobust.netx.model import (
     NetxModel,
     Neuron,
 )
-from neurorobust.projection import moves, project
 from neurorobust.readout import Readout
-from neurorobust.types import ImageBudget
 
 SHAPE, STEPS, BATCH = (1, 6, 6), 8, 5
 BUDGETS = {

@@ -8,9 +8,8 @@ import pytest
 import torch
 
 from neurorobust.attacks import ATTACKS, norms
+from neurorobust.budgets import NORMS, ImageBudget, SpikeBudget, inside, project
 from neurorobust.errors import BadInput
-from neurorobust.projection import inside, project
-from neurorobust.types import NORMS, ImageBudget, SpikeBudget
 
 EPSILON = {"linf": 0.1, "l2": 0.7, "l1": 1.6, "l0": 3.0}
 WEIGHT = torch.tensor([[5.0, -3.0, 0.5, 7.0, 2.0, -1.0], [-4.0, 6.0, 0.0, 15.0, 2.0, 1.0]])

@@ -9,7 +9,7 @@ from types import ModuleType
 import pytest
 import torch
 
-from neurorobust.types import SpikeBudget
+from neurorobust.budgets import SpikeBudget
 
 SCRIPT = Path(__file__).resolve().parents[2] / "benchmarks" / "spike_optimum.py"
 

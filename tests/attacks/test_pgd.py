@@ -9,10 +9,10 @@ import torch
 from neurorobust.attacks import ATTACKS, find, settings
 from neurorobust.attacks.images.pgd import Pgd
 from neurorobust.attacks.modes import surrogate
+from neurorobust.budgets import ImageBudget, SpikeBudget
+from neurorobust.budgets.images import project_images
 from neurorobust.encoders import PoissonEncoder
 from neurorobust.errors import BadInput
-from neurorobust.projection import project_images
-from neurorobust.types import ImageBudget, SpikeBudget
 
 IMAGE_ATTACKS = ["pgd-linf", "random"]
 

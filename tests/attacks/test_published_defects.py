@@ -17,13 +17,13 @@ from neurorobust.attacks.images.autoattack import Apgd
 from neurorobust.attacks.images.pgd import Pgd
 from neurorobust.attacks.images.sa_pgd import SaPgd
 from neurorobust.attacks.oracle import Oracle
+from neurorobust.budgets import ImageBudget
 from neurorobust.datasets.base import Dataset
 from neurorobust.encoders import DirectEncoder, PoissonEncoder
 from neurorobust.errors import BadInput
 from neurorobust.evaluation import evaluate, load_samples
 from neurorobust.evaluation.query import unpack
 from neurorobust.records import Card, EncoderCard
-from neurorobust.types import ImageBudget
 
 ATTACKS = (
     Pgd(steps=4, draws=3),

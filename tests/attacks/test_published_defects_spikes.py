@@ -13,8 +13,8 @@ from neurorobust.attacks.events.g2s import G2S
 from neurorobust.attacks.events.threshold import raised
 from neurorobust.attacks.fewest_flips import fewest_flips, median
 from neurorobust.attacks.modes import PLAIN
+from neurorobust.budgets import PatchBudget, ShiftBudget, SpikeBudget
 from neurorobust.encoders import DirectEncoder
-from neurorobust.types import PatchBudget, ShiftBudget, SpikeBudget
 
 BUDGET = {"flips": SpikeBudget(4), "shifts": ShiftBudget(1), "patches": PatchBudget(2, 2)}
 

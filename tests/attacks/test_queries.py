@@ -15,8 +15,8 @@ from neurorobust.attacks.oracle import Done, Oracle, Unknown
 from neurorobust.attacks.queries import counted
 from neurorobust.backends.reference.backend import ReferenceBackend
 from neurorobust.backends.registry import QUERY_BATCH, query_batch
+from neurorobust.budgets import ImageBudget
 from neurorobust.errors import BadInput
-from neurorobust.types import ImageBudget
 
 ASKING = {
     "square": "linf",

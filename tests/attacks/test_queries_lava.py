@@ -11,7 +11,7 @@ from neurorobust.attacks.images.foolbox_named import FoolboxAttack
 from neurorobust.attacks.images.square import Square
 from neurorobust.attacks.queries import counted
 from neurorobust.backends.lava.backend import LavaBackend
-from neurorobust.types import ImageBudget
+from neurorobust.budgets import ImageBudget
 
 pytestmark = pytest.mark.lava
 

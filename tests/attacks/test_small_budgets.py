@@ -11,12 +11,11 @@ import torch
 from neurorobust.attacks import find
 from neurorobust.attacks.oracle import Oracle
 from neurorobust.backends.engine import EngineBackend
+from neurorobust.budgets import ImageBudget, inside
 from neurorobust.classifier import Classifier
 from neurorobust.encoders import DriveEncoder
 from neurorobust.netx.model import DenseLayer, InputLayer, NetxModel, Neuron
-from neurorobust.projection import inside
 from neurorobust.readout import Readout
-from neurorobust.types import ImageBudget
 
 LEVELS = (1, 2, 4, 8)
 

@@ -8,8 +8,8 @@ import torch
 from neurorobust.attacks import ATTACKS
 from neurorobust.attacks.events.gradient_flips import SpikeTopK
 from neurorobust.attacks.modes import surrogate
+from neurorobust.budgets import ImageBudget, SpikeBudget
 from neurorobust.errors import BadInput
-from neurorobust.types import ImageBudget, SpikeBudget
 
 
 def seeded(seed: int = 0) -> torch.Generator:

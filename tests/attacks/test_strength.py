@@ -13,8 +13,7 @@ from neurorobust import datasets, models, netx
 from neurorobust.attacks import ATTACKS
 from neurorobust.attacks.spike_view import spike_view
 from neurorobust.backends.engine import EngineBackend
-from neurorobust.projection import project
-from neurorobust.types import ImageBudget, SpikeBudget
+from neurorobust.budgets import ImageBudget, SpikeBudget, project
 
 DIGITS = 64
 

@@ -11,7 +11,7 @@ from neurorobust.attacks.annealing.follow import Followed
 from neurorobust.attacks.annealing.random import seeded
 from neurorobust.backends.engine.incremental.loops import Sample, refresh
 from neurorobust.backends.engine.loops import Array
-from neurorobust.types import SpikeBudget
+from neurorobust.budgets import SpikeBudget
 
 HOT, COLD = (0.25, 0.5, 1.0), 0.02  # first temperatures, one life after the other; the last one
 FLAT = (20.0, 100.0, 5.0)  # of the pool's weights 1 / (rank + this), one life after the other

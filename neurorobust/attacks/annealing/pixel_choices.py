@@ -10,11 +10,11 @@ from torch import Tensor
 
 from neurorobust.attacks.annealing.follow import spike_words
 from neurorobust.backends.engine.loops import Array
+from neurorobust.budgets import ImageBudget, project
 from neurorobust.classifier import Classifier
 from neurorobust.fixedpoint import cast_bias, lif_step
 from neurorobust.netx.model import NetxModel
-from neurorobust.projection import project
-from neurorobust.types import Drive, ImageBudget
+from neurorobust.types import Drive
 
 LEVELS = 257  # of each pixel, evenly over what the ball allows, that are tried for its choices
 

@@ -11,9 +11,10 @@ from torch import Tensor
 from neurorobust.attacks import norms
 from neurorobust.attacks.feasible import Feasible, flip
 from neurorobust.backends.engine import EngineBackend
+from neurorobust.budgets import Budget
 from neurorobust.classifier import Classifier
 from neurorobust.errors import BadInput
-from neurorobust.types import Budget, Labels
+from neurorobust.types import Labels
 
 
 class Objective(Protocol):

@@ -10,8 +10,9 @@ from torch import Tensor
 from neurorobust.attacks.events.windows import check_patch, window
 from neurorobust.attacks.feasible import Feasible, flip
 from neurorobust.attacks.sample_random import Lots
+from neurorobust.budgets import Budget
 from neurorobust.classifier import Classifier
-from neurorobust.types import Budget, Labels
+from neurorobust.types import Labels
 
 
 @dataclass(frozen=True)

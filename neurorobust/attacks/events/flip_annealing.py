@@ -15,8 +15,9 @@ from neurorobust.attacks.feasible import Feasible
 from neurorobust.attacks.gradients import Gradient
 from neurorobust.attacks.images.autoattack import positive
 from neurorobust.attacks.modes import PLAIN
+from neurorobust.budgets import Budget
 from neurorobust.classifier import Classifier
-from neurorobust.types import Budget, Labels
+from neurorobust.types import Labels
 
 if TYPE_CHECKING:  # compiled loops are loaded where an attack begins, not where it is listed
     from neurorobust.attacks.annealing.flip_walk import FlipWalk

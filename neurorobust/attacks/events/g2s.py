@@ -13,8 +13,9 @@ from neurorobust.attacks.feasible import Feasible, flip
 from neurorobust.attacks.gradients import Gradient
 from neurorobust.attacks.modes import PLAIN, Mode
 from neurorobust.attacks.sample_random import Lots
+from neurorobust.budgets import Budget
 from neurorobust.classifier import Classifier
-from neurorobust.types import Budget, Labels
+from neurorobust.types import Labels
 
 
 @dataclass(frozen=True)

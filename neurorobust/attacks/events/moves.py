@@ -8,8 +8,8 @@ import torch
 from torch import Tensor
 
 from neurorobust.attacks.index_lists import top
+from neurorobust.budgets import Budget, ShiftBudget
 from neurorobust.errors import BadInput
-from neurorobust.types import Budget, ShiftBudget
 
 
 @dataclass(frozen=True)

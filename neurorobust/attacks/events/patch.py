@@ -11,8 +11,9 @@ from neurorobust.attacks.events.universal import halves
 from neurorobust.attacks.events.windows import check_patch, window
 from neurorobust.attacks.gradients import Gradient
 from neurorobust.attacks.modes import PLAIN, Mode
+from neurorobust.budgets import Budget
 from neurorobust.classifier import Classifier
-from neurorobust.types import Budget, Labels
+from neurorobust.types import Labels
 
 
 @dataclass(frozen=True)

@@ -11,8 +11,9 @@ from neurorobust.attacks.best import Best
 from neurorobust.attacks.feasible import Feasible, flip
 from neurorobust.attacks.flip_queries import Judge
 from neurorobust.attacks.queries import report
+from neurorobust.budgets import Budget
 from neurorobust.classifier import Classifier
-from neurorobust.types import Budget, Labels
+from neurorobust.types import Labels
 
 
 @dataclass(frozen=True)

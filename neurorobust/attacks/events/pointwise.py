@@ -13,8 +13,9 @@ from neurorobust.attacks.feasible import Feasible, flip
 from neurorobust.attacks.flip_queries import Judge
 from neurorobust.attacks.queries import report
 from neurorobust.attacks.sample_random import Lots
+from neurorobust.budgets import Budget
 from neurorobust.classifier import Classifier
-from neurorobust.types import Budget, Labels
+from neurorobust.types import Labels
 
 
 @dataclass(frozen=True)

@@ -12,8 +12,9 @@ from neurorobust.attacks.events.schedule import Trains
 from neurorobust.attacks.gradients import Gradient, GradientSource
 from neurorobust.attacks.modes import PLAIN, Mode
 from neurorobust.attacks.sample_random import Lots
+from neurorobust.budgets import Budget
 from neurorobust.classifier import Classifier
-from neurorobust.types import Budget, Labels
+from neurorobust.types import Labels
 
 HIGHEST = 10.0  # logits are clipped to +- this
 START = 4.0  # logit at the start of the shifts -1, 0 and 1

@@ -8,8 +8,9 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
+from neurorobust.budgets import Budget, ShiftBudget
 from neurorobust.errors import BadInput
-from neurorobust.types import Budget, ShiftBudget, Spikes
+from neurorobust.types import Spikes
 
 ROUNDS = 8  # of moves; one spike a line moves in each
 

@@ -15,8 +15,9 @@ from neurorobust.attacks.gradients import Gradient
 from neurorobust.attacks.index_lists import marked, top
 from neurorobust.attacks.modes import PLAIN, Mode
 from neurorobust.attacks.sample_random import Lots
+from neurorobust.budgets import Budget
 from neurorobust.classifier import Classifier
-from neurorobust.types import Budget, Labels
+from neurorobust.types import Labels
 
 TINY = 1e-30  # promise of an entry without gradient: below any that has one
 

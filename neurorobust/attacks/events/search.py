@@ -18,8 +18,9 @@ from neurorobust.attacks.gradients import Gradient
 from neurorobust.attacks.modes import PLAIN, Mode, find_mode
 from neurorobust.attacks.queries import report
 from neurorobust.attacks.sample_random import Lots
+from neurorobust.budgets import Budget, SpikeBudget
 from neurorobust.classifier import Classifier
-from neurorobust.types import Budget, Labels, SpikeBudget
+from neurorobust.types import Labels
 
 MODES = tuple(
     find_mode(name)

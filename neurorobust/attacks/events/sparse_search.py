@@ -14,8 +14,9 @@ from neurorobust.attacks.flip_queries import Judge
 from neurorobust.attacks.index_lists import listed, marked
 from neurorobust.attacks.queries import report
 from neurorobust.attacks.sample_random import Lots
+from neurorobust.budgets import Budget
 from neurorobust.classifier import Classifier
-from neurorobust.types import Budget, Labels
+from neurorobust.types import Labels
 
 # from this share of the queries on, this share of the flips is exchanged at once (at least one)
 SCHEDULE = ((0.0, 0.8), (0.01, 0.4), (0.05, 0.2), (0.1, 0.1), (0.2, 0.05), (0.5, 0.0))

@@ -11,8 +11,9 @@ from neurorobust.attacks import objectives
 from neurorobust.attacks.feasible import Feasible, flip, largest
 from neurorobust.attacks.gradients import Gradient, GradientSource
 from neurorobust.attacks.modes import PLAIN, Mode
+from neurorobust.budgets import Budget
 from neurorobust.classifier import Classifier
-from neurorobust.types import Budget, Labels
+from neurorobust.types import Labels
 
 
 @dataclass(frozen=True)

@@ -17,8 +17,9 @@ from torch import Tensor
 from neurorobust.attacks.feasible import Feasible, flip
 from neurorobust.attacks.gradients import Gradient
 from neurorobust.attacks.modes import PLAIN, Mode
+from neurorobust.budgets import Budget
 from neurorobust.classifier import Classifier
-from neurorobust.types import Budget, Labels
+from neurorobust.types import Labels
 
 
 def halves(samples: int) -> list[tuple[Tensor, Tensor]]:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from torch import Tensor
 
+from neurorobust.budgets import Budget, PatchBudget
 from neurorobust.errors import BadInput
-from neurorobust.types import Budget, PatchBudget
 
 Window = tuple[slice, slice, slice]
 

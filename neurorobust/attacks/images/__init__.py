@@ -15,7 +15,7 @@ from neurorobust.attacks.images.sa_pgd import SaPgd
 from neurorobust.attacks.images.square import Square
 from neurorobust.attacks.listing import Listed
 from neurorobust.attacks.modes import AdaptiveSharpness
-from neurorobust.types import NORMS
+from neurorobust.budgets import NORMS
 
 LISTED: tuple[Listed[Attack], ...] = (
     Listed(

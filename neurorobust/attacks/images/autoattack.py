@@ -22,9 +22,10 @@ from neurorobust.attacks.gradients import Gradient
 from neurorobust.attacks.modes import PLAIN, Mode
 from neurorobust.attacks.oracle import Done, Oracle
 from neurorobust.attacks.queries import report
+from neurorobust.budgets import Budget
 from neurorobust.classifier import Classifier
 from neurorobust.errors import BadInput
-from neurorobust.types import Budget, Labels
+from neurorobust.types import Labels
 
 NORMS = ("linf", "l2", "l1")
 NAMES = {"linf": "Linf", "l2": "L2", "l1": "L1"}  # AutoAttack's own

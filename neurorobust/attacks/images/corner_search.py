@@ -17,8 +17,9 @@ from neurorobust.attacks.images.autoattack import positive
 from neurorobust.attacks.images.corners import Corners
 from neurorobust.attacks.modes import PLAIN, Mode
 from neurorobust.attacks.sample_random import Lots
+from neurorobust.budgets import Budget, ImageBudget
 from neurorobust.classifier import Classifier
-from neurorobust.types import Budget, ImageBudget, Labels
+from neurorobust.types import Labels
 
 
 @dataclass(frozen=True)

@@ -8,8 +8,7 @@ from torch import Tensor
 from neurorobust.attacks.best import Standing
 from neurorobust.attacks.exact import Exact
 from neurorobust.attacks.sample_random import Lots
-from neurorobust.projection import project
-from neurorobust.types import ImageBudget
+from neurorobust.budgets import ImageBudget, project
 
 FEW = 3  # entries exchanged at a time, at most
 CHEAP = 3.0  # exponent: how much rather those that cost little; 1: any

@@ -15,9 +15,10 @@ from neurorobust.attacks.gradients import Gradient
 from neurorobust.attacks.images.pgd import Pgd
 from neurorobust.attacks.modes import Mode, find_mode
 from neurorobust.attacks.objectives import mean_standing
+from neurorobust.budgets import NORMS, Budget
 from neurorobust.classifier import Classifier
 from neurorobust.errors import BadInput
-from neurorobust.types import NORMS, Budget, Labels
+from neurorobust.types import Labels
 
 MEMBERS = (  # narrow, wide, adaptive and rate-based beliefs; the cheapest first
     "fast-sigmoid-0.25",

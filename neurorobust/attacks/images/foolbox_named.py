@@ -17,10 +17,10 @@ from neurorobust.attacks.global_seeding import seeded
 from neurorobust.attacks.modes import PLAIN, Mode
 from neurorobust.attacks.oracle import Done, Oracle, Unknown
 from neurorobust.attacks.queries import report
+from neurorobust.budgets import NORMS, Budget, project
 from neurorobust.classifier import Classifier
 from neurorobust.errors import BadInput, NeuroRobustError
-from neurorobust.projection import project
-from neurorobust.types import NORMS, Budget, Labels
+from neurorobust.types import Labels
 
 PREFIX = "foolbox:"
 PIXELS = (0.0, 1.0)  # bounds of x, before any normalisation: that is the encoder's

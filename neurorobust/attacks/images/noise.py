@@ -8,8 +8,9 @@ import torch
 from torch import Tensor
 
 from neurorobust.attacks import norms
+from neurorobust.budgets import NORMS, Budget
 from neurorobust.classifier import Classifier
-from neurorobust.types import NORMS, Budget, Labels
+from neurorobust.types import Labels
 
 
 @dataclass(frozen=True)

@@ -14,9 +14,10 @@ from neurorobust.attacks import norms
 from neurorobust.attacks.images.autoattack import positive
 from neurorobust.attacks.oracle import Done, Oracle
 from neurorobust.attacks.queries import report
+from neurorobust.budgets import Budget
 from neurorobust.classifier import Classifier
 from neurorobust.errors import BadInput
-from neurorobust.types import Budget, Labels
+from neurorobust.types import Labels
 
 
 @dataclass(frozen=True)

@@ -12,9 +12,10 @@ from neurorobust.attacks.ascent import Ascent, Steady
 from neurorobust.attacks.base import Claims, Proposal
 from neurorobust.attacks.gradients import Gradient
 from neurorobust.attacks.modes import PLAIN, Mode
+from neurorobust.budgets import NORMS, Budget
 from neurorobust.classifier import Classifier
 from neurorobust.errors import BadInput
-from neurorobust.types import NORMS, Budget, Labels
+from neurorobust.types import Labels
 
 
 @dataclass(frozen=True)

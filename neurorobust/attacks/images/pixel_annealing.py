@@ -15,8 +15,9 @@ from neurorobust.attacks.base import Claims, Proposal
 from neurorobust.attacks.gradients import Gradient
 from neurorobust.attacks.images.autoattack import positive
 from neurorobust.attacks.modes import PLAIN, Mode
+from neurorobust.budgets import Budget, ImageBudget
 from neurorobust.classifier import Classifier
-from neurorobust.types import Budget, ImageBudget, Labels
+from neurorobust.types import Labels
 
 if TYPE_CHECKING:  # compiled loops are loaded where an attack begins, not where it is listed
     from neurorobust.attacks.annealing.pixel_walk import PixelWalk

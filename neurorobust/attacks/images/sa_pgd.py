@@ -12,10 +12,10 @@ from neurorobust.attacks.ascent import Ascent
 from neurorobust.attacks.base import Claims, Proposal
 from neurorobust.attacks.gradients import Gradient
 from neurorobust.attacks.modes import PLAIN, Mode
+from neurorobust.budgets import NORMS, Budget, ImageBudget, project
 from neurorobust.classifier import Classifier
 from neurorobust.errors import BadInput
-from neurorobust.projection import project
-from neurorobust.types import NORMS, Budget, ImageBudget, Labels
+from neurorobust.types import Labels
 
 MEMORY, SQUARES = 0.5, 0.8  # decay of m and of w
 

@@ -8,8 +8,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from neurorobust.projection import inside, project
-from neurorobust.types import NORMS, ImageBudget
+from neurorobust.budgets import NORMS, ImageBudget, inside, project
 
 PIXELS = st.lists(
     st.tuples(

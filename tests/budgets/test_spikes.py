@@ -4,8 +4,15 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from neurorobust.projection import allowed, inside, moves, project
-from neurorobust.types import PatchBudget, ShiftBudget, SpikeBudget
+from neurorobust.budgets import (
+    PatchBudget,
+    ShiftBudget,
+    SpikeBudget,
+    allowed,
+    inside,
+    moves,
+    project,
+)
 
 SHAPE = (2, 2, 3, 2, 5)  # batch, channels, rows, columns, steps
 COUNT = 2 * 2 * 3 * 2 * 5

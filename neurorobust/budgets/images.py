@@ -1,4 +1,6 @@
-"""Balls of four norms around an image, cut by the box [0, 1].
+"""`--eps`: balls of four norms around an image, cut by the box [0, 1].
+
+Typed as 0.1, 8/255, l2:0.5, l1:10 or l0:5; in pixels, L-infinity unless it says so.
 
 With d = proposal - x and the room that the box leaves, each the nearest point in the Euclidean
 sense (Lagrange; for L1 the soft threshold of Duchi et al., ICML 2008, here with a box):
@@ -15,20 +17,160 @@ float64 cannot tell is decided in rational numbers.
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass, replace
 from fractions import Fraction
 
 import torch
 from torch import Tensor
 
-from neurorobust.types import ImageBudget
+from neurorobust.budgets.base import Budget, BudgetKind, Scale
+from neurorobust.errors import BadInput
 
 ROUNDING = 1e-6  # a pixel that is farther out than allowed by less was rounded, not cheated
 SURE = 2.0**-40  # float64 sums of squares are closer to the truth than this, relatively
 HALVINGS = 60
 
 
+SCALES = {
+    "linf": Scale(
+        name="linf",
+        symbol="ε",
+        grows="ε",
+        axis="ε, largest change of a pixel",
+        how="how far a pixel may change (ε)",
+        may="change every pixel by at most ε (L∞; pixels lie in 0 to 1), ε = {}",
+        under="at {}",
+        legend="ε: how far each pixel may change (black 0, white 1)",
+    ),
+    "l2": Scale(
+        name="l2",
+        symbol="ε",
+        grows="ε",
+        axis="ε, L2 distance",
+        how="how far a picture may move (L2)",
+        may="move a picture in L2 by {}",
+        under="at {}",
+        legend="ε with l2: how far a picture may move, by the L2 norm of its pixels "
+        "(black 0, white 1)",
+    ),
+    "l1": Scale(
+        name="l1",
+        symbol="ε",
+        grows="ε",
+        axis="ε, L1 distance",
+        how="how far a picture may move (L1)",
+        may="move a picture in L1 by {}",
+        under="at {}",
+        legend="ε with l1: how far a picture may move, summed over its pixels (black 0, white 1)",
+    ),
+    "l0": Scale(
+        name="l0",
+        symbol="ε",
+        grows="ε",
+        axis="ε, pixels changed",
+        how="how many pixels may change (L0)",
+        may="change as many pixels as {}",
+        under="at {}",
+        legend="ε with l0: how many pixels may change",
+    ),
+}
+NORMS = tuple(SCALES)
+
+
+@dataclass(frozen=True)
+class ImageBudget(Budget):
+    """How far one image may move.
+
+    Attributes:
+        epsilon: radius in pixel units, before any normalisation; `linf`: at most 1; `l0`: number
+            of pixels (all channels of a place are one pixel).
+        norm: `linf`, `l2`, `l1` or `l0`, over all of C, H, W.
+    """
+
+    epsilon: float
+    norm: str = "linf"
+    kind = "eps"
+
+    def __post_init__(self) -> None:
+        if self.norm not in NORMS:
+            raise BadInput(f"budget: norm {self.norm!r} unknown, known: {', '.join(NORMS)}")
+        if self.norm == "linf" and not 0 <= self.epsilon <= 1:
+            raise BadInput(
+                f"budget: eps {self.epsilon} outside [0, 1] (pixel units, before any normalisation)"
+            )
+        if not 0 <= self.epsilon < float("inf"):
+            raise BadInput(f"budget: {self.norm} eps {self.epsilon} is not a size (0 or above)")
+
+    @property
+    def size(self) -> float:
+        """The radius."""
+        return self.epsilon
+
+    @property
+    def whole(self) -> bool:
+        """In L0 pixels are counted."""
+        return self.norm == "l0"
+
+    @property
+    def scale(self) -> Scale:
+        """Its norm's."""
+        return SCALES[self.norm]
+
+    def contains(self, small: Budget) -> bool:
+        """Of the same norm, and no larger."""
+        return (
+            isinstance(small, ImageBudget)
+            and self.norm == small.norm
+            and small.epsilon <= self.epsilon
+        )
+
+    def resized(self, value: float) -> ImageBudget:
+        """The same norm."""
+        return replace(self, epsilon=value)
+
+    def project(self, proposal: Tensor, x: Tensor) -> tuple[Tensor, Tensor]:
+        """The nearest point of ball and box."""
+        return project_images(proposal, x, self)
+
+
+def parse(text: str) -> ImageBudget:
+    """`0.1`, `8/255`, `l2:0.5`.
+
+    Raises:
+        BadInput: an unknown norm, not a number, NaN, below 0, or (L-infinity) outside [0, 1].
+    """
+    norm, colon, number = text.partition(":")
+    if not colon:
+        norm, number = "linf", text
+    if norm not in NORMS:
+        raise BadInput(f"eps {text!r}: norm {norm!r} unknown, known: {', '.join(NORMS)}")
+    above, slash, below = number.partition("/")
+    try:
+        value = float(above) / float(below) if slash else float(above)
+    except (ValueError, ZeroDivisionError):
+        raise BadInput(f"eps {text!r}: not a number, need for example 0.1 or 8/255") from None
+    if norm == "linf" and not 0 <= value <= 1:
+        raise BadInput(f"eps {text!r}: outside [0, 1] (pixel units, before any normalisation)")
+    if not 0 <= value < float("inf"):
+        raise BadInput(f"eps {text!r}: not a size (0 or above)")
+    return ImageBudget(value, norm)
+
+
+KIND = BudgetKind(
+    name=ImageBudget.kind,
+    domain="images",
+    examples=("0.1", "8/255", "l2:1.5", "l1:10", "l0:20"),
+    about="pixels in [0, 1], by so much in L-infinity, L2 or L1, or so many of them (l0)",
+    heading="Attacks on images",
+    attack="pgd-linf",
+    parse=parse,
+    words="ε = {}".format,
+    scales=tuple(SCALES.values()),
+)
+
+
 def project_images(proposal: Tensor, x: Tensor, budget: ImageBudget) -> tuple[Tensor, Tensor]:
-    """See `project`."""
+    """See `ImageBudget.project`."""
     if budget.norm == "linf":
         return _linf(proposal, x, budget.epsilon)
     boxed = proposal.clamp(0, 1)

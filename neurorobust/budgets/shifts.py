@@ -1,4 +1,6 @@
-"""Retiming: spikes move along their line (channel, row, column), none is made or lost.
+"""`--shifts`: spikes move along their line (channel, row, column), none is made or lost.
+
+Typed as reach=2, reach=3+spikes=4 or reach=3+total=10.
 
 Spikes are alike, so a proposal does not say which spike went where. Of one line the first spike
 becomes the first, the second the second: no other pairing needs a smaller reach or a smaller sum of
@@ -7,13 +9,112 @@ moves. (One that lets spikes overtake each other may move fewer; a budget counts
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 
 import torch
 from torch import Tensor
 
-from neurorobust.types import ShiftBudget
+from neurorobust.budgets.base import Budget, BudgetKind, Scale, count, fields, taken, within
+from neurorobust.errors import BadInput
+
+SCALE = Scale(
+    name="",
+    symbol="shifts",
+    grows="the size of shifts",
+    axis="size of the shifts",
+    how="how input spikes may be moved in time",
+    may="move input spikes in time by {}",
+    under="with {} of input spikes",
+    legend="shifts: input spikes may move in time",
+    parts={
+        "reach": "reach: by at most so many time steps",
+        "spikes": "spikes: so many of them",
+        "total": "total: so many time steps, summed over them",
+    },
+)
+
+
+@dataclass(frozen=True)
+class ShiftBudget(Budget):
+    """How spikes may be retimed: each keeps its line (channel, row, column), none is made or lost.
+
+    Attributes:
+        reach: steps by which one spike may move at most, either way (B-infinity).
+        total: sum of all moves at most (B1); None: any.
+        spikes: number of spikes that may move at most (B0); None: any.
+    """
+
+    reach: int
+    total: int | None = None
+    spikes: int | None = None
+    kind = "shifts"
+
+    def __post_init__(self) -> None:
+        for name in ("reach", "total", "spikes"):
+            value = getattr(self, name)
+            if value is not None and value < 0:
+                raise BadInput(f"budget: {name} {value} below 0")
+
+    @property
+    def size(self) -> float:
+        """The tighter of `total` and `spikes`; the reach where neither is limited."""
+        limits = [limit for limit in (self.total, self.spikes) if limit is not None]
+        return float(min(limits)) if limits else float(self.reach)
+
+    @property
+    def scale(self) -> Scale:
+        """All shifts are one."""
+        return SCALE
+
+    def contains(self, small: Budget) -> bool:
+        """No limit of the small one is wider."""
+        return (
+            isinstance(small, ShiftBudget)
+            and small.reach <= self.reach
+            and within(small.total, self.total)
+            and within(small.spikes, self.spikes)
+        )
+
+    def resized(self, value: float) -> ShiftBudget | None:
+        """Of the limit that is its size; None where both `total` and `spikes` are limited."""
+        if self.total is not None and self.spikes is not None:
+            return None
+        if self.spikes is not None:
+            return replace(self, spikes=int(value))
+        if self.total is not None:
+            return replace(self, total=int(value))
+        return replace(self, reach=int(value))
+
+    def project(self, proposal: Tensor, x: Tensor) -> tuple[Tensor, Tensor]:
+        """Shorter moves, and fewer."""
+        return project_shifts(proposal, x, self)
+
+
+def parse(text: str) -> ShiftBudget:
+    """`reach=2`, `reach=3+spikes=4`, `reach=3+total=10`.
+
+    Raises:
+        BadInput: not of that form, or below 0.
+    """
+    words = fields("shifts", text, text)
+    counts = taken(words, ("reach", "spikes", "total"), lambda value: count("shifts", text, value))
+    if words or "reach" not in counts:
+        raise BadInput(f"shifts {text!r}: need for example reach=2 or reach=3+spikes=4")
+    return ShiftBudget(counts["reach"], counts.get("total"), counts.get("spikes"))
+
+
+KIND = BudgetKind(
+    name=ShiftBudget.kind,
+    domain="spikes",
+    examples=("reach=2", "reach=3+spikes=4", "reach=3+total=10"),
+    about="spikes moved in time, by so many steps, so many of them or so far in all",
+    heading="Attacks on spikes and events that move them in time",
+    attack="retiming",
+    parse=parse,
+    words="shifts {}".format,
+    scales=(SCALE,),
+)
 
 
 @dataclass(frozen=True)
