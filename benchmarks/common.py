@@ -22,8 +22,8 @@ from typing import Any
 
 import torch
 
+from neurorobust.provenance import now, provenance
 from neurorobust.support import files
-from neurorobust.support.provenance import now, provenance
 
 PEERS = ("nengo", "nengo-loihi", "norse", "snntorch", "spikingjelly")  # beside provenance's own
 

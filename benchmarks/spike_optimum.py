@@ -27,7 +27,7 @@ from neurorobust.budgets import SpikeBudget
 from neurorobust.classifier import Classifier
 from neurorobust.encoders import DirectEncoder
 from neurorobust.netx.model import DenseLayer, NetxModel, Neuron
-from neurorobust.readout import Readout
+from neurorobust.readouts import Readout
 
 ATTACKS = ("flip-search", "sda", "sparse-search", "spike-topk", "sea", "spikefool", "g2s", "gumbel",
            "pointwise", "spike-random")  # fmt: skip

@@ -21,7 +21,7 @@ from neurorobust.backends.base import Backend, measured
 from neurorobust.backends.registry import TARGETS, Settings, open_backend
 from neurorobust.errors import NeuroRobustError
 from neurorobust.netx.model import DenseLayer, NetxModel, Neuron
-from neurorobust.support.provenance import versions
+from neurorobust.provenance import versions
 from neurorobust.verify.conformance import Case, find, names
 
 Open = Callable[[NetxModel], Backend]

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from neurorobust.backends.base import Backend, DifferentiableBackend
 from neurorobust.encoders import Encoder
 from neurorobust.errors import BadInput
-from neurorobust.readout import Readout
+from neurorobust.readouts import Readout
 from neurorobust.surrogates import DEFAULT, Backward
 from neurorobust.types import Labels, Logits, Run
 

@@ -13,9 +13,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from neurorobust import netx
+from neurorobust.encoders import Encoder, Entrance
 from neurorobust.errors import BadInput, CardError, UnavailableError
 from neurorobust.netx.guarded import read_guarded
 from neurorobust.netx.model import NetxModel
+from neurorobust.readouts import READOUTS, Readout
 from neurorobust.records import Card, EncoderCard
 from neurorobust.support import files, schema
 from neurorobust.support.names import unknown
@@ -23,8 +25,6 @@ from neurorobust.support.names import unknown
 if TYPE_CHECKING:  # networks are listed and found without torch
     from neurorobust.backends.base import Backend
     from neurorobust.classifier import Classifier
-    from neurorobust.encoders import Encoder
-    from neurorobust.readout import Readout
 
 CARD_FILE = "card.json"
 
@@ -208,14 +208,15 @@ def check_card(card: Card, model: NetxModel, path: Path) -> None:
         CardError: naming what does not fit.
     """
     check_owner(card, model, path)
-    if card.readout == "count" and model.output_layer.neuron is None:
+    if READOUTS[card.readout].spiking and model.output_layer.neuron is None:
         raise CardError(
-            f"card of {path}: readout count, but the last layer has no neurons and never "
+            f"card of {path}: readout {card.readout}, but the last layer has no neurons and never "
             "spikes; read its membrane"
         )
-    if card.encoder.kind == "drive" and model.input_layer is None:
-        raise CardError(f"card of {path}: encoder drive needs an on-chip input layer")
-    if card.encoder.kind in ("poisson", "latency") and model.input_layer is not None:
+    wanted = card.encoder.code.input_layer
+    if wanted is True and model.input_layer is None:
+        raise CardError(f"card of {path}: encoder {card.encoder.kind} needs an on-chip input layer")
+    if wanted is False and model.input_layer is not None:
         raise CardError(
             f"card of {path}: encoder {card.encoder.kind}, but the network starts with "
             "an on-chip input layer (drive or direct)"
@@ -238,35 +239,25 @@ def check_owner(card: Card, model: NetxModel, path: Path) -> None:
 
 
 def encoder(card: Card, model: NetxModel) -> Encoder:
-    """The encoder a card describes, for this network."""
-    from neurorobust.encoders import DirectEncoder, DriveEncoder, LatencyEncoder, PoissonEncoder
+    """The encoder a card describes, for this network.
 
-    if card.encoder.kind == "drive":
-        layer = model.input_layer
-        if layer is None:
-            raise CardError("encoder drive: the network has no on-chip input layer")
-        return DriveEncoder(
-            input_shape=model.input_shape,
-            weight=layer.weight,
-            bias=layer.bias,
-            mean=card.encoder.mean,
-            std=card.encoder.std,
-            steps=card.steps,
-        )
-    if card.encoder.kind == "poisson":
-        return PoissonEncoder(
-            input_shape=model.input_shape, steps=card.steps, gain=card.encoder.gain
-        )
-    if card.encoder.kind == "latency":
-        return LatencyEncoder(input_shape=model.input_shape, steps=card.steps)
-    return DirectEncoder(input_shape=model.input_shape)
+    Raises:
+        CardError: the network has not the input layer for it.
+    """
+    layer = model.input_layer
+    entrance = Entrance(model.input_shape)
+    if layer is not None:
+        entrance = Entrance(model.input_shape, layer.weight, layer.bias)
+    try:
+        return card.encoder.code.make(card.encoder, card.steps, entrance)
+    except BadInput as error:
+        raise CardError(str(error)) from None
 
 
 def readout(card: Card) -> Readout:
     """The readout a card describes."""
-    from neurorobust.readout import Readout, default_scale
-
-    return Readout(card.readout, card.logit_scale or default_scale(card.readout, card.steps))
+    decoding = READOUTS[card.readout]
+    return Readout(decoding.name, card.logit_scale or decoding.scale(card.steps))
 
 
 def classifier(network: Network, backend: Backend) -> Classifier:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import Field, model_validator
 
+from neurorobust.encoders import ENCODERS, Code
 from neurorobust.rates import (
     AttackRate,
     Minimum,
@@ -18,6 +19,9 @@ from neurorobust.rates import (
     Text,
     rate,
 )
+from neurorobust.readouts import READOUTS
+from neurorobust.support import schema
+from neurorobust.support.names import either
 
 
 class EncoderCard(Strict):
@@ -30,22 +34,25 @@ class EncoderCard(Strict):
     name both, a wrong guess costs accuracy in silence.
     """
 
-    kind: Literal["drive", "poisson", "latency", "direct"] = Field(
-        description="drive, poisson, latency or direct"
-    )
+    kind: Annotated[str, schema.known(ENCODERS)] = Field(description=either(ENCODERS))
     mean: float = Field(default=0.0, allow_inf_nan=False)
     std: float = Field(default=1.0, gt=0, allow_inf_nan=False)
     gain: float = Field(default=1.0, gt=0, le=1)
 
     @model_validator(mode="after")
     def _says_all(self) -> EncoderCard:
-        missing = {"mean", "std"} - self.model_fields_set
-        if self.kind == "drive" and missing:
+        missing = set(ENCODERS[self.kind].needs) - self.model_fields_set
+        if missing:
             raise ValueError(
-                f"a drive needs {' and '.join(sorted(missing))}: it is fed (pixel - mean) / std, "
-                "with 0 and 1 the pixels as they are"
+                f"a {self.kind} needs {' and '.join(sorted(missing))}: it is fed (pixel - mean) / "
+                "std, with 0 and 1 the pixels as they are"
             )
         return self
+
+    @property
+    def code(self) -> type[Code]:
+        """The encoder that it describes."""
+        return ENCODERS[self.kind]
 
 
 class Card(Strict):
@@ -56,10 +63,10 @@ class Card(Strict):
     dataset: str | None = None
     encoder: EncoderCard = Field(description="an object with kind, of a drive also mean and std")
     steps: int = Field(ge=1, le=100_000, description="time steps, 1 to 100000")
-    readout: Literal["count", "membrane"] = Field(description="count or membrane")
+    readout: Annotated[str, schema.known(READOUTS)] = Field(description=either(READOUTS))
     logit_scale: float | None = Field(
         default=None, gt=0, allow_inf_nan=False
-    )  # None: readout.default_scale
+    )  # None: readouts.Decoding.scale
     sha256: str | None = None  # of the .net file it belongs to; None: any
     training: dict[str, Any] = Field(default_factory=dict)  # command, seed, defence …
     accuracy: dict[str, Any] = Field(

@@ -17,7 +17,7 @@ from neurorobust.backends.engine import EngineBackend
 from neurorobust.classifier import Classifier
 from neurorobust.encoders import DirectEncoder, DriveEncoder, LatencyEncoder, PoissonEncoder
 from neurorobust.netx.model import DenseLayer, InputLayer, NetxModel, Neuron
-from neurorobust.readout import Readout
+from neurorobust.readouts import Readout
 from neurorobust.types import Drive, Run
 
 WheelNet = Callable[[str], Path]

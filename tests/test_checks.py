@@ -11,6 +11,7 @@ from neurorobust.attacks.modes import surrogate
 from neurorobust.checks import flags, looked_for
 from neurorobust.datasets.base import Dataset
 from neurorobust.evaluation import evaluate
+from neurorobust.provenance import now, provenance
 from neurorobust.records import (
     AttackRate,
     Card,
@@ -24,7 +25,6 @@ from neurorobust.records import (
     RobustRate,
     rate,
 )
-from neurorobust.support.provenance import now, provenance
 
 TOTAL = 100
 

@@ -21,7 +21,7 @@ from neurorobust.evaluation.query import pack, unpack
 from neurorobust.evaluation.seeds import fork
 from neurorobust.evaluation.sift import sift
 from neurorobust.netx.model import DenseLayer, NetxModel
-from neurorobust.readout import Readout
+from neurorobust.readouts import Readout
 from neurorobust.records import Card, EncoderCard
 from neurorobust.statistics import wilson
 

@@ -21,7 +21,7 @@ from neurorobust.datasets.base import Dataset
 from neurorobust.encoders import DriveEncoder
 from neurorobust.evaluation import evaluate
 from neurorobust.netx.model import DenseLayer, InputLayer, NetxModel, Neuron
-from neurorobust.readout import Readout
+from neurorobust.readouts import Readout
 from neurorobust.records import Card, EncoderCard, Record
 
 STEPS, SAMPLES = 12, 64

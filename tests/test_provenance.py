@@ -6,7 +6,7 @@ import platform
 import torch
 
 from neurorobust import __version__
-from neurorobust.support.provenance import machine, now, provenance, versions
+from neurorobust.provenance import machine, now, provenance, versions
 
 
 def test_versions_are_those_that_run():

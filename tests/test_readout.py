@@ -2,7 +2,7 @@ import pytest
 import torch
 
 from neurorobust.errors import BadInput
-from neurorobust.readout import Readout, default_scale, first_argmax
+from neurorobust.readouts import READOUTS, Readout, first_argmax
 from neurorobust.types import Run
 
 
@@ -40,8 +40,8 @@ def test_scale_divides_logits_and_changes_no_label(scale: float) -> None:
 
 
 def test_default_scales_are_the_documented_constants() -> None:
-    assert default_scale("count", 16) == 1.0
-    assert default_scale("membrane", 16) == 127 * 64 * 16
+    assert READOUTS["count"].scale(16) == 1.0
+    assert READOUTS["membrane"].scale(16) == 127 * 64 * 16
 
 
 def test_readout_of_floats_carries_gradients() -> None:

@@ -30,7 +30,7 @@ from neurorobust.evaluation.mode_choice import broken_by_mode, largest
 from neurorobust.evaluation.probes import probes
 from neurorobust.evaluation.targeted import aim, targets
 from neurorobust.netx.model import DenseLayer, InputLayer, NetxModel, Neuron
-from neurorobust.readout import Readout
+from neurorobust.readouts import Readout
 from neurorobust.records import Card, EncoderCard, Record
 from neurorobust.surrogates import DEFAULT
 

@@ -19,7 +19,7 @@ from neurorobust import datasets
 from neurorobust.datasets import Dataset
 from neurorobust.errors import BadInput, DatasetError, OutputError, UnavailableError
 from neurorobust.networks import NetworkSpec
-from neurorobust.readout import first_argmax
+from neurorobust.readouts import first_argmax
 from neurorobust.training import TrainOptions, checkpoint, load_run, recipe, train
 from neurorobust.training.checkpoint import Epoch, State
 from neurorobust.training.data import Batches, check_fit, encoder_of, split, stream

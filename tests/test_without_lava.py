@@ -55,7 +55,7 @@ def test_the_engine_runs_and_is_attacked_without_lava() -> None:
         from neurorobust.classifier import Classifier
         from neurorobust.encoders import DriveEncoder
         from neurorobust.netx import DenseLayer, InputLayer, NetxModel, Neuron
-        from neurorobust.readout import Readout
+        from neurorobust.readouts import Readout
         from neurorobust.types import ImageBudget
 
         one = lambda value: np.array([value])

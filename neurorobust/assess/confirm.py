@@ -88,7 +88,7 @@ def confirm(
         for row, case in enumerate(batch):
             scored = int(samples[f"predicted/{case.key}/{case.attack}"][case.index])
             names = (classifier.backend.name, other.name)
-            difference = _difference(ours, theirs, row, names, classifier.readout.kind)
+            difference = _difference(ours, theirs, row, names, classifier.readout.decoding.membrane)
             if labels[row] != scored:
                 difference = f"{names[0]} now says {labels[row]}, scored as {scored}"
             if difference is None:
@@ -175,7 +175,7 @@ def _inputs(classifier: Classifier, samples: Mapping[str, Any], batch: list[Case
 
 
 def _difference(
-    ours: Run, theirs: Run, row: int, names: tuple[str, str], readout: str
+    ours: Run, theirs: Run, row: int, names: tuple[str, str], membrane: bool
 ) -> str | None:
     """Where one sample differs first: by step, then by neuron, the membrane last."""
     a, b = ours.spikes[row].long(), theirs.spikes[row].long()
@@ -186,7 +186,7 @@ def _difference(
         step, neuron = places[0].tolist()
         values = _pair(a[neuron, step], b[neuron, step], names)
         return f"output neuron {neuron}, step {step}: {values}"
-    if readout == "membrane":
+    if membrane:
         v, w = ours.membrane[row].long(), theirs.membrane[row].long()
         for neuron in (v != w).nonzero().flatten().tolist():
             return f"output neuron {neuron}, membrane: {_pair(v[neuron], w[neuron], names)}"

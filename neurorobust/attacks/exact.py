@@ -1,13 +1,12 @@
 """Exact answers to many proposals: how far each is from being misclassified, ties resolved.
 
-Searches that compare proposals need to tell apart what a readout calls equal. Spike counts are
-whole numbers and tie often; there the membrane after the last step, which is on its way to the next
-spike, decides.
+Searches that compare proposals need to tell apart what a readout calls equal
+(`readouts.Decoding.fine`).
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
@@ -16,10 +15,8 @@ from neurorobust.attacks.objectives import margin
 from neurorobust.attacks.queries import report
 from neurorobust.backends.registry import query_batch
 from neurorobust.classifier import Classifier
-from neurorobust.readout import first_argmax
-from neurorobust.types import Labels, Run
-
-FINER = 2.0**32  # one spike is more than any membrane (24 bits)
+from neurorobust.readouts import first_argmax
+from neurorobust.types import Labels
 
 
 @dataclass
@@ -64,17 +61,9 @@ class Exact:
                 run = self.classifier.run(part, self.generator)
                 answers = first_argmax(self.classifier.readout.integers(run))
                 wrong[here] += (answers != own).double() / self.draws
-                score[here] += margin(self._finer(run), own) / self.draws
+                score[here] += margin(self.classifier.readout.decoding.fine(run), own) / self.draws
                 place += len(part)
         return wrong, score
-
-    def _finer(self, run: Run) -> Tensor:
-        """The readout's integers, those of spike counts with the membrane behind the point."""
-        readout = self.classifier.readout
-        values = readout.integers(run).double()
-        if readout.kind == "membrane":
-            return values
-        return values * FINER + replace(readout, kind="membrane").integers(run).double()
 
     def report(self) -> None:
         """Tell a counting classifier what each sample took."""

@@ -70,7 +70,7 @@ class FineJudge:
     def __post_init__(self) -> None:
         self.plain = self.classifier
         self.classifier = objectives.unscaled(self.classifier)
-        self.counts = self.classifier.readout.kind == "count"
+        self.counts = self.classifier.readout.decoding.coarse
         if self.counts:
             self.classifier = replace(self.classifier, backend=Recorded(self.classifier.backend))
         self.asked = torch.zeros(len(self.x), dtype=torch.int64)

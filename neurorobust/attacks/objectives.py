@@ -19,7 +19,7 @@ from torch import Tensor
 
 from neurorobust.attacks.best import Standing
 from neurorobust.classifier import Classifier
-from neurorobust.readout import first_argmax
+from neurorobust.readouts import first_argmax
 from neurorobust.types import Labels, Logits
 
 

@@ -19,7 +19,7 @@ from neurorobust.backends.registry import query_batch
 from neurorobust.budgets import ROUNDING, ImageBudget, project
 from neurorobust.classifier import Classifier
 from neurorobust.errors import BadInput
-from neurorobust.readout import first_argmax
+from neurorobust.readouts import first_argmax
 from neurorobust.types import Labels
 
 

@@ -15,7 +15,7 @@ from neurorobust.classifier import Classifier
 from neurorobust.encoders import Shape
 from neurorobust.errors import BadInput
 from neurorobust.netx.model import DenseLayer, NetxModel
-from neurorobust.readout import Readout
+from neurorobust.readouts import Readout
 from neurorobust.surrogates import Backward
 from neurorobust.types import Run
 

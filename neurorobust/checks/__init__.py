@@ -58,7 +58,7 @@ def looked_for(record: Record) -> list[str]:
         "success that a second run does not show": bool(families),
         "success that depends on one surrogate width": "width" in probed,
         "success that depends on the scale of the logits": "scale" in probed,
-        "too few draws of a random encoder": attacked and record.card.encoder.kind == "poisson",
+        "too few draws of a random encoder": attacked and record.card.encoder.code.random,
         "a replay that differs": record.confirmed is not None,
     }
     return [name for name, asked in questions.items() if asked]

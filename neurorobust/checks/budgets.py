@@ -16,7 +16,7 @@ RANDOM_RISE = 0.02  # share by which accuracy may rise with the budget where the
 
 def rises(record: Record, kind: str, rows: Rows) -> Iterator[str]:
     """More is left at a budget than at the next smaller one that lies inside it."""
-    slack = RANDOM_RISE if record.card.encoder.kind == "poisson" else 0.0
+    slack = RANDOM_RISE if record.card.encoder.code.random else 0.0
     compared = set()
     for (small, before), (large, after) in combinations(rows, 2):
         if small in compared or not parse(kind, large).contains(parse(kind, small)):

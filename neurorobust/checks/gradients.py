@@ -45,7 +45,7 @@ def settings(record: Record) -> Iterator[str]:
         return
     if not any(record.is_white_box(name) for name in record.attacks):
         yield "no white-box attack was run: controls alone say little about robustness"
-    if record.card.encoder.kind != "poisson":
+    if not record.card.encoder.code.random:
         return
     for name, settings in record.attacks.items():
         on_images = record.is_white_box(name) and settings["domain"] == "images"

@@ -10,7 +10,7 @@ from neurorobust.records import Record
 
 def proposals(record: Record, kind: str, rows: Rows) -> Iterator[str]:
     """Proposals that broke the rules, and claims that do not hold."""
-    random = record.card.encoder.kind == "poisson"
+    random = record.card.encoder.code.random
     for typed, robust in rows:
         for name, rate in robust.by_attack.items():
             if rate.failed:

@@ -15,14 +15,16 @@ from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Any, get_type_hints
 
 from neurorobust.cli import options
+from neurorobust.encoders import ENCODERS
 from neurorobust.errors import CardError
+from neurorobust.readouts import READOUTS
+from neurorobust.support.names import either
 
 if TYPE_CHECKING:
     from neurorobust.models import Network
     from neurorobust.records import Card
 
 ENCODER_FIELDS = {"encoder": "kind", "mean": "mean", "std": "std", "gain": "gain"}
-ONLY_FOR = {"mean": "drive", "std": "drive", "gain": "poisson"}  # options that one encoder takes
 PLACES = {  # of an option in a card
     **{option: f"encoder.{field}" for option, field in ENCODER_FIELDS.items()},
     **{field: field for field in ("steps", "readout", "logit_scale", "dataset")},
@@ -169,10 +171,13 @@ def changed(card: Card | None, given: dict[str, Any]) -> Card:
         raise CardError(f"card: {lacking}")
     names = {place: typed(option) for option, place in PLACES.items()}
     found = schema.validated(said, Card, "card", CardError, names)
-    kind = found.encoder.kind
+    code = found.encoder.code
     for name in given:
-        if ONLY_FOR.get(name, kind) != kind:
-            raise CardError(f"{typed(name)}: only {ONLY_FOR[name]} takes it, the encoder is {kind}")
+        takers = [each.name for each in ENCODERS.values() if name in each.takes]
+        if takers and name not in code.takes:
+            raise CardError(
+                f"{typed(name)}: only {either(takers)} takes it, the encoder is {code.name}"
+            )
     return found
 
 
@@ -185,19 +190,21 @@ def lacks(said: dict[str, Any]) -> str:
     """What a card still needs, with the options that say it; empty where it has all."""
     encoder, found = said["encoder"], []
     if "kind" not in encoder:
-        found.append("no encoder, give --encoder drive, poisson, latency or direct")
-    missing = [name for name in ("mean", "std") if name not in encoder]
-    if encoder.get("kind") == "drive" and missing:
+        found.append(f"no encoder, give --encoder {either(ENCODERS)}")
+    code = ENCODERS.get(encoder.get("kind", ""))
+    missing = [] if code is None else [name for name in code.needs if name not in encoder]
+    if code is not None and missing:
         examples = " ".join(f"--{name} 0.5" for name in missing)
         plain = " ".join({"mean": "--mean 0", "std": "--std 1"}[name] for name in missing)
         found.append(
-            f"drive needs a {' and a '.join(missing)}, give {examples} as in training "
+            f"{code.name} needs a {' and a '.join(missing)}, give {examples} as in training "
             f"(pixels from 0 to 1 as they are: {plain})"
         )
     if "steps" not in said:
         found.append("no time steps, give --steps 16")
     if "readout" not in said:
-        found.append("no readout, give --readout count or --readout membrane")
+        each = " or ".join(f"--readout {name}" for name in READOUTS)
+        found.append(f"no readout, give {each}")
     return "; ".join(found)
 
 

@@ -47,7 +47,7 @@ def info(as_json: options.Json = False) -> None:
         from rich.table import Table
 
         from neurorobust.backends.loihi2.probe import verdict
-        from neurorobust.support.provenance import machine, versions
+        from neurorobust.provenance import machine, versions
 
         found = verdict()
         output.result(versions=versions(), machine=machine(), loihi2=found)

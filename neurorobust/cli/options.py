@@ -9,7 +9,10 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from neurorobust.cli.usage import one_of
+from neurorobust.encoders import ENCODERS
 from neurorobust.errors import DatasetError
+from neurorobust.readouts import READOUTS
+from neurorobust.support.names import either
 
 if TYPE_CHECKING:
     from neurorobust.datasets import Dataset
@@ -17,8 +20,6 @@ if TYPE_CHECKING:
 
 # names that options take, written out: what registers them loads torch (held by a test)
 BACKENDS = ("engine", "reference", "lava", "loihi2")
-ENCODERS = ("drive", "poisson", "latency", "direct")
-READOUTS = ("count", "membrane")
 NETWORKS = ("mlp", "cnn", "recurrent", "delayed")
 
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object and nothing else.")]
@@ -73,7 +74,7 @@ Limit = Annotated[int | None, typer.Option(help="The first N samples, in the set
 CardFile = Annotated[Path | None, typer.Option("--card", help="card.json elsewhere.")]
 Encoder = Annotated[
     str | None,
-    typer.Option(help="drive, poisson, latency or direct.", callback=one_of("--encoder", ENCODERS)),
+    typer.Option(help=f"{either(ENCODERS)}.", callback=one_of("--encoder", ENCODERS)),
 ]
 Steps = Annotated[int | None, typer.Option(help="Time steps.")]
 Mean = Annotated[float | None, typer.Option(help="Drive: x = (pixel - mean) / std.")]
@@ -81,7 +82,7 @@ Std = Annotated[float | None, typer.Option(help="Drive: x = (pixel - mean) / std
 Gain = Annotated[float | None, typer.Option(help="Poisson: spike probability = gain * pixel.")]
 Readout = Annotated[
     str | None,
-    typer.Option(help="count or membrane.", callback=one_of("--readout", READOUTS)),
+    typer.Option(help=f"{either(READOUTS)}.", callback=one_of("--readout", READOUTS)),
 ]
 LogitScale = Annotated[
     float | None, typer.Option(help="What the readout's integers are divided by.")

@@ -9,19 +9,26 @@ A network may want another shape than the data have (28x28 pixels into 784 dense
 are reshaped in that order where the number of inputs agrees.
 """
 
-from neurorobust.encoders.base import Encoder, Shape
+from neurorobust.encoders.base import Code, Encoder, Entrance, Parameters, Shape
 from neurorobust.encoders.direct import DirectEncoder
 from neurorobust.encoders.drive import BIAS_MAX, BIAS_MIN, DriveEncoder
 from neurorobust.encoders.latency import LatencyEncoder
 from neurorobust.encoders.poisson import PoissonEncoder
 
+_ALL: tuple[type[Code], ...] = (DriveEncoder, PoissonEncoder, LatencyEncoder, DirectEncoder)
+ENCODERS: dict[str, type[Code]] = {encoder.name: encoder for encoder in _ALL}
+
 __all__ = [
     "BIAS_MAX",
     "BIAS_MIN",
+    "ENCODERS",
+    "Code",
     "DirectEncoder",
     "DriveEncoder",
     "Encoder",
+    "Entrance",
     "LatencyEncoder",
+    "Parameters",
     "PoissonEncoder",
     "Shape",
 ]

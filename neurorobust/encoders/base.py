@@ -3,15 +3,48 @@
 from __future__ import annotations
 
 import math
-from typing import Protocol
-
-import torch
-from torch import Tensor
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, ClassVar, Protocol
 
 from neurorobust.errors import BadInput
-from neurorobust.types import Inputs
+
+if TYPE_CHECKING:  # cards name encoders without torch
+    import torch
+    from torch import Tensor
+
+    from neurorobust.types import Inputs
 
 Shape = tuple[int, int, int]
+
+
+class Parameters(Protocol):
+    """What a card (or the plan of a network) says of an encoder, beside its name and the steps.
+
+    Attributes:
+        mean, std: normalisation of pixels in [0, 1].
+        gain: spike probability of a white pixel in one step.
+    """
+
+    @property
+    def mean(self) -> float: ...  # noqa: D102
+    @property
+    def std(self) -> float: ...  # noqa: D102
+    @property
+    def gain(self) -> float: ...  # noqa: D102
+
+
+@dataclass(frozen=True)
+class Entrance:
+    """Where a network is fed.
+
+    Attributes:
+        shape: (C, H, W) of its input.
+        weight, bias: of its on-chip input layer; None where it has none.
+    """
+
+    shape: Shape
+    weight: float | None = None
+    bias: float | None = None
 
 
 class Encoder(Protocol):
@@ -42,9 +75,38 @@ class Encoder(Protocol):
         ...
 
 
+class Code(Encoder, Protocol):
+    """An encoder that a card can name: it makes itself from the card, and describes itself.
+
+    Attributes:
+        input_layer: whether it feeds an on-chip input layer (True), the first synapse of a network
+            that has none (False), or either (None).
+        takes: fields of a card that say how it feeds.
+        needs: of these, those that a card must name.
+    """
+
+    input_layer: ClassVar[bool | None]
+    takes: ClassVar[tuple[str, ...]]
+    needs: ClassVar[tuple[str, ...]]
+
+    @classmethod
+    def make(cls, parameters: Parameters, steps: int, entrance: Entrance) -> Encoder:
+        """For one network, as its card says.
+
+        Raises:
+            BadInput: the network has not the entrance for it, or a number is out of range.
+        """
+        ...
+
+    @staticmethod
+    def words(parameters: Parameters) -> str:
+        """What the network is fed, as a clause."""
+        ...
+
+
 def zero_with_gradient(x: Tensor) -> Tensor:
     """Exactly 0 in float32, but with derivative 1 with respect to x."""
-    return (x - x.detach()).to(torch.float32)
+    return (x - x.detach()).float()
 
 
 def check_steps(name: str, steps: int) -> None:

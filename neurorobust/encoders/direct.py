@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING, ClassVar
 
-import torch
-from torch import Tensor
-
-from neurorobust.encoders.base import Shape, check_fit
+from neurorobust.encoders.base import Entrance, Parameters, Shape, check_fit
 from neurorobust.errors import BadInput
-from neurorobust.types import Spikes
+
+if TYPE_CHECKING:
+    import torch
+    from torch import Tensor
+
+    from neurorobust.types import Spikes
 
 
 @dataclass
@@ -25,6 +28,21 @@ class DirectEncoder:
     domain = "spikes"
     steps = 0
     random = False
+    input_layer: ClassVar[bool | None] = None
+    takes: ClassVar[tuple[str, ...]] = ()
+    needs: ClassVar[tuple[str, ...]] = ()
+
+    @classmethod
+    def make(cls, parameters: Parameters, steps: int, entrance: Entrance) -> DirectEncoder:
+        """See `Encoder.make`; the data decide the steps."""
+        del parameters, steps
+        return cls(entrance.shape)
+
+    @staticmethod
+    def words(parameters: Parameters) -> str:
+        """See `Encoder.words`."""
+        del parameters
+        return "the data are spikes already"
 
     def encode(self, x: Tensor, generator: torch.Generator | None = None) -> Spikes:
         """uint8 spikes `[batch, *input_shape, time]`; the generator is not used.
@@ -32,11 +50,11 @@ class DirectEncoder:
         Raises:
             BadInput: x has not five axes, does not fit, or holds anything but 0 and 1.
         """
-        return self._checked(x).detach().to(torch.uint8)
+        return self._checked(x).detach().byte()
 
     def forward(self, x: Tensor, generator: torch.Generator | None = None) -> Tensor:
         """The same spikes as float32; the gradient passes unchanged."""
-        return self._checked(x).to(torch.float32)
+        return self._checked(x).float()
 
     def _checked(self, x: Tensor) -> Tensor:
         if x.dim() != 5:

@@ -3,13 +3,23 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING, ClassVar
 
-import torch
-from torch import Tensor
-
-from neurorobust.encoders.base import Shape, check_images, check_steps, zero_with_gradient
+from neurorobust.encoders.base import (
+    Entrance,
+    Parameters,
+    Shape,
+    check_images,
+    check_steps,
+    zero_with_gradient,
+)
 from neurorobust.errors import BadInput
-from neurorobust.types import Drive
+
+if TYPE_CHECKING:
+    import torch
+    from torch import Tensor
+
+    from neurorobust.types import Drive
 
 BIAS_MIN, BIAS_MAX = -(1 << 15), (1 << 15) - 1  # Lava casts bias_mant to int16
 
@@ -42,6 +52,29 @@ class DriveEncoder:
     name = "drive"
     domain = "images"
     random = False
+    input_layer: ClassVar[bool | None] = True
+    takes: ClassVar[tuple[str, ...]] = ("mean", "std")
+    needs: ClassVar[tuple[str, ...]] = ("mean", "std")
+
+    @classmethod
+    def make(cls, parameters: Parameters, steps: int, entrance: Entrance) -> DriveEncoder:
+        """See `Encoder.make`.
+
+        Raises:
+            BadInput: the network has no on-chip input layer.
+        """
+        if entrance.weight is None or entrance.bias is None:
+            raise BadInput("encoder drive: the network has no on-chip input layer")
+        feed = (entrance.shape, entrance.weight, entrance.bias)
+        return cls(*feed, parameters.mean, parameters.std, steps)
+
+    @staticmethod
+    def words(parameters: Parameters) -> str:
+        """See `Encoder.words`."""
+        return (
+            "each pixel drives an on-chip input neuron with "
+            f"(pixel - {parameters.mean:g}) / {parameters.std:g}, in whole numbers"
+        )
 
     def __post_init__(self) -> None:
         check_steps(self.name, self.steps)
@@ -55,18 +88,22 @@ class DriveEncoder:
             BadInput: x is no batch of images in [0, 1], does not fit, or drives a bias beyond
             int16.
         """
-        return Drive(self._integers(x).to(torch.int32), self.steps)
+        from neurorobust.types import Drive
+
+        return Drive(self._integers(x).int(), self.steps)
 
     def forward(self, x: Tensor, generator: torch.Generator | None = None) -> Drive:
         """The same integers as float32 (exact: int16 fits); d bias_mant / d x = weight / std."""
+        from neurorobust.types import Drive
+
         slope = self.weight / self.std * zero_with_gradient(x).reshape(len(x), *self.input_shape)
-        return Drive(self._integers(x).to(torch.float32) + slope, self.steps)
+        return Drive(self._integers(x).float() + slope, self.steps)
 
     def _integers(self, x: Tensor) -> Tensor:
         """float64 `[batch, *input_shape]` with integral values in int16's range."""
         check_images(self.name, x, self.input_shape)
-        normalised = (x.detach().to(torch.float64) - self.mean) / self.std
-        drive = torch.trunc(self.weight * normalised + self.bias).reshape(len(x), *self.input_shape)
+        normalised = (x.detach().double() - self.mean) / self.std
+        drive = (self.weight * normalised + self.bias).trunc().reshape(len(x), *self.input_shape)
         outside = (drive < BIAS_MIN) | (drive > BIAS_MAX)
         if bool(outside.any()):
             sample = int(outside.flatten(1).any(1).nonzero()[0])

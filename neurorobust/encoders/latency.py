@@ -3,12 +3,22 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING, ClassVar
 
-import torch
-from torch import Tensor
+from neurorobust.encoders.base import (
+    Entrance,
+    Parameters,
+    Shape,
+    check_images,
+    check_steps,
+    zero_with_gradient,
+)
 
-from neurorobust.encoders.base import Shape, check_images, check_steps, zero_with_gradient
-from neurorobust.types import Spikes
+if TYPE_CHECKING:
+    import torch
+    from torch import Tensor
+
+    from neurorobust.types import Spikes
 
 
 @dataclass
@@ -28,6 +38,21 @@ class LatencyEncoder:
     name = "latency"
     domain = "images"
     random = False
+    input_layer: ClassVar[bool | None] = False
+    takes: ClassVar[tuple[str, ...]] = ()
+    needs: ClassVar[tuple[str, ...]] = ()
+
+    @classmethod
+    def make(cls, parameters: Parameters, steps: int, entrance: Entrance) -> LatencyEncoder:
+        """See `Encoder.make`."""
+        del parameters
+        return cls(entrance.shape, steps)
+
+    @staticmethod
+    def words(parameters: Parameters) -> str:
+        """See `Encoder.words`."""
+        del parameters
+        return "one spike a pixel, the earlier the brighter, none for 0"
 
     def __post_init__(self) -> None:
         check_steps(self.name, self.steps)
@@ -38,7 +63,7 @@ class LatencyEncoder:
         Raises:
             BadInput: x is no batch of images in [0, 1] or does not fit.
         """
-        return self._spikes(x).to(torch.uint8)
+        return self._spikes(x).byte()
 
     def forward(self, x: Tensor, generator: torch.Generator | None = None) -> Tensor:
         """The same spikes as float32, with a straight-through gradient of the time.
@@ -49,7 +74,9 @@ class LatencyEncoder:
         first step it can only come later; after the last step there is no spike, and an x of 0 has
         one that can only come earlier. Our form.
         """
-        spikes: Tensor = self._spikes(x).to(torch.float32)
+        import torch
+
+        spikes: Tensor = self._spikes(x).float()
         none = 1 - spikes.sum(-1, keepdim=True)
         columns = torch.cat([spikes, none], -1)  # the last stands for no spike
         earlier = torch.nn.functional.pad(columns[..., 1:], (0, 1)) - columns
@@ -62,8 +89,10 @@ class LatencyEncoder:
 
     def _spikes(self, x: Tensor) -> Tensor:
         """Bool `[batch, *input_shape, steps]`."""
+        import torch
+
         check_images(self.name, x, self.input_shape)
-        value = x.detach().to(torch.float64).reshape(len(x), *self.input_shape, 1)
+        value = x.detach().double().reshape(len(x), *self.input_shape, 1)
         time = ((1 - value) * self.steps).floor().clamp_max(self.steps - 1)
         spikes: Tensor = (time == torch.arange(self.steps, device=x.device)) & (value > 0)
         return spikes

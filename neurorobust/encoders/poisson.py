@@ -3,13 +3,23 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING, ClassVar
 
-import torch
-from torch import Tensor
-
-from neurorobust.encoders.base import Shape, check_images, check_steps, zero_with_gradient
+from neurorobust.encoders.base import (
+    Entrance,
+    Parameters,
+    Shape,
+    check_images,
+    check_steps,
+    zero_with_gradient,
+)
 from neurorobust.errors import BadInput
-from neurorobust.types import Spikes
+
+if TYPE_CHECKING:
+    import torch
+    from torch import Tensor
+
+    from neurorobust.types import Spikes
 
 
 @dataclass
@@ -37,6 +47,21 @@ class PoissonEncoder:
     name = "poisson"
     domain = "images"
     random = True
+    input_layer: ClassVar[bool | None] = False
+    takes: ClassVar[tuple[str, ...]] = ("gain",)
+    needs: ClassVar[tuple[str, ...]] = ()
+
+    @classmethod
+    def make(cls, parameters: Parameters, steps: int, entrance: Entrance) -> PoissonEncoder:
+        """See `Encoder.make`."""
+        return cls(entrance.shape, steps, parameters.gain)
+
+    @staticmethod
+    def words(parameters: Parameters) -> str:
+        """See `Encoder.words`."""
+        return (
+            f"random spikes, one with probability {parameters.gain:g} times the pixel at every step"
+        )
 
     def __post_init__(self) -> None:
         check_steps(self.name, self.steps)
@@ -49,7 +74,7 @@ class PoissonEncoder:
         Raises:
             BadInput: no CPU generator given, x is no batch of images in [0, 1] or does not fit.
         """
-        return self._draw(x, generator).to(torch.uint8)
+        return self._draw(x, generator).byte()
 
     def forward(self, x: Tensor, generator: torch.Generator | None = None) -> Tensor:
         """The same draw as float32; d spike / d x = gain at every step (straight through the coin).
@@ -58,13 +83,15 @@ class PoissonEncoder:
         expected spike).
         """
         slope = self.gain * zero_with_gradient(x).reshape(len(x), *self.input_shape, 1)
-        return self._draw(x, generator).to(torch.float32) + slope
+        return self._draw(x, generator).float() + slope
 
     def _draw(self, x: Tensor, generator: torch.Generator | None) -> Tensor:
+        import torch
+
         check_images(self.name, x, self.input_shape)
         if generator is None or generator.device.type != "cpu":
             given = "none" if generator is None else str(generator.device)
             raise BadInput(f"poisson: needs a generator on the CPU, given: {given}")
-        rate = self.gain * x.detach().to(torch.float32).reshape(len(x), *self.input_shape, 1)
+        rate = self.gain * x.detach().float().reshape(len(x), *self.input_shape, 1)
         coins = torch.rand((*rate.shape[:-1], self.steps), generator=generator)
         return coins.to(x.device) < rate  # coins are in [0, 1): 0 never spikes, 1 always does

@@ -24,7 +24,7 @@ from neurorobust.evaluation.kept import Kept
 from neurorobust.evaluation.query import Arrays, one_thread
 from neurorobust.evaluation.seeds import fork
 from neurorobust.evaluation.sift import sift
-from neurorobust.readout import Readout
+from neurorobust.readouts import Readout
 from neurorobust.types import Labels, Run
 
 

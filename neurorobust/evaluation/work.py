@@ -33,8 +33,8 @@ from neurorobust.evaluation.summary import (
     targeted_rates,
 )
 from neurorobust.evaluation.targeted import targeted
+from neurorobust.provenance import now, provenance
 from neurorobust.records import Card, Probe, Record, rate
-from neurorobust.support.provenance import now, provenance
 
 
 @dataclass

@@ -25,7 +25,7 @@ from neurorobust.classifier import Classifier
 from neurorobust.errors import BadInput
 from neurorobust.faults.memory import Flip, Matrix, Memory, flipped
 from neurorobust.netx.model import NetxModel
-from neurorobust.readout import first_argmax
+from neurorobust.readouts import first_argmax
 from neurorobust.records import Rate, rate
 from neurorobust.types import Inputs, Labels, Run
 

@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from neurorobust.encoders import ENCODERS
 from neurorobust.networks.input import InputBlock
 from neurorobust.networks.lava_dl import import_slayer, older_weight_norm
 from neurorobust.networks.spec import NetworkSpec
@@ -29,7 +30,7 @@ class SpikeInput(nn.Module):
 
 def input_block(spec: NetworkSpec) -> nn.Module:
     """Our own exact on-chip layer for drive, a mere declaration for spikes."""
-    if spec.encoder != "drive":
+    if ENCODERS[spec.encoder].input_layer is not True:
         return SpikeInput(spec.input_shape)
     return InputBlock(
         spec.input_shape,

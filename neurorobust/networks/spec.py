@@ -6,6 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from neurorobust.encoders import ENCODERS
 from neurorobust.fixedpoint import DELAY_MAX
 from neurorobust.support import schema
 
@@ -52,7 +53,7 @@ class NetworkSpec(BaseModel):
     input_shape: tuple[Size, Size, Size]
     classes: int = Field(ge=2)
     steps: int = Field(ge=1, le=100_000)
-    encoder: Literal["drive", "poisson", "latency", "direct"] = "drive"
+    encoder: Annotated[str, schema.known(ENCODERS)] = "drive"
     hidden: tuple[Size, ...] = (128,)
     max_delay: int = Field(default=0, ge=0, le=DELAY_MAX)
     channels: tuple[Size, ...] = ()

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from neurorobust.readouts import READOUTS
 from neurorobust.report import figures, pixels, words
 from neurorobust.report.samples import Example, Integers, Pair
 
@@ -32,12 +33,13 @@ def rasters(example: Example, kind: str) -> dict[str, Any]:
 
     Args:
         example: the input.
-        kind: of the readout: `count` shows output spikes, `membrane` the membranes that are read.
+        kind: of the readout: one that reads membranes shows them, else output spikes are shown.
     """
     panels = [] if example.entered is None else _spikes("Input", example, example.entered)
-    if kind == "count" and example.left is not None:
+    membrane = READOUTS[kind].membrane
+    if not membrane and example.left is not None:
         panels += _spikes("Output", example, example.left)
-    if kind == "membrane" and example.membrane is not None:
+    if membrane and example.membrane is not None:
         panels += _membranes(example, example.membrane)
     return _facts(example) | {"panels": panels}
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from neurorobust.readouts import READOUTS
 from neurorobust.records import Card, Comparison, Confirmation, EncoderCard, Minimum, Record
 from neurorobust.report.groups import Group, groups
 from neurorobust.report.words import (
@@ -213,23 +214,13 @@ def _may(group: Group) -> str:
 
 def encoder(card: EncoderCard) -> str:
     """What the network is fed."""
-    if card.kind == "drive":
-        return (
-            "each pixel drives an on-chip input neuron with "
-            f"(pixel - {card.mean:g}) / {card.std:g}, in whole numbers"
-        )
-    if card.kind == "poisson":
-        return f"random spikes, one with probability {card.gain:g} times the pixel at every step"
-    if card.kind == "latency":
-        return "one spike a pixel, the earlier the brighter, none for 0"
-    return "the data are spikes already"
+    return card.code.words(card)
 
 
 def readout(card: Card) -> str:
     """How an answer is read off."""
-    what = "most output spikes" if card.readout == "count" else "largest membrane at the end"
     scale = "" if card.logit_scale is None else f" (logits divided by {card.logit_scale:g})"
-    return f"the class with the {what} is the answer{scale}"
+    return f"the class with the {READOUTS[card.readout].words} is the answer{scale}"
 
 
 def adversary(record: Record) -> str:

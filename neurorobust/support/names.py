@@ -34,3 +34,9 @@ def unknown(what: str, name: str, known: Iterable[str], more: str = "") -> str:
 def near(name: str, known: Iterable[str]) -> list[str]:
     """The names that are spelt like this one, the nearest first."""
     return get_close_matches(name, list(known), MOST)
+
+
+def either(names: Iterable[str]) -> str:
+    """`a, b or c`."""
+    *first, last = names
+    return f"{', '.join(first)} or {last}" if first else last

@@ -15,9 +15,11 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, NoReturn, TypeVar
 
-from pydantic import BaseModel, ValidationError
+from pydantic import AfterValidator, BaseModel, ValidationError
+from pydantic_core import PydanticCustomError
 
 from neurorobust.errors import BadInput
+from neurorobust.support.names import either
 from neurorobust.support.refusals import refusals
 
 Schema = TypeVar("Schema", bound=BaseModel)
@@ -202,3 +204,15 @@ def _texts(value: Any) -> Iterator[str]:
 def _short(text: str) -> str:
     shown = json.dumps(text)
     return shown if len(shown) <= 60 else f"{shown[:60]}…"
+
+
+def known(registry: Mapping[str, object]) -> AfterValidator:
+    """For the type of a field: a name of the registry, also one that was registered later."""
+
+    def check(name: str) -> str:
+        if name not in registry:
+            names = {"expected": either(registry)}
+            raise PydanticCustomError("literal_error", "Input should be {expected}", names)
+        return name
+
+    return AfterValidator(check)

@@ -9,13 +9,7 @@ import torch
 from torch import Tensor
 
 from neurorobust.datasets import Dataset
-from neurorobust.encoders import (
-    DirectEncoder,
-    DriveEncoder,
-    Encoder,
-    LatencyEncoder,
-    PoissonEncoder,
-)
+from neurorobust.encoders import ENCODERS, Encoder, Entrance
 from neurorobust.errors import DatasetError
 from neurorobust.networks import NetworkSpec
 from neurorobust.types import Labels
@@ -32,15 +26,8 @@ def stream(seed: int, *purpose: int) -> torch.Generator:
 
 def encoder_of(spec: NetworkSpec) -> Encoder:
     """The encoder that a network is trained with."""
-    if spec.encoder == "drive":
-        return DriveEncoder(
-            spec.input_shape, spec.input_weight, spec.input_bias, spec.mean, spec.std, spec.steps
-        )
-    if spec.encoder == "poisson":
-        return PoissonEncoder(spec.input_shape, spec.steps, spec.gain)
-    if spec.encoder == "latency":
-        return LatencyEncoder(spec.input_shape, spec.steps)
-    return DirectEncoder(spec.input_shape)
+    entrance = Entrance(spec.input_shape, spec.input_weight, spec.input_bias)
+    return ENCODERS[spec.encoder].make(spec, spec.steps, entrance)
 
 
 def check_fit(spec: NetworkSpec, data: Dataset) -> None:

@@ -8,12 +8,11 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from neurorobust import datasets
+from neurorobust import datasets, provenance
 from neurorobust.datasets import Dataset
 from neurorobust.errors import UnavailableError
 from neurorobust.networks import NetworkSpec, build
 from neurorobust.records import Card, EncoderCard
-from neurorobust.support import provenance
 from neurorobust.support.lock import locked
 from neurorobust.training import checkpoint, rundir
 from neurorobust.training.checkpoint import State

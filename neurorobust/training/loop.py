@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 from neurorobust.encoders import Encoder
 from neurorobust.networks import SlayerNetwork
-from neurorobust.readout import first_argmax
+from neurorobust.readouts import first_argmax
 from neurorobust.training.checkpoint import Epoch, State
 from neurorobust.training.data import (
     ORDER,

@@ -61,7 +61,7 @@ class Case:
         layer = self.model.input_layer
         fed_spikes = "input" in self.recorded or layer is None
         if self.card is not None:
-            fed_spikes = self.card.encoder.kind != "drive"
+            fed_spikes = not self.card.encoder.code.input_layer
         if fed_spikes or layer is None:
             return (torch.rand((*shape, length), generator=generator) < 0.2).to(torch.uint8)
         if self.card is not None:

@@ -12,7 +12,7 @@ from neurorobust.attacks.images.corner_search import CornerSearch
 from neurorobust.attacks.queries import counted
 from neurorobust.budgets import ImageBudget, inside, project
 from neurorobust.errors import BadInput
-from neurorobust.readout import first_argmax
+from neurorobust.readouts import first_argmax
 
 
 def generator(seed: int = 0) -> torch.Generator:

@@ -26,7 +26,7 @@ from neurorobust.netx.model import (
     Neuron,
     RecurrentLayer,
 )
-from neurorobust.readout import Readout
+from neurorobust.readouts import Readout
 
 STEPS = 8
 

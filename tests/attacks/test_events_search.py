@@ -19,7 +19,7 @@ from neurorobust.backends.reference.backend import ReferenceBackend
 from neurorobust.budgets import ShiftBudget, SpikeBudget, parse
 from neurorobust.classifier import Classifier
 from neurorobust.encoders import DirectEncoder
-from neurorobust.readout import Readout
+from neurorobust.readouts import Readout
 from neurorobust.types import Run
 
 QUICK = {"queries": 150, "pool": 12, "swaps": 6}

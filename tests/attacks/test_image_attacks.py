@@ -21,7 +21,7 @@ from neurorobust.classifier import Classifier
 from neurorobust.encoders import DriveEncoder
 from neurorobust.errors import BadInput
 from neurorobust.netx.model import DenseLayer, InputLayer, NetxModel, Neuron
-from neurorobust.readout import Readout
+from neurorobust.readouts import Readout
 
 EPSILON = {"linf": 0.15, "l2": 1.0, "l1": 3.0, "l0": 4.0}
 FOOLBOX = ("LInfFMNAttack", "DDNAttack", "HopSkipJump", "L0FMN")

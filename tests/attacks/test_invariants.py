@@ -23,7 +23,7 @@ from neurorobust.netx.model import (
     NetxModel,
     Neuron,
 )
-from neurorobust.readout import Readout
+from neurorobust.readouts import Readout
 
 SHAPE, STEPS, BATCH = (1, 6, 6), 8, 5
 BUDGETS = {

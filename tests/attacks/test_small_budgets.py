@@ -15,7 +15,7 @@ from neurorobust.budgets import ImageBudget, inside
 from neurorobust.classifier import Classifier
 from neurorobust.encoders import DriveEncoder
 from neurorobust.netx.model import DenseLayer, InputLayer, NetxModel, Neuron
-from neurorobust.readout import Readout
+from neurorobust.readouts import Readout
 
 LEVELS = (1, 2, 4, 8)
 

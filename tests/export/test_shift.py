@@ -17,7 +17,7 @@ from neurorobust.encoders import DirectEncoder
 from neurorobust.errors import BadInput
 from neurorobust.networks import adopt
 from neurorobust.networks.lava_dl import import_slayer
-from neurorobust.readout import Readout
+from neurorobust.readouts import Readout
 
 pytest.importorskip("lava.lib.dl", reason="lava-dl is not installed")
 pytestmark = pytest.mark.lava

@@ -21,7 +21,7 @@ from neurorobust.errors import BadInput
 from neurorobust.faults.bits import Samples, Search, curve, random_flips
 from neurorobust.faults.memory import Flip, Matrix, Memory, flipped
 from neurorobust.netx.model import DenseLayer, InputLayer, NetxModel, Neuron, RecurrentLayer
-from neurorobust.readout import Readout
+from neurorobust.readouts import Readout
 from neurorobust.surrogates import DEFAULT
 
 

@@ -14,7 +14,7 @@ from neurorobust.errors import BadInput
 from neurorobust.faults.leak import LeakSearch
 from neurorobust.faults.sequence import REGIMES, Sequence
 from neurorobust.netx.model import DenseLayer, InputLayer, NetxModel, Neuron
-from neurorobust.readout import Readout
+from neurorobust.readouts import Readout
 
 STEPS = 6
 

@@ -24,17 +24,17 @@ FORMS = (
 SIZE = 8.0  # spread of the membranes of a membrane readout at the start, in spikes
 
 
-def weights(readout: str, now: Array, label: int, form: int) -> Array:
+def weights(by_count: bool, now: Array, label: int, form: int) -> Array:
     """What each row of `Sample.now` counts, float64 `[4]`.
 
     Args:
-        readout: `count` or `membrane`.
+        by_count: spikes are counted; else the last membranes are compared.
         now: the untouched sample's.
         label: its class.
         form: number of `FORMS`, any.
     """
     found = np.zeros(4)
-    if readout == "membrane":
+    if not by_count:
         found[LAST] = SIZE / max(float(np.ptp(now[LAST])), 1.0)
         return found
     spikes, charge = float(now[COUNT, label]), float(now[CHARGE, label])

@@ -10,12 +10,13 @@ from torch import Tensor
 
 from neurorobust.attacks.annealing import energy
 from neurorobust.backends.engine.batch_parts import each
-from neurorobust.backends.engine.incremental.loops import Sample, empty, refresh
+from neurorobust.backends.engine.incremental.loops import COUNT, LAST, Sample, empty, refresh
 from neurorobust.backends.engine.incremental.network import Blocks, build, obstacle
 from neurorobust.backends.engine.loops import Array
 from neurorobust.classifier import Classifier
 from neurorobust.errors import BadInput
 
+ROWS = {"count": COUNT, "membrane": LAST}  # of an output neuron, what a readout reads
 MEASURED = 2000  # moves of a first walk at most
 
 
@@ -28,6 +29,8 @@ def hindrance(classifier: Classifier, steps: int) -> str:
     """
     if classifier.encoder.random:
         return f"encoder {classifier.encoder.name}: draws afresh in every run"
+    if classifier.readout.kind not in ROWS:
+        return f"readout {classifier.readout.kind}: of another kind than {' and '.join(ROWS)}"
     return obstacle(classifier.backend.model, classifier.encoder.steps or steps)
 
 
@@ -74,7 +77,7 @@ class Followed:
 
     def __init__(self, net: Blocks, words: Array, label: int, readout: str, seed: int) -> None:
         self.net, self.words, self.label, self.readout = net, words, label, readout
-        self.by_count = readout == "count"
+        self.by_count = ROWS[readout] == COUNT
         self.rng = np.random.default_rng(seed)
         self.clean: Array | None = None
         self.work, self.moves = 0, 0
@@ -108,7 +111,7 @@ class Followed:
     def weights(self, form: int) -> Array:
         """See `energy.weights`."""
         assert self.clean is not None, "begin first"
-        return energy.weights(self.readout, self.clean, self.label, form)
+        return energy.weights(self.by_count, self.clean, self.label, form)
 
     def standing(self, sample: Sample) -> tuple[bool, float]:
         """By one energy for all: any class, the first form."""

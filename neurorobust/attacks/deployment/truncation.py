@@ -12,7 +12,7 @@ from neurorobust.backends.base import ALIGNED, GLOBAL, DifferentiableBackend
 from neurorobust.classifier import Classifier
 from neurorobust.errors import BadInput
 from neurorobust.netx.model import SynapseLayer
-from neurorobust.readout import first_argmax
+from neurorobust.readouts import first_argmax
 from neurorobust.types import Drive, Inputs, Labels
 
 SLIGHT = 0.05  # the margin by which the aligned answer is kept right
