@@ -42,11 +42,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
     )
     with open_backend("engine", network.model) as backend:
         record = evaluate(
-            models.classifier(network, backend),
+            network.classifier(backend),
             data,
             card=network.card,
             model=network.name,
-            epsilons=options.eps,
+            budgets={"eps": options.eps},
             attacks=[find("random"), Pgd(FIRST, steps=10), find(STRONG)],
         )
     rows = []

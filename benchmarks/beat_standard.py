@@ -29,8 +29,8 @@ from neurorobust import budgets, datasets, models
 from neurorobust.backends.engine import EngineBackend
 from neurorobust.backends.reference.backend import ReferenceBackend
 from neurorobust.backends.registry import Settings, open_backend
+from neurorobust.classifier import Network
 from neurorobust.errors import BadInput, CheckFailed
-from neurorobust.models import Network
 from neurorobust.support import files
 
 
@@ -133,7 +133,7 @@ def attempt(name: str, case: Case, options: argparse.Namespace) -> dict[str, Any
     found, broken, turns, moves = hunt(network, x, labels, budget, effort)
     seconds = time.perf_counter() - begun
     targets = {
-        backend.name: models.classifier(network, backend)
+        backend.name: network.classifier(backend)
         for backend in (EngineBackend(network.model), ReferenceBackend(network.model))
     }
     reasons = verify.verdicts(found[broken], x[broken], labels[broken], budget, targets)
@@ -179,7 +179,7 @@ def in_lava(network: Network, found: Tensor, labels: Tensor) -> None:
     if not len(found):
         return
     with open_backend("lava", network.model, Settings()) as backend:
-        answers = models.classifier(network, backend).predict(found)
+        answers = network.classifier(backend).predict(found)
     if bool((answers == labels).any()):
         raise CheckFailed(f"Lava: {int((answers == labels).sum())} of {len(found)} are not broken")
 

@@ -36,7 +36,7 @@ def main() -> None:
     parser.add_argument("--attacks", nargs="+", default=[*SPARSE, "spike-random"])
     options = parser.parse_args()
     network = models.resolve(options.model)
-    classifier = models.classifier(network, EngineBackend(network.model))
+    classifier = network.classifier(EngineBackend(network.model))
     data = datasets.load(
         f"npz:{options.events}",
         steps=network.card.steps,

@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 import torch
 
-from neurorobust import models
 from neurorobust.backends.base import Backend, measured
 from neurorobust.backends.engine import EngineBackend
 from neurorobust.backends.reference.backend import ReferenceBackend
 from neurorobust.netx.model import NetxModel
+from neurorobust.readouts import Readout
 from neurorobust.types import Drive, Inputs, Run
 from neurorobust.verify import conformance
 from neurorobust.verify.conformance import ATTACKED, Case
@@ -78,7 +78,8 @@ def test_golden_spikes_of_attacked_inputs(case: Case, target: Backend) -> None:
 @pytest.mark.golden("label")
 def test_golden_labels(case: Case, target: Backend) -> None:
     assert case.card is not None
-    found = models.readout(case.card).labels(target.run(case.inputs()))
+    readout = Readout.of(case.card.readout, case.card.steps, case.card.logit_scale)
+    found = readout.labels(target.run(case.inputs()))
     right = int((found.numpy() == case.recorded["label"]).sum())
     assert right >= 0.8 * len(case.recorded["label"])
 

@@ -26,10 +26,10 @@ from neurorobust.attacks import find
 from neurorobust.backends.engine import EngineBackend
 from neurorobust.backends.reference.backend import ReferenceBackend
 from neurorobust.budgets import Budget, ImageBudget, SpikeBudget
-from neurorobust.classifier import Classifier
+from neurorobust.classifier import Classifier, Network
 from neurorobust.datasets import Dataset
 from neurorobust.export import export
-from neurorobust.models import CARD_FILE, Network, classifier, write_card
+from neurorobust.models import CARD_FILE, write_card
 from neurorobust.networks import NetworkSpec
 from neurorobust.records import rate
 from neurorobust.support import files
@@ -157,7 +157,7 @@ def reproduce(name: str, out: Path, data_dir: Path | None, run: Path | None = No
         card = card.model_copy(update={"name": name, "sha256": model.sha256, "notes": plan.about})
         deployed = Network(name, model, card)
         data = datasets.load(plan.dataset, "test", data_dir, steps=spec.steps)
-        target = classifier(deployed, EngineBackend(model))
+        target = deployed.classifier(EngineBackend(model))
         accuracy = {
             "split": f"test, {len(data)} samples",
             "float": _score(float_classifier(folder, deployed), data),

@@ -1,32 +1,107 @@
-"""encoder + backend + readout: the thing that is right or wrong, and that is attacked."""
+"""A network is a file and its card; a classifier is a network on an open backend.
+
+The classifier is what is right or wrong, and what is attacked: encoder + backend + readout.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor, nn
 
 from neurorobust.backends.base import Backend, DifferentiableBackend
-from neurorobust.encoders import Encoder
-from neurorobust.errors import BadInput
+from neurorobust.backends.registry import Settings, open_backend
+from neurorobust.encoders import Encoder, Entrance
+from neurorobust.errors import BadInput, CardError
+from neurorobust.netx.model import NetxModel
 from neurorobust.readouts import Readout
+from neurorobust.records import Card
 from neurorobust.surrogates import DEFAULT, Backward
 from neurorobust.types import Labels, Logits, Run
 
 
 @dataclass(frozen=True)
+class Network:
+    """A deployed network.
+
+    Attributes:
+        name: of the catalogue, or the file's.
+        model: the `.net` file as data.
+        card: what the file does not say: how the network is fed and read.
+    """
+
+    name: str
+    model: NetxModel
+    card: Card
+
+    @property
+    def encoder(self) -> Encoder:
+        """What turns x into its inputs.
+
+        Raises:
+            CardError: the network has not the input layer for it.
+        """
+        layer = self.model.input_layer
+        entrance = Entrance(self.model.input_shape)
+        if layer is not None:
+            entrance = Entrance(self.model.input_shape, layer.weight, layer.bias)
+        try:
+            return self.card.encoder.code.make(self.card.encoder, self.card.steps, entrance)
+        except BadInput as error:
+            raise CardError(str(error)) from None
+
+    @property
+    def readout(self) -> Readout:
+        """What turns its output into an answer."""
+        return Readout.of(self.card.readout, self.card.steps, self.card.logit_scale)
+
+    def classifier(self, backend: Backend) -> Classifier:
+        """On a backend that is open already."""
+        return Classifier(self.encoder, backend, self.readout, network=self)
+
+    @contextmanager
+    def open(
+        self, backend: str = "engine", settings: Settings | None = None
+    ) -> Iterator[Classifier]:
+        """On a backend by name (`engine`, `reference`, `lava`, `loihi2`), closed afterwards.
+
+        Raises:
+            BadInput: unknown name.
+            CardError: see `encoder`.
+            UnavailableError: the backend needs something that is not installed.
+
+        Example:
+            >>> with load("digits-mlp").open() as classifier:
+            ...     classifier.backend.name
+            'engine'
+        """
+        with open_backend(backend, self.model, settings) as opened:
+            yield self.classifier(opened)
+
+
+@dataclass(frozen=True)
 class Classifier:
-    """A network with its eyes and its mouth.
+    """Encoder + backend + readout, and the backward pass of its gradients.
 
     `x` is what the encoder takes: images float `[batch, C, H, W]` in [0, 1], or spikes
     `[batch, C, H, W, time]`. The generator feeds random encoders; every call draws afresh from it.
+
+    Attributes:
+        encoder: turns x into inputs of the network.
+        backend: runs the network.
+        readout: turns what comes out into integers, logits and labels.
+        backward: what stands for a spike's derivative.
+        network: whose it is; None: nobody's that has a card.
     """
 
     encoder: Encoder
     backend: Backend
     readout: Readout
     backward: Backward = DEFAULT
+    network: Network | None = None
 
     @property
     def differentiable(self) -> bool:

@@ -13,29 +13,18 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from neurorobust import netx
-from neurorobust.encoders import Encoder, Entrance
 from neurorobust.errors import BadInput, CardError, UnavailableError
 from neurorobust.netx.guarded import read_guarded
 from neurorobust.netx.model import NetxModel
-from neurorobust.readouts import READOUTS, Readout
+from neurorobust.readouts import READOUTS
 from neurorobust.records import Card, EncoderCard
 from neurorobust.support import files, schema
 from neurorobust.support.names import unknown
 
 if TYPE_CHECKING:  # networks are listed and found without torch
-    from neurorobust.backends.base import Backend
-    from neurorobust.classifier import Classifier
+    from neurorobust.classifier import Network
 
 CARD_FILE = "card.json"
-
-
-@dataclass(frozen=True)
-class Network:
-    """A deployed network: its name, its file as data, its card."""
-
-    name: str
-    model: NetxModel
-    card: Card
 
 
 @dataclass(frozen=True)
@@ -112,6 +101,8 @@ def resolve(reference: str, card: Card | None = None) -> Network:
         CardError: no card, or one that does not fit the network.
         ModelFileError: the file cannot be read.
     """
+    from neurorobust.classifier import Network
+
     path, _, name = locate(reference)
     model = _read(path, reference)
     if card is None:
@@ -236,32 +227,3 @@ def check_owner(card: Card, model: NetxModel, path: Path) -> None:
             f"fed and read the same way, `neurorobust card {path} --overwrite` makes the card this "
             "file's (--card FILE starts from a card elsewhere)"
         )
-
-
-def encoder(card: Card, model: NetxModel) -> Encoder:
-    """The encoder a card describes, for this network.
-
-    Raises:
-        CardError: the network has not the input layer for it.
-    """
-    layer = model.input_layer
-    entrance = Entrance(model.input_shape)
-    if layer is not None:
-        entrance = Entrance(model.input_shape, layer.weight, layer.bias)
-    try:
-        return card.encoder.code.make(card.encoder, card.steps, entrance)
-    except BadInput as error:
-        raise CardError(str(error)) from None
-
-
-def readout(card: Card) -> Readout:
-    """The readout a card describes."""
-    decoding = READOUTS[card.readout]
-    return Readout(decoding.name, card.logit_scale or decoding.scale(card.steps))
-
-
-def classifier(network: Network, backend: Backend) -> Classifier:
-    """Encoder + backend + readout."""
-    from neurorobust.classifier import Classifier
-
-    return Classifier(encoder(network.card, network.model), backend, readout(network.card))

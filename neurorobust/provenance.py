@@ -10,8 +10,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from neurorobust import __version__
 from neurorobust.records import Provenance
+from neurorobust.support.version import __version__
 
 PACKAGES = (
     "torch",

@@ -5,10 +5,10 @@ import torch
 
 from neurorobust.assess.assess import Confirm, Question, assess
 from neurorobust.backends.registry import BACKENDS
+from neurorobust.classifier import Network
 from neurorobust.datasets.base import Dataset
 from neurorobust.errors import BadInput, UnavailableError
 from neurorobust.evaluation import load_samples, read_record
-from neurorobust.models import Network
 from neurorobust.records import Card, EncoderCard
 from neurorobust.report import write_report
 
@@ -22,7 +22,7 @@ def setting(spiking) -> tuple[Network, Dataset, Question]:
     data = Dataset("toy", "test", x, classifier.predict(x), 4)
     question = Question(
         attacks=("random", "pgd-linf"),
-        epsilons=("0.05",),
+        budgets={"eps": ("0.05",)},
         confirm=Confirm("reference", 6),
         against=spiking(seed=1),
     )
@@ -72,7 +72,7 @@ def test_an_interrupt_after_the_attacks_leaves_an_unfinished_record(
 def test_the_two_by_two_agrees_with_the_record(spiking, tmp_path, stored: bool):
     """Float gets everything right here: the restriction to both changes nothing."""
     network, data, question = setting(spiking)
-    same = Question(attacks=question.attacks, epsilons=question.epsilons, seed=7, against=spiking())
+    same = Question(attacks=question.attacks, budgets=question.budgets, seed=7, against=spiking())
     record = assess(network, data, same, tmp_path if stored else None)
     (comparison,) = record.comparison
     cells = {(cell.crafted, cell.scored): cell.success for cell in comparison.cells}
@@ -94,7 +94,9 @@ def test_what_cannot_be_confirmed_is_refused_before_any_work(
 
     monkeypatch.setitem(BACKENDS, "lava", missing)
     network, data, _ = setting(spiking)
-    asked = Question(attacks=attacks, epsilons=("0.05",) * len(attacks), confirm=Confirm("lava", 2))
+    asked = Question(
+        attacks=attacks, budgets={"eps": ("0.05",) * len(attacks)}, confirm=Confirm("lava", 2)
+    )
     message = "lava: not installed" if attacks else "confirm lava:2: no attack was asked for"
     with pytest.raises(BadInput, match=message):
         assess(network, data, asked, tmp_path / "run", progress=lambda *_: pytest.fail("worked"))
@@ -113,7 +115,10 @@ class Broken:
 def test_where_every_attack_failed_the_record_is_whole_and_says_so(spiking, tmp_path):
     network, data, _ = setting(spiking)
     asked = Question(
-        attacks=(Broken(),), epsilons=("0.05",), confirm=Confirm("reference", 2), control=False
+        attacks=(Broken(),),
+        budgets={"eps": ("0.05",)},
+        confirm=Confirm("reference", 2),
+        control=False,
     )
     record = assess(network, data, asked, tmp_path)
     assert record.pending == ()

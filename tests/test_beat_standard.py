@@ -125,7 +125,7 @@ def test_what_the_search_cannot_follow_is_refused(part: Callable[[str], ModuleTy
 def digits(count: int) -> tuple[Classifier, torch.Tensor, torch.Tensor]:
     network = models.resolve("digits-mlp")
     x, labels = datasets.load("digits", limit=count).batch(0, count)
-    return models.classifier(network, EngineBackend(network.model)), x, labels
+    return network.classifier(EngineBackend(network.model)), x, labels
 
 
 def test_verification_rejects_what_leaves_the_budget(part: Callable[[str], ModuleType]) -> None:
@@ -187,7 +187,7 @@ def test_survivors_of_noise_are_beaten(tmp_path: Path) -> None:
     classifier, _, _ = digits(1)
     network, out = models.resolve("digits-mlp"), tmp_path / "weak"
     data = datasets.load("digits", limit=12)
-    evaluate(classifier, data, card=network.card, model=network.name, epsilons=["0.2"],
+    evaluate(classifier, data, card=network.card, model=network.name, budgets={"eps": ["0.2"]},
              attacks=[find("random")], out=out)  # fmt: skip
     document, broken = tmp_path / "beaten.json", tmp_path / "found"
     command = [
@@ -219,7 +219,7 @@ def test_a_record_of_something_else_is_refused(
     survivors = part("records").survivors
     classifier, _, _ = digits(1)
     network, data = models.resolve("digits-mlp"), datasets.load("digits", limit=4)
-    evaluate(classifier, data, card=network.card, model=network.name, epsilons=["0.1"],
+    evaluate(classifier, data, card=network.card, model=network.name, budgets={"eps": ["0.1"]},
              attacks=[find("random")], out=tmp_path)  # fmt: skip
     sha256 = network.model.sha256
     x, labels = data.batch(0, 4)

@@ -435,7 +435,7 @@ def test_a_planted_network_that_masks_its_gradients_is_flagged(spiking):
     for name, chosen in (("seeing", seeing), ("blind", blind)):
         found[name] = evaluate(
             classifier, data, card=_card("drive", 12),
-            epsilons=["0.1"], attacks=[chosen, "random"],
+            budgets={"eps": ["0.1"]}, attacks=[chosen, "random"],
         )  # fmt: skip
     assert found["blind"].robust["0.1"].correct > found["seeing"].robust["0.1"].correct
     assert any("100% of the samples have no gradient" in flag for flag in flags(found["blind"]))

@@ -113,7 +113,7 @@ def test_the_deployed_network_is_attacked_once(spiking, tmp_path, kind: str):
     epsilons = ["0.02", "0.06"] if kind == "drive" else ["0.2", "0.4"]
     card = Card(encoder=EncoderCard(kind=kind, mean=0.0, std=1.0), steps=12, readout="count")
     record = evaluate(
-        deployed, data, card=card, epsilons=epsilons, attacks=[FAST], seed=5, out=tmp_path
+        deployed, data, card=card, budgets={"eps": epsilons}, attacks=[FAST], seed=5, out=tmp_path
     )
     samples = load_samples(tmp_path)
     watched = Watched()

@@ -41,8 +41,7 @@ def evaluated(classifier, kind: str, out):
         classifier,
         data,
         card=Card(encoder=EncoderCard(kind=kind, mean=0.0, std=1.0), steps=12, readout="count"),
-        epsilons=["0.05", "0.1"] if images else [],
-        flips=["8"],
+        budgets={"eps": ["0.05", "0.1"] if images else [], "flips": ["8"]},
         attacks=["spike-topk", *([FAST, "random"] if images else [])],
         out=out,
     )

@@ -57,7 +57,12 @@ def poisson(spiking) -> Classifier:
 
 def run(classifier: Classifier, *attacks: Any, eps: str = "1e-5", **more: Any) -> Record:
     return evaluate(
-        classifier, dataset(classifier), card=CARD, epsilons=[eps], attacks=list(attacks), **more
+        classifier,
+        dataset(classifier),
+        card=CARD,
+        budgets={"eps": [eps]},
+        attacks=list(attacks),
+        **more,
     )
 
 
@@ -174,7 +179,7 @@ def test_samples_broken_from_several_seeds_count_once(spiking):
     card = Card(encoder=EncoderCard(kind="drive", mean=0, std=1), steps=STEPS, readout="count")
     data = dataset(drive)
     twice = replace(MANY, members=MANY.members[:3])
-    record = evaluate(drive, data, card=card, epsilons=["0.1"], attacks=[twice], seeds=3)
+    record = evaluate(drive, data, card=card, budgets={"eps": ["0.1"]}, attacks=[twice], seeds=3)
     robust = record.robust["0.1"]
     members = [rate for rate in robust.by_attack.values() if rate.asked is not None]
     assert robust.white_box == record.clean.correct - robust.correct
@@ -207,7 +212,7 @@ def test_what_only_a_black_box_attack_breaks_is_counted_apart(spiking):
     for first, alone in ((Still(), True), (Patterns("white-box", "seeing"), False)):
         recipe = replace(MANY, members=(Member(first), blind))
         record = evaluate(
-            drive, dataset(drive), card=card, epsilons=["0.15"], attacks=[recipe], seeds=2
+            drive, dataset(drive), card=card, budgets={"eps": ["0.15"]}, attacks=[recipe], seeds=2
         )
         rate = record.robust["0.15"].by_attack["blind"]
         assert rate.beyond == rate.success.correct

@@ -55,8 +55,7 @@ def finished(drive, tmp_path_factory):
         dataset(drive),
         card=card(),
         model="toy",
-        epsilons=["0.02", "8/255", "0.1"],
-        flips=["3", "12"],
+        budgets={"eps": ["0.02", "8/255", "0.1"], "flips": ["3", "12"]},
         attacks=[FAST, "random", "spike-topk", "spike-random"],
         out=out,
     )
@@ -256,7 +255,7 @@ def timeless(record) -> dict:
 @pytest.mark.parametrize("stop_after", [1, 4, 7])
 def test_an_interrupted_run_resumes_to_the_same_record(drive, tmp_path, stop_after: int):
     settings = {
-        "card": card(), "epsilons": ["0.05"], "attacks": [FAST, "random"], "seed": 3,
+        "card": card(), "budgets": {"eps": ["0.05"]}, "attacks": [FAST, "random"], "seed": 3,
     }  # fmt: skip
     data, calls = dataset(drive), []
 
@@ -278,7 +277,7 @@ def test_an_interrupted_run_resumes_to_the_same_record(drive, tmp_path, stop_aft
 
 
 def test_resuming_does_not_repeat_finished_work(drive, tmp_path):
-    settings = {"card": card(), "epsilons": ["0.05"], "attacks": ["random"]}
+    settings = {"card": card(), "budgets": {"eps": ["0.05"]}, "attacks": ["random"]}
     told: list[str] = []
 
     def stop(done: int, total: int, what: str) -> None:
@@ -299,7 +298,7 @@ def test_resuming_does_not_repeat_finished_work(drive, tmp_path):
     ("change", "message"),
     [
         ({"seed": 1}, "holds a run with other settings: seed was 0, now 1; --overwrite"),
-        ({"epsilons": ["0.2"]}, r'jobs was \["eps=0.1/random"\], now \["eps=0.2/random"\]'),
+        ({"budgets": {"eps": ["0.2"]}}, r'jobs was \["eps=0.1/random"\], now \["eps=0.2/random"\]'),
         (
             {
                 "card": Card(
@@ -311,7 +310,7 @@ def test_resuming_does_not_repeat_finished_work(drive, tmp_path):
     ],
 )
 def test_other_settings_are_not_resumed(drive, tmp_path, change: dict, message: str):
-    settings = {"card": card(), "epsilons": ["0.1"], "attacks": ["random"], "out": tmp_path}
+    settings = {"card": card(), "budgets": {"eps": ["0.1"]}, "attacks": ["random"], "out": tmp_path}
     evaluate(drive, dataset(drive, 10, 0), **settings)
     with pytest.raises(OutputError, match=message):
         evaluate(drive, dataset(drive, 10, 0), **settings | change, resume=True)
@@ -354,7 +353,7 @@ def test_without_attacks_there_is_only_clean_accuracy(drive):
 def test_an_evaluation_leaves_the_world_as_it_was(drive):
     data, threads, state = dataset(drive, 20), torch.get_num_threads(), torch.get_rng_state()
     before = data.x.clone()
-    evaluate(drive, data, card=card(), epsilons=["0.1"], attacks=[FAST, "random"])
+    evaluate(drive, data, card=card(), budgets={"eps": ["0.1"]}, attacks=[FAST, "random"])
     assert torch.equal(data.x, before)
     assert torch.get_num_threads() == threads
     assert torch.equal(torch.get_rng_state(), state)
@@ -377,7 +376,7 @@ class Misbehaving:
 
 def misbehave(classifier, make, epsilon: str = "0.1"):
     record = evaluate(
-        classifier, dataset(classifier, 70), card=card(), epsilons=[epsilon],
+        classifier, dataset(classifier, 70), card=card(), budgets={"eps": [epsilon]},
         attacks=[Misbehaving(make)],
     )  # fmt: skip
     return record, record.robust[epsilon].by_attack["misbehaving"]
@@ -417,7 +416,7 @@ def test_scored_draws_are_fresh_and_stored(spiking, tmp_path):
     classifier = spiking("poisson")
     data = dataset(classifier)
     record = evaluate(
-        classifier, data, card=card("poisson"), epsilons=["0.05", "0.1"], flips=["5"],
+        classifier, data, card=card("poisson"), budgets={"eps": ["0.05", "0.1"], "flips": ["5"]}, 
         attacks=[FAST, "random", "spike-topk"], out=tmp_path,
     )  # fmt: skip
     samples = load_samples(tmp_path)
@@ -440,7 +439,8 @@ def test_scored_draws_are_fresh_and_stored(spiking, tmp_path):
 def test_a_second_draw_shows_what_chance_changes(spiking, tmp_path, drive):
     classifier = spiking("poisson")
     record = evaluate(
-        classifier, dataset(classifier), card=card("poisson"), epsilons=["0.05"], flips=["20"],
+        classifier, dataset(classifier), card=card("poisson"),
+        budgets={"eps": ["0.05"], "flips": ["20"]},
         attacks=[FAST, "random", "spike-topk", "spike-random"], out=tmp_path,
     )  # fmt: skip
     samples = load_samples(tmp_path)
@@ -459,7 +459,11 @@ def test_a_second_draw_shows_what_chance_changes(spiking, tmp_path, drive):
 def test_controls_alone_are_the_worst_case_of_a_random_encoder(spiking):
     classifier = spiking("poisson")
     record = evaluate(
-        classifier, dataset(classifier), card=card("poisson"), epsilons=["0.1"], attacks=["random"]
+        classifier,
+        dataset(classifier),
+        card=card("poisson"),
+        budgets={"eps": ["0.1"]},
+        attacks=["random"],
     )
     robust = record.robust["0.1"]
     assert robust.correct == robust.by_attack["random"].correct <= record.clean.correct
@@ -471,7 +475,7 @@ def test_spike_data_are_attacked_as_they_are(spiking):
     x = (torch.rand(70, 16, 1, 1, 12, generator=generator) < 0.3).to(torch.uint8)
     data = Dataset("events", "test", x, classifier.predict(x), 4)
     record = evaluate(
-        classifier, data, card=card("direct"), flips=["0", "10"],
+        classifier, data, card=card("direct"), budgets={"flips": ["0", "10"]},
         attacks=["spike-topk", "spike-random"],
     )  # fmt: skip
     assert record.robust_flips["0"].correct == record.clean.correct == 70
@@ -488,37 +492,43 @@ def test_spike_data_are_attacked_as_they_are(spiking):
         ({"attacks": ["random"]}, "attack 'random': needs a budget, give --eps 0.1"),
         ({"attacks": ["spike-topk"]}, "attack 'spike-topk': needs a budget, give --flips 10"),
         (
-            {"epsilons": ["0.1"]},
+            {"budgets": {"eps": ["0.1"]}},
             "--eps 0.1: no attack on images was asked for",
         ),
         (
-            {"flips": ["1"], "attacks": ["random"], "epsilons": ["0"]},
+            {
+                "budgets": {"flips": ["1"], "eps": ["0"]},
+                "attacks": ["random"],
+            },
             "--flips 1: no attack on spikes",
         ),
         (
-            {"attacks": ["cw"], "epsilons": ["0.1"]},
+            {"attacks": ["cw"], "budgets": {"eps": ["0.1"]}},
             "attack 'cw': unknown, known: standard",
         ),
-        ({"attacks": ["random"] * 2, "epsilons": ["0.1"]}, "attack 'random': given twice"),
-        ({"attacks": ["random"], "epsilons": ["0.1", "0.10"]}, "eps '0.10': given twice"),
-        ({"attacks": ["random"], "epsilons": ["-1"]}, "eps '-1': outside"),
+        ({"attacks": ["random"] * 2, "budgets": {"eps": ["0.1"]}}, "attack 'random': given twice"),
+        ({"attacks": ["random"], "budgets": {"eps": ["0.1", "0.10"]}}, "eps '0.10': given twice"),
+        ({"attacks": ["random"], "budgets": {"eps": ["-1"]}}, "eps '-1': outside"),
         (
-            {"attacks": ["sa-pgd", "pgd-linf"], "epsilons": ["0.05", "l2:0.5"]},
+            {"attacks": ["sa-pgd", "pgd-linf"], "budgets": {"eps": ["0.05", "l2:0.5"]}},
             "attack 'pgd-linf': eps 'l2:0.5' is of norm l2, it takes linf; evaluate that budget",
         ),
         (
-            {"attacks": ["spike-topk"], "flips": ["3+channel=16"]},
+            {"attacks": ["spike-topk"], "budgets": {"flips": ["3+channel=16"]}},
             "flips '3\\+channel=16': channel beyond the input, which has 16 channels",
         ),
         (
-            {"attacks": ["spike-topk"], "flips": ["3+rows=0:2"]},
+            {"attacks": ["spike-topk"], "budgets": {"flips": ["3+rows=0:2"]}},
             "flips '3\\+rows=0:2': rows beyond the input, which has 1 rows",
         ),
         (
-            {"attacks": ["square"], "epsilons": ["l2:0.5"]},
+            {"attacks": ["square"], "budgets": {"eps": ["l2:0.5"]}},
             "square: images of 4 x 4, l2 needs 5 x 5",
         ),
-        ({"attacks": ["spike-topk"], "flips": ["193"]}, "flips '193': above 192, the entries"),
+        (
+            {"attacks": ["spike-topk"], "budgets": {"flips": ["193"]}},
+            "flips '193': above 192, the entries",
+        ),
     ],
 )
 def test_contradictions_are_refused_before_any_work(drive, tmp_path, settings, message: str):
@@ -539,8 +549,12 @@ class Blind:
 def test_white_box_attacks_need_gradients(drive):
     blind = replace(drive, backend=Blind(drive.backend))
     with pytest.raises(BadInput, match="attack 'pgd-linf': backend blind has no gradients"):
-        evaluate(blind, dataset(blind, 5), card=card(), epsilons=["0.1"], attacks=["pgd-linf"])
-    record = evaluate(blind, dataset(blind, 5), card=card(), epsilons=["0.1"], attacks=["random"])
+        evaluate(
+            blind, dataset(blind, 5), card=card(), budgets={"eps": ["0.1"]}, attacks=["pgd-linf"]
+        )
+    record = evaluate(
+        blind, dataset(blind, 5), card=card(), budgets={"eps": ["0.1"]}, attacks=["random"]
+    )
     assert record.backend == "blind"
 
 
@@ -593,7 +607,7 @@ def test_a_loss_that_needs_more_classes_is_refused_before_any_work(tmp_path):
     data = Dataset("toy", "test", torch.rand(4, 1, 4, 4), torch.zeros(4).long(), 3)
     with pytest.raises(BadInput, match="apgd-t: the loss needs 4 classes, the network has 3"):
         evaluate(
-            classifier, data, card=card("latency"), epsilons=["0.1"], attacks=["apgd-t"],
+            classifier, data, card=card("latency"), budgets={"eps": ["0.1"]}, attacks=["apgd-t"],
             out=tmp_path / "run",
         )  # fmt: skip
     assert not (tmp_path / "run").exists()

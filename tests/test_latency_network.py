@@ -23,7 +23,7 @@ def written(tmp_path, classifier):
 
 def test_a_card_names_the_encoder(tmp_path, spiking):
     network = models.resolve(str(written(tmp_path, spiking("latency"))), CARD)
-    assert models.encoder(network.card, network.model) == LatencyEncoder((16, 1, 1), 7)
+    assert network.encoder == LatencyEncoder((16, 1, 1), 7)
 
 
 def test_an_input_layer_is_refused(tmp_path, spiking):

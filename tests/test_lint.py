@@ -13,7 +13,8 @@ import pytest
 import torch
 
 from neurorobust import netx
-from neurorobust.models import encoder, wheel_file, write_card
+from neurorobust.classifier import Network
+from neurorobust.models import wheel_file, write_card
 from neurorobust.netx import (
     AverageLayer,
     ConvLayer,
@@ -216,7 +217,7 @@ def test_all_layers_of_a_refused_file_are_looked_at(tmp_path: Path) -> None:
 
 def activity(made_of: NetxModel, x: torch.Tensor) -> dict[str, str]:
     verdict = Verdict(Path("x.net"), made_of, (), None)
-    found = on_samples(verdict, encoder(SPIKES, made_of), x)
+    found = on_samples(verdict, Network("", made_of, SPIKES).encoder, x)
     assert found.samples == len(x)
     return {one.code: one.message for one in found.findings}
 

@@ -59,7 +59,7 @@ def attacked(classifier: Classifier, *attacks: object, epsilon: str = "0.15") ->
         encoder=EncoderCard(kind="drive", mean=0.5, std=0.5), steps=STEPS, readout="count"
     )  # fmt: skip
     return evaluate(
-        classifier, data, card=card, epsilons=[epsilon], attacks=["random", *attacks],
+        classifier, data, card=card, budgets={"eps": [epsilon]}, attacks=["random", *attacks],
         validation=replace(data, x=x[:8], y=data.y[:8]),
     )  # fmt: skip
 

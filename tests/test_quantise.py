@@ -12,9 +12,10 @@ from hypothesis import strategies as st
 
 from neurorobust.assess.precision import Question, sweep
 from neurorobust.backends.engine import EngineBackend
+from neurorobust.classifier import Network
 from neurorobust.datasets.base import Dataset
 from neurorobust.errors import BadInput, ModelFileError, OutputError
-from neurorobust.models import Network, resolve
+from neurorobust.models import resolve
 from neurorobust.netx import DenseLayer, InputLayer, NetxModel, Neuron, RecurrentLayer, write
 from neurorobust.netx.compare import difference
 from neurorobust.netx.quantise import Precision, quantise
@@ -139,7 +140,7 @@ def asked(tmp_path: Path, count: int = 70) -> tuple[Network, Dataset]:
 
 def test_a_sweep_measures_every_precision(tmp_path: Path) -> None:
     network, data = asked(tmp_path)
-    question = Question(attacks=("random",), epsilons=("0.1",))
+    question = Question(attacks=("random",), budgets={"eps": ("0.1",)})
     out = tmp_path / "family"
     precisions = [Precision(8), Precision(4), Precision(1, scale="fixed")]
     rows = sweep(network, data, precisions, question, out)

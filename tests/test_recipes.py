@@ -78,8 +78,7 @@ def finished(drive, tmp_path_factory):
         drive,
         dataset(drive),
         card=card(),
-        epsilons=["0.1", "0.04"],
-        flips=["6"],
+        budgets={"eps": ["0.1", "0.04"], "flips": ["6"]},
         attacks=[TOY],
         seeds=2,
         minimum=True,
@@ -167,7 +166,7 @@ def test_the_worst_case_is_over_seeds_and_each_seed_has_its_own(finished):
 def test_one_seed_has_no_spread_and_the_same_answers(finished, drive):
     record, _ = finished
     alone = evaluate(
-        drive, dataset(drive), card=card(), epsilons=["0.1", "0.04"], attacks=[TOY],
+        drive, dataset(drive), card=card(), budgets={"eps": ["0.1", "0.04"]}, attacks=[TOY],
         validation=dataset(drive, 30, 0, seed=1),
     )  # fmt: skip
     assert alone.robust["0.1"].spread is None
@@ -185,7 +184,7 @@ def test_the_strongest_mode_is_chosen_on_other_samples(finished, drive):
     assert counts[chosen.strongest] == max(counts.values())
     assert f"long+{chosen.strongest}" in chosen.members
     without = evaluate(
-        drive, dataset(drive, 20), card=card(), epsilons=["0.1"], attacks=[TOY]
+        drive, dataset(drive, 20), card=card(), budgets={"eps": ["0.1"]}, attacks=[TOY]
     ).recipe  # fmt: skip
     assert (without.strongest, without.chosen_on) == (TOY.modes[0], None)
 
@@ -233,7 +232,7 @@ def test_medians_count_failures():
 def test_minimum_needs_one_number(drive):
     with pytest.raises(BadInput, match="minimum: the budgets of eps differ in more than their"):
         evaluate(
-            drive, dataset(drive, 5), card=card(), epsilons=["0.1", "l2:1"],
+            drive, dataset(drive, 5), card=card(), budgets={"eps": ["0.1", "l2:1"]},
             attacks=["random"], minimum=True,
         )  # fmt: skip
 
@@ -264,7 +263,7 @@ def test_random_encoders_keep_the_drawn_spikes_of_the_last_proposal(spiking, tmp
 
     classifier = spiking("poisson")
     evaluate(
-        classifier, dataset(classifier), card=card("poisson"), epsilons=["0.05", "0.1"],
+        classifier, dataset(classifier), card=card("poisson"), budgets={"eps": ["0.05", "0.1"]},
         attacks=[replace(TOY, members=TOY.members[:3])], out=tmp_path,
     )  # fmt: skip
     samples = load_samples(tmp_path)
@@ -352,10 +351,9 @@ def run_short(recipe: Recipe, kind: str, typed: str, **settings: Any) -> Record:
     x = torch.rand(8, 1, 6, 6, generator=torch.Generator().manual_seed(2))
     classifier = small()
     data = Dataset("toy", "test", x, classifier.predict(x), 4)
-    names = {"eps": "epsilons"}
     return evaluate(
         classifier, data, card=card(), attacks=[short(recipe)], validation=replace(data, x=1 - x),
-        **{names.get(kind, kind): [typed]}, **settings,
+        budgets={kind: [typed]}, **settings,
     )  # fmt: skip
 
 
@@ -448,10 +446,16 @@ def test_recipes_are_refused_with_words(drive):
     ):
         evaluate(drive, dataset(drive, 5), **settings, attacks=[TOY])
     with pytest.raises(BadInput, match="one recipe at a time, not toy-1 too"):
-        evaluate(drive, dataset(drive, 5), **settings, attacks=[TOY, "standard"], epsilons=["0.1"])
+        evaluate(
+            drive,
+            dataset(drive, 5),
+            **settings,
+            attacks=[TOY, "standard"],
+            budgets={"eps": ["0.1"]},
+        )
     short = replace(TOY, name="toy-2", members=TOY.members[:3])
     with pytest.raises(BadInput, match="eps 'l2:1': no attack of toy-2 takes that budget"):
-        evaluate(drive, dataset(drive, 5), **settings, attacks=[short], epsilons=["l2:1"])
+        evaluate(drive, dataset(drive, 5), **settings, attacks=[short], budgets={"eps": ["l2:1"]})
     with pytest.raises(BadInput, match="seeds 0: below 1"):
         evaluate(drive, dataset(drive, 5), **settings, seeds=0)
 
@@ -475,7 +479,11 @@ class Boaster:
 
 def test_claims_that_the_rerun_does_not_show_are_flagged(drive):
     record = evaluate(
-        drive, dataset(drive), card=card(), epsilons=["0.1"], attacks=[Boaster(), "pgd-linf"]
+        drive,
+        dataset(drive),
+        card=card(),
+        budgets={"eps": ["0.1"]},
+        attacks=[Boaster(), "pgd-linf"],
     )
     rates = record.robust["0.1"].by_attack
     assert rates["boaster"].unconfirmed == SAMPLES - 5
@@ -506,7 +514,9 @@ def test_who_proposes_the_sample_itself_is_flagged(drive, moves: int, may: bool,
     """Of those right when clean: the first five are wrong."""
     data = dataset(drive, 64)
     attacks = [Idle(moves, may), "pgd-linf"]
-    record = evaluate(drive, data, card=card(), epsilons=["0.1"], attacks=[*attacks, "random"])
+    record = evaluate(
+        drive, data, card=card(), budgets={"eps": ["0.1"]}, attacks=[*attacks, "random"]
+    )
     rates = record.robust["0.1"].by_attack
     assert (rates["idle"].unchanged, rates["idle"].success.total) == (64 - max(moves, 5), 59)
     assert rates["pgd-linf"].unchanged == 0
@@ -525,7 +535,11 @@ class TwoFaced(EngineBackend):
 def test_an_attack_that_sees_another_network_than_the_one_that_answers_is_flagged(drive):
     liar = replace(drive, backend=TwoFaced(drive.backend.model))
     record = evaluate(
-        liar, dataset(drive), card=card(), epsilons=["0.001"], attacks=["pgd-linf", "sa-pgd"]
+        liar,
+        dataset(drive),
+        card=card(),
+        budgets={"eps": ["0.001"]},
+        attacks=["pgd-linf", "sa-pgd"],
     )
     for name, rate in record.robust["0.001"].by_attack.items():
         if name != "random":

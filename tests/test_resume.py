@@ -44,7 +44,7 @@ TOY = Recipe(
     widths=STANDARD_1.widths,
     targeted=(FAST, SpikeTopK(rounds=2)),
 )
-ASKED = {"card": CARD, "epsilons": ["0.1", "0.04"], "flips": ["6"], "attacks": [TOY],
+ASKED = {"card": CARD, "budgets": {"eps": ["0.1", "0.04"], "flips": ["6"]}, "attacks": [TOY],
          "minimum": True, "targeted": True}  # fmt: skip
 JOBS = 1 + (2 * 4 + 2) + 2 + 3  # clean; attacks and a control at each budget; kinds; targeted
 SAMPLES = 66  # two shards, the last one short
@@ -130,7 +130,7 @@ def test_what_a_random_encoder_drew_is_kept(spiking, tmp_path):
     classifier = spiking("poisson")
     asked = {
         "card": CARD.model_copy(update={"encoder": EncoderCard(kind="poisson")}),
-        "epsilons": ["0.1"],
+        "budgets": {"eps": ["0.1"]},
         "attacks": [replace(TOY, targeted=())],
     }
     data = dataset(classifier)
@@ -272,7 +272,7 @@ class Stopped:
 @pytest.fixture(scope="module")
 def stopped(drive, tmp_path_factory) -> Stopped:
     folder = tmp_path_factory.mktemp("stopped")
-    asked = {"card": CARD, "epsilons": ["0.1"], "attacks": [FAST, "random"]}
+    asked = {"card": CARD, "budgets": {"eps": ["0.1"]}, "attacks": [FAST, "random"]}
 
     def stop(done: int, total: int, what: str) -> None:
         if done == 5:
@@ -322,7 +322,7 @@ def test_a_good_shard_of_other_settings_is_not_believed(drive, tmp_path, stopped
 @pytest.mark.parametrize("name", ["strongest", "probes"])
 def test_a_damaged_note_is_made_again(drive, tmp_path, name: str):
     members = (Member(FAST, "strongest"), *TOY.members)
-    asked = {"card": CARD, "epsilons": ["0.1"], "attacks": [replace(TOY, members=members)],
+    asked = {"card": CARD, "budgets": {"eps": ["0.1"]}, "attacks": [replace(TOY, members=members)],
              "validation": dataset(drive, 12)}  # fmt: skip
     data = dataset(drive, 20)
 

@@ -19,8 +19,9 @@ from neurorobust import datasets, models
 from neurorobust.backends import registry
 from neurorobust.backends.parity import VARIABLES, parity
 from neurorobust.budgets import ImageBudget
+from neurorobust.classifier import Network
 from neurorobust.errors import UnavailableError
-from neurorobust.models import Network, shipped_folder
+from neurorobust.models import shipped_folder
 from neurorobust.records import rate
 from neurorobust.support import files
 from neurorobust.types import Drive, Inputs
@@ -120,7 +121,7 @@ def test_attacked_goldens_stay_in_their_budget_and_fool_the_network(network: Net
         assert isinstance(attacked, torch.Tensor)
         flips = (clean != attacked).flatten(1).sum(1)
         assert 0 < int(flips.max()) <= budget.flips
-    labels, read = golden(network.name)["label"], models.readout(network.card)
+    labels, read = golden(network.name)["label"], network.readout
     with registry.open_backend("engine", network.model) as target:
         right = [
             int((read.labels(target.run(x)).numpy() == labels).sum()) for x in (clean, attacked)
@@ -181,7 +182,7 @@ def test_accuracy_on_the_real_test_set_is_the_cards(network: Network) -> None:
         pytest.skip(str(error))
     correct = 0
     with registry.open_backend("engine", network.model) as engine:
-        deployed = models.classifier(network, engine)
+        deployed = network.classifier(engine)
         for start in range(0, len(data), 500):
             x, labels = data.batch(start, start + 500)
             correct += int((deployed.predict(x) == labels).sum())

@@ -10,12 +10,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from neurorobust import models
 from neurorobust.backends.engine import EngineBackend
 from neurorobust.budgets import Budget, ImageBudget, SpikeBudget
-from neurorobust.classifier import Classifier
+from neurorobust.classifier import Classifier, Network
 from neurorobust.errors import BadInput, CheckFailed
-from neurorobust.models import Network
 from searching import delta_network, events, images
 from searching.ascent import Climber
 from searching.delta_loops import empty
@@ -66,7 +64,7 @@ def hunt(
     """
     begun = time.perf_counter()
     end = begun + 60 * effort.minutes
-    classifier = models.classifier(network, EngineBackend(network.model))
+    classifier = network.classifier(EngineBackend(network.model))
     net = delta_network.build(network.model, network.card.steps, network.card.readout)
     encoder = network.card.encoder.kind
     searches: Sequence[Search]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -12,15 +12,15 @@ from typing import TYPE_CHECKING
 
 from neurorobust.assess.compare import compare, planned
 from neurorobust.assess.confirm import confirm
-from neurorobust.attacks import find
+from neurorobust.attacks import Attack, find
+from neurorobust.attacks.recipe import Recipe
 from neurorobust.backends.base import Backend
 from neurorobust.backends.registry import Settings, open_backend
 from neurorobust.checks import flags
-from neurorobust.classifier import Classifier
+from neurorobust.classifier import Classifier, Network
 from neurorobust.datasets import Dataset
 from neurorobust.errors import BadInput
 from neurorobust.evaluation import DRAWS, Progress, evaluate, load_samples, write_record
-from neurorobust.models import Network, classifier
 from neurorobust.records import ParityResult, Record
 from neurorobust.report import write_report
 from neurorobust.support.lock import locked
@@ -42,8 +42,8 @@ class Question:
     """What is asked of a network.
 
     Attributes:
-        attacks, epsilons, flips, shifts, patches: names and budgets as typed; with `seed`, `seeds`,
-            `draws`, `minimum`, `targeted`, `control` and `validation` see `evaluation.evaluate`.
+        attacks, budgets: names, and by kind as typed; with `seed`, `seeds`, `draws`,
+            `minimum`, `targeted`, `control` and `validation` see `evaluation.evaluate`.
         backend, settings: the target that is attacked, and how it (and Lava, confirming) runs.
         confirm: the second target that replays samples, if any.
         against: the float network for the 2x2, if any; attacked with `compare_with`.
@@ -51,11 +51,8 @@ class Question:
         command: the command line, for the record.
     """
 
-    attacks: Sequence[str] = ()
-    epsilons: Sequence[str] = ()
-    flips: Sequence[str] = ()
-    shifts: Sequence[str] = ()
-    patches: Sequence[str] = ()
+    attacks: Sequence[str | Attack | Recipe] = ()
+    budgets: Mapping[str, Sequence[str]] = field(default_factory=dict)
     seed: int = 0
     seeds: int = 1
     draws: int = DRAWS
@@ -74,8 +71,7 @@ class Question:
     @property
     def compared(self) -> Sequence[str]:
         """The budgets, as typed, of the attack that compares."""
-        budgets = {"eps": self.epsilons, "flips": self.flips, "shifts": self.shifts}
-        return budgets.get(find(self.compare_with).kind, ())
+        return self.budgets.get(find(self.compare_with).kind, ())
 
 
 def assess(
@@ -89,19 +85,40 @@ def assess(
 ) -> Record:
     """Answer a question; with `out`, leave record.json, samples.npz and report.html there.
 
-    Until all of it is there the record says what is pending, and no report is made of it.
-    A confirmation that differs is *in* the record (`confirmation.require_identical` raises on it).
-
-    Raises:
-        BadInput: see `evaluation.evaluate`; nothing was written then.
-        BackendError: a target failed; finished shards stay for `resume`.
+    See `assess_classifier`; the backend is opened here.
     """
     with (
         nullcontext() if out is None else locked(out),
-        _stored(out, question) as directory,
-        open_backend(question.backend, network.model, question.settings) as target,
+        network.open(question.backend, question.settings) as attacked,
     ):
-        attacked = classifier(network, target)
+        return assess_classifier(attacked, data, question, out, resume, overwrite, progress)
+
+
+def assess_classifier(
+    attacked: Classifier,
+    data: Dataset,
+    question: Question,
+    out: Path | None,
+    resume: bool = False,
+    overwrite: bool = False,
+    progress: Progress | None = None,
+) -> Record:
+    """Answer a question about an open network (`question.backend` does not count here).
+
+    Until all of it is there the record says what is pending, and no report is made of it.
+    A confirmation that differs is *in* the record (`confirm.require_identical` raises on it).
+
+    Raises:
+        BadInput: see `evaluation.evaluate`; nothing was written then. Or nobody's network.
+        BackendError: a target failed; finished shards stay for `resume`.
+    """
+    network = attacked.network
+    if network is None:
+        raise BadInput("classifier: belongs to no network with a card; open one (`Network.open`)")
+    with (
+        nullcontext() if out is None else locked(out),
+        _stored(out, question) as directory,
+    ):
         if question.confirm is not None:
             _confirmable(network, question, question.confirm)
         if question.against is not None:
@@ -109,12 +126,7 @@ def assess(
         record = evaluate(
             attacked,
             data,
-            card=network.card,
-            model=network.name,
-            epsilons=question.epsilons,
-            flips=question.flips,
-            shifts=question.shifts,
-            patches=question.patches,
+            budgets=question.budgets,
             attacks=question.attacks,
             seed=question.seed,
             seeds=question.seeds,
@@ -181,7 +193,7 @@ def float_classifier(run: Path | BlockNetwork, network: Network) -> Classifier:
             f"{where}: takes {given} and has {backend.model.outputs} classes, the .net file takes "
             f"{wanted} and has {network.model.outputs}"
         )
-    return classifier(network, backend)
+    return network.classifier(backend)
 
 
 def _second(

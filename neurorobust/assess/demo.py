@@ -6,16 +6,17 @@ from collections.abc import Callable
 from hashlib import sha256
 from pathlib import Path
 
-from neurorobust import datasets, models, netx
+from neurorobust import datasets, netx
 from neurorobust.assess.assess import Confirm, Question, assess, float_classifier
 from neurorobust.assess.confirm import require_identical
 from neurorobust.backends.parity import parity
 from neurorobust.backends.registry import open_backend
+from neurorobust.classifier import Network
 from neurorobust.datasets import Dataset
 from neurorobust.errors import BadInput, CheckFailed, OutputError
 from neurorobust.evaluation import Progress
 from neurorobust.evaluation.folder import RECORD
-from neurorobust.models import CARD_FILE, Network, read_card, write_card
+from neurorobust.models import CARD_FILE, read_card, write_card
 from neurorobust.records import ParityResult, Record
 from neurorobust.support.lock import locked
 
@@ -82,8 +83,7 @@ def _demo(
         say(f"parity    {result.first} = {result.second}: {result.samples} digits, every layer")
     question = Question(
         attacks=ATTACKS,
-        epsilons=EPSILONS,
-        flips=FLIPS,
+        budgets={"eps": EPSILONS, "flips": FLIPS},
         seed=seed,
         confirm=Confirm("lava", CONFIRM_SAMPLES),
         against=float_classifier(run, network),
@@ -160,7 +160,7 @@ def check_parity(
     from neurorobust.backends.slayer.backend import SlayerBackend
     from neurorobust.training import load_run
 
-    encoder = models.encoder(network.card, network.model)
+    encoder = network.encoder
     slayer = SlayerBackend(load_run(run)[0], precision="quantised")
     targets = (("reference", len(data)), ("engine", len(data)), ("lava", LAVA_SAMPLES))
     results = []

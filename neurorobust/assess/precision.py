@@ -11,12 +11,12 @@ import torch
 from neurorobust import netx
 from neurorobust.backends.base import Backend
 from neurorobust.backends.registry import Settings, open_backend
-from neurorobust.classifier import Classifier
+from neurorobust.classifier import Classifier, Network
 from neurorobust.datasets.base import Dataset
 from neurorobust.errors import BadInput, ModelFileError, OutputError
 from neurorobust.evaluation import Progress, evaluate, load_samples
 from neurorobust.evaluation.seeds import fork
-from neurorobust.models import CARD_FILE, Network, classifier, write_card
+from neurorobust.models import CARD_FILE, write_card
 from neurorobust.netx.model import NetxModel
 from neurorobust.netx.quantise import Precision, quantise
 from neurorobust.rates import Rate
@@ -109,7 +109,7 @@ def sweep(
             if (out / name / file).exists() and not (resume or overwrite):
                 raise OutputError(f"{out / name / file}: exists already; --resume or --overwrite")
     with open_backend("engine", network.model, question.settings) as given:
-        plain = classifier(network, given)
+        plain = network.classifier(given)
         wanted = labels(reference or plain, data, question.seed)
         rows = []
         for precision in precisions:
@@ -127,12 +127,11 @@ def sweep(
             coarse = Network(f"{network.name} {precision.name}", written, card)
             with open_backend("engine", written, question.settings) as backend:
                 record = evaluate(
-                    classifier(coarse, backend),
+                    coarse.classifier(backend),
                     data,
                     card=card,
                     model=coarse.name,
-                    epsilons=question.epsilons,
-                    flips=question.flips,
+                    budgets={"eps": question.epsilons, "flips": question.flips},
                     attacks=question.attacks,
                     seed=question.seed,
                     out=folder / "record",

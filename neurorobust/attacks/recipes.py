@@ -191,7 +191,7 @@ EVENTS_2 = (
         followed=False,
     ),
     Member(
-        FlipAnnealing(lives=72, moves=8_000, effort=8_000_000_000, first=40_000, pool=300),
+        FlipAnnealing(lives=144, moves=8_000, effort=8_000_000_000, first=40_000, pool=300),
         followed=True,
     ),
     # moves of spikes in time

@@ -6,7 +6,6 @@ from typing import Annotated
 
 import typer
 
-from neurorobust import __version__
 from neurorobust.cli import (
     attacks,
     card,
@@ -27,6 +26,7 @@ from neurorobust.cli import (
 )
 from neurorobust.cli.help import EXAMPLES
 from neurorobust.cli.usage import Commands
+from neurorobust.support.version import __version__
 
 app = typer.Typer(
     name="neurorobust",

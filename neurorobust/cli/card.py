@@ -131,12 +131,13 @@ def check_fit(found: Card, network: NetxModel, path: Path) -> None:
     import torch
 
     from neurorobust import models
+    from neurorobust.classifier import Network
 
     models.check_card(found, network, path)
     if found.encoder.kind == "drive":
         ends = torch.tensor([0.0, 1.0]).reshape(2, 1, 1, 1).expand(2, *network.input_shape)
         try:
-            models.encoder(found, network).encode(ends)
+            Network("", network, found).encoder.encode(ends)
         except BadInput as error:
             raise CardError(
                 f"card of {path}: pixels 0 and 1, {error}; another --mean and --std"

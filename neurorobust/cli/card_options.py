@@ -21,7 +21,7 @@ from neurorobust.readouts import READOUTS
 from neurorobust.support.names import either
 
 if TYPE_CHECKING:
-    from neurorobust.models import Network
+    from neurorobust.classifier import Network
     from neurorobust.records import Card
 
 ENCODER_FIELDS = {"encoder": "kind", "mean": "mean", "std": "std", "gain": "gain"}
@@ -116,7 +116,7 @@ class CardOptions:
                 start = None
         card = changed(start, given)
         models.check_card(card, model, path)
-        return models.Network(name, model, card)
+        return Network(name, model, card)
 
 
 NO_OPTIONS = CardOptions()

@@ -35,7 +35,7 @@ def check(
 ) -> None:
     """Lint a network, estimate whether it fits a chip and, on sample data, what a run costs."""
     with session(as_json) as output:
-        from neurorobust.models import Network, encoder
+        from neurorobust.classifier import Network
         from neurorobust.netx.rules import ERROR
         from neurorobust.verify.lint import lint, on_samples
 
@@ -44,7 +44,7 @@ def check(
             network = Network(verdict.path.stem, verdict.model, used)
             data = options.load(network, dataset, data_dir, False, limit or DATA_SAMPLES, bin_us)
             x, _ = data.batch(0, len(data))
-            verdict = on_samples(verdict, encoder(used, verdict.model), x, seed)
+            verdict = on_samples(verdict, network.encoder, x, seed)
         output.result(**as_data(verdict))
         show(verdict, output.console)
         errors = [found for found in verdict.findings if found.rule.severity == ERROR]

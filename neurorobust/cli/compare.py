@@ -57,7 +57,6 @@ def compare(
         from neurorobust.assess.assess import Question, assess, float_classifier
         from neurorobust.backends.base import GLOBAL
         from neurorobust.backends.registry import Settings, open_backend
-        from neurorobust.models import classifier
         from neurorobust.report import REPORT_FILE, print_record
 
         if bool(options.names(eps)) == bool(options.names(flips)):
@@ -77,8 +76,7 @@ def compare(
             attacks=(attack,),
             compare_with=attack,
             control=not no_control,
-            epsilons=options.names(eps),
-            flips=options.names(flips),
+            budgets={"eps": options.names(eps), "flips": options.names(flips)},
             seed=seed,
             backend=backend,
             settings=Settings(device, memory_limit, timeout),
@@ -91,7 +89,7 @@ def compare(
         cost = None
         if trained_clock(against.backend) == GLOBAL and backend != "lava":
             with open_backend(backend, network.model, question.settings) as target:
-                cost = alignment(classifier(network, target), data, seed)
+                cost = alignment(network.classifier(target), data, seed)
         told = {} if cost is None else {"alignment": cost.model_dump(mode="json")}
         output.result(**summary(record, out), **told)
         if cost is not None:

@@ -10,11 +10,8 @@ import typer
 from neurorobust.cli import options
 from neurorobust.cli.card_options import NO_OPTIONS, CardOptions, takes_card
 from neurorobust.cli.output import command_line, session
-from neurorobust.errors import BadInput
-from neurorobust.support.names import unknown
 
 if TYPE_CHECKING:
-    from neurorobust.assess.assess import Confirm
     from neurorobust.records import Record
 
 
@@ -65,6 +62,7 @@ def evaluate(
 ) -> None:
     """Score a deployed network, attack it, score it again, and let Lava confirm."""
     with session(as_json, resumable=out is not None) as output:
+        from neurorobust.api import parse_confirm
         from neurorobust.assess.assess import Question, assess
         from neurorobust.assess.confirm import require_identical
         from neurorobust.attacks.recipes import find_recipe
@@ -73,7 +71,7 @@ def evaluate(
         from neurorobust.evaluation.jobs import plan
         from neurorobust.report import REPORT_FILE, print_record
 
-        replay = parse_confirm(confirm)
+        replay = parse_confirm("--confirm", confirm) if confirm else None
         network = described.network(model)
         chosen = options.names("" if attacks == "none" else attacks)
         budgets = {"eps": eps, "flips": flips, "shifts": shifts, "patches": patches}
@@ -85,10 +83,7 @@ def evaluate(
             data, beside = options.load(*source), None
         question = Question(
             attacks=chosen,
-            epsilons=options.names(eps),
-            flips=options.names(flips),
-            shifts=options.names(shifts),
-            patches=options.names(patches),
+            budgets={kind: options.names(text) for kind, text in budgets.items()},
             seed=seed,
             seeds=seeds,
             draws=DRAWS if draws is None else draws,
@@ -107,25 +102,6 @@ def evaluate(
         print_record(record, output.console, None if out is None else out / REPORT_FILE)
         if record.confirmed is not None:
             require_identical(record.confirmed)
-
-
-def parse_confirm(text: str) -> Confirm | None:
-    """`lava:32`.
-
-    Raises:
-        BadInput: not of that form, or an unknown target.
-    """
-    from neurorobust.assess.assess import Confirm
-    from neurorobust.backends.registry import BACKENDS
-
-    if not text:
-        return None
-    name, _, count = text.partition(":")
-    if name not in BACKENDS:
-        raise BadInput(unknown(f"--confirm {text}: backend", name, BACKENDS))
-    if not count.isdigit() or int(count) < 1:
-        raise BadInput(f"--confirm {text}: needs a number of samples, as in {name}:32")
-    return Confirm(name, int(count))
 
 
 def summary(record: Record, out: Path | None) -> dict[str, Any]:

@@ -47,7 +47,6 @@ def inputs(
         from neurorobust.attacks.spike_view import spike_view
         from neurorobust.backends.registry import Settings, open_backend
         from neurorobust.faults.inputs import layer_bounds, reached
-        from neurorobust.models import classifier
         from neurorobust.support import files
 
         if bool(eps) == bool(flips):
@@ -63,7 +62,7 @@ def inputs(
         name = objective if eps else f"{objective}-flips"
         attack = dataclasses.replace(DEPLOYMENT[name], steps=rounds)
         with open_backend("engine", network.model, Settings()) as backend:
-            made = classifier(network, backend)
+            made = network.classifier(backend)
 
             def fresh() -> torch.Generator:
                 return torch.Generator().manual_seed(seed)

@@ -68,7 +68,6 @@ def bits(
         from neurorobust.backends.registry import Settings, open_backend
         from neurorobust.faults.bits import Samples, Search, curve, random_flips
         from neurorobust.faults.memory import flipped
-        from neurorobust.models import classifier
         from neurorobust.support import files
 
         wanted = _counts(counts)
@@ -78,7 +77,7 @@ def bits(
         scored = options.load(network, dataset, data_dir, download, limit)
         own = options.load_known(network, dataset, data_dir, download, scored, known)
         with open_backend("engine", network.model, Settings()) as backend:
-            made = classifier(network, backend)
+            made = network.classifier(backend)
             generator = torch.Generator().manual_seed(seed)
             seen = Samples.of(made, *own.batch(0, len(own)), generator)
             test = Samples.of(made, *scored.batch(0, len(scored)), generator)
@@ -133,7 +132,6 @@ def leak(
         from neurorobust.backends.registry import Settings, open_backend
         from neurorobust.faults.leak import LeakSearch
         from neurorobust.faults.sequence import REGIMES
-        from neurorobust.models import classifier
         from neurorobust.support import files
 
         network = described.network(model)
@@ -147,7 +145,7 @@ def leak(
             open_backend("engine", network.model, Settings()) as backend,
             output.progress() as bars,
         ):
-            made = classifier(network, backend)
+            made = network.classifier(backend)
             for regime in REGIMES.values():
                 generator = torch.Generator().manual_seed(seed)
                 attack = LeakSearch(rounds)

@@ -18,8 +18,8 @@ from neurorobust.errors import BadInput
 if TYPE_CHECKING:
     from rich.table import Table
 
+    from neurorobust.classifier import Network
     from neurorobust.datasets import Dataset
-    from neurorobust.models import Network
     from neurorobust.nir import FloatLayer, LayerReport
     from neurorobust.records import Rate
 
@@ -48,7 +48,8 @@ def import_nir(
 ) -> None:
     """Quantise a NIR graph for the chip; with a data set, say what accuracy that costs."""
     with session(as_json) as output:
-        from neurorobust.models import CARD_FILE, Network, check_card, read_card
+        from neurorobust.classifier import Network
+        from neurorobust.models import CARD_FILE, check_card, read_card
         from neurorobust.netx.read import parse
         from neurorobust.netx.write import serialise
         from neurorobust.nir import quantise, read_graph
@@ -110,7 +111,6 @@ def accuracies(
     import torch
 
     from neurorobust.backends.registry import open_backend
-    from neurorobust.models import classifier
     from neurorobust.nir.simulate import FloatNetwork
     from neurorobust.records import rate
     from neurorobust.types import Drive
@@ -121,7 +121,7 @@ def accuracies(
         if layer.neuron is not None and np.isfinite(row.threshold).all()
     }
     with open_backend("engine", network.model) as engine:
-        deployed = classifier(network, engine)
+        deployed = network.classifier(engine)
         target = FloatNetwork(network.model, layers)
         right = {"float": 0, "deployed": 0, "agree": 0}
         for start in range(0, len(data), BATCH):

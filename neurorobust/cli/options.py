@@ -15,8 +15,8 @@ from neurorobust.readouts import READOUTS
 from neurorobust.support.names import either
 
 if TYPE_CHECKING:
+    from neurorobust.classifier import Network
     from neurorobust.datasets import Dataset
-    from neurorobust.models import Network
 
 # names that options take, written out: what registers them loads torch (held by a test)
 BACKENDS = ("engine", "reference", "lava", "loihi2")

@@ -104,9 +104,10 @@ def parity(
                 network = described.network(deployed)
                 data = options.load(network, dataset, data_dir, download, limit, bin_us)
                 x, _ = data.batch(0, limit)
-                origin, inputs = data.name, models.encoder(network.card, model).encode(x, generator)
+                origin = data.name
+                inputs = network.encoder.encode(x, generator)
                 if clock == GLOBAL:
-                    cost = alignment(models.classifier(network, right), data, seed)
+                    cost = alignment(network.classifier(right), data, seed)
             variables = getattr(left, "variables", VARIABLES)
             result = check_parity(left, right, inputs, variables=variables, clock=clock)
         told = {} if cost is None else {"alignment": cost.model_dump(mode="json")}

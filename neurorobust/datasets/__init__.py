@@ -16,10 +16,11 @@ from pathlib import Path
 
 from neurorobust.datasets import digits, factory, images, nmnist, npz
 from neurorobust.datasets.base import Dataset, Request
+from neurorobust.datasets.own import from_arrays, of
 from neurorobust.errors import DatasetError
 from neurorobust.support.names import unknown
 
-__all__ = ["NAMED", "Dataset", "check_name", "load"]
+__all__ = ["NAMED", "Dataset", "check_name", "from_arrays", "load", "of"]
 
 NAMED: dict[str, Callable[[Request], Dataset]] = {
     "digits": digits.load,
@@ -34,7 +35,7 @@ SPLITS = ("train", "test")
 def load(
     name: str,
     split: str = "test",
-    data_dir: Path | None = None,
+    data_dir: Path | str | None = None,
     download: bool = False,
     limit: int | None = None,
     steps: int | None = None,
@@ -60,7 +61,8 @@ def load(
         raise DatasetError(f"dataset {name}: split {split!r} unknown, known: {', '.join(SPLITS)}")
     if limit is not None and limit < 1:
         raise DatasetError(f"dataset {name}: limit {limit} below 1")
-    request = Request(name, split, data_dir, download, limit, steps, bin_us)
+    folder = None if data_dir is None else Path(data_dir)
+    request = Request(name, split, folder, download, limit, steps, bin_us)
     return _loader(name)(request).limited(limit)
 
 

@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from neurorobust.errors import DatasetError
 from neurorobust.types import Labels
 
 
@@ -46,6 +47,13 @@ class Dataset:
         if self.domain == "images":
             x = x.to(torch.float32) / 255 if x.dtype == torch.uint8 else x.to(torch.float32)
         return x, self.y[start:stop]
+
+    def __getitem__(self, rows: slice) -> tuple[Tensor, Labels]:
+        """`x, y = data[:64]`: as `batch`."""
+        start, stop, step = rows.indices(len(self))
+        if step != 1:
+            raise DatasetError(f"{self.name}: step {step} of a slice, need 1")
+        return self.batch(start, stop)
 
     def digest(self) -> str:
         """SHA-256 of samples and labels, in hex: what a resumed run must agree with."""

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from neurorobust import __version__
 from neurorobust.attacks import Attack, settings
 from neurorobust.attacks.recipe import Recipe
 from neurorobust.classifier import Classifier
@@ -22,18 +21,16 @@ from neurorobust.evaluation.store import Store, read_record
 from neurorobust.evaluation.work import Work
 from neurorobust.records import Card, Record
 from neurorobust.support.lock import locked
+from neurorobust.support.version import __version__
 
 
 def evaluate(
     classifier: Classifier,
     dataset: Dataset,
     *,
-    card: Card,
+    card: Card | None = None,
     model: str = "",
-    epsilons: Sequence[str] = (),
-    flips: Sequence[str] = (),
-    shifts: Sequence[str] = (),
-    patches: Sequence[str] = (),
+    budgets: Mapping[str, Sequence[str]] | None = None,
     attacks: Sequence[str | Attack | Recipe] = (),
     seed: int = 0,
     seeds: int = 1,
@@ -57,12 +54,9 @@ def evaluate(
     Args:
         classifier: the target.
         dataset: what it is asked.
-        card: of the model; goes into the record.
-        model: the model's name in the record; by default its path.
-        epsilons: budgets on images as typed (`0.1`, `8/255`, `l2:0.5`).
-        flips: budgets on spikes as typed (`10`, `insert=5`).
-        shifts: budgets of retiming as typed (`reach=2+spikes=4`).
-        patches: rectangles as typed (`5x5`).
+        card: of the model; goes into the record; None: that of the classifier's network.
+        model: the model's name in the record; by default its network's, or its path.
+        budgets: as typed, by kind (`budgets.KINDS`): `{"eps": ["0.1", "8/255"]}`.
         attacks: names, attacks, or one recipe beside them; none: clean accuracy only.
         seed: of everything random.
         seeds: so many from `seed` on; every attack is run from each.
@@ -89,12 +83,15 @@ def evaluate(
         raise BadInput(f"seeds {seeds}: below 1")
     if draws < 1:
         raise BadInput(f"draws {draws}: below 1")
-    budgets = {"eps": epsilons, "flips": flips, "shifts": shifts, "patches": patches}
+    if classifier.network is not None:
+        card, model = card or classifier.network.card, model or classifier.network.name
+    if card is None:
+        raise BadInput("evaluate: the classifier has no network with a card, give card=")
     from neurorobust.attacks.annealing.follow import hindrance  # numba comes with it: not at import
 
     followed = not hindrance(classifier, int(dataset.x.shape[-1]))
     suited = fitting(attacks, classifier.backend.model.outputs, followed)
-    question = Question(budgets, suited, seed, seeds, minimum, targeted, control)
+    question = Question(budgets or {}, suited, seed, seeds, minimum, targeted, control)
     check_jobs(classifier, dataset, question.jobs)
     check_fit(classifier, dataset, card)
     if validation is not None:

@@ -44,6 +44,16 @@ class Readout:
         if not self.scale > 0:
             raise BadInput(f"readout: logit scale {self.scale} not above 0")
 
+    @classmethod
+    def of(cls, kind: str, steps: int, scale: float | None) -> Readout:
+        """As a card says; without a scale the documented constant.
+
+        Raises:
+            BadInput: no such readout.
+        """
+        found = cls(kind, 1.0)
+        return cls(kind, scale or found.decoding.scale(steps))
+
     @property
     def decoding(self) -> Decoding:
         """Which integers, and all that varies with it."""

@@ -10,8 +10,9 @@ import numpy.typing as npt
 import torch
 
 from neurorobust import models
+from neurorobust.classifier import Network
 from neurorobust.errors import BadInput, CardError
-from neurorobust.models import Network, catalogue
+from neurorobust.models import catalogue
 from neurorobust.netx.model import DenseLayer, NetxModel, Neuron
 from neurorobust.records import Card
 from neurorobust.support import files
@@ -65,7 +66,7 @@ class Case:
         if fed_spikes or layer is None:
             return (torch.rand((*shape, length), generator=generator) < 0.2).to(torch.uint8)
         if self.card is not None:
-            encoder = models.encoder(self.card, self.model)
+            encoder = Network("", self.model, self.card).encoder
             encoded = encoder.encode(torch.rand(shape, generator=generator), generator)
             return Drive(encoded.bias_mant, length) if isinstance(encoded, Drive) else encoded
         x = torch.rand(shape, generator=generator, dtype=torch.float64)

@@ -127,7 +127,7 @@ def test_threads_and_the_company_of_others_change_nothing(spiking, kind: str):
 @pytest.mark.parametrize("name", ["digits-mlp", "mnist-cnn"])
 def test_choices_are_what_the_input_layer_fires(name: str):
     network = models.resolve(name)
-    classifier = models.classifier(network, EngineBackend(network.model))
+    classifier = network.classifier(EngineBackend(network.model))
     x = torch.rand(3, *network.model.input_shape, generator=seeded(2))
     layer = network.model.input_layer
     run = classifier.backend.run(classifier.encoder.encode(x), record=[layer.number])

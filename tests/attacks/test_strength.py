@@ -14,6 +14,7 @@ from neurorobust.attacks import ATTACKS
 from neurorobust.attacks.spike_view import spike_view
 from neurorobust.backends.engine import EngineBackend
 from neurorobust.budgets import ImageBudget, SpikeBudget, project
+from neurorobust.classifier import Network
 
 DIGITS = 64
 
@@ -25,9 +26,9 @@ def mnist(wheel_net):
     if folder is None:
         pytest.skip("needs MNIST: NEUROROBUST_DATA is not set")
     model = netx.read(wheel_net("mnist.net"))
-    network = models.Network("lava-mnist", model, models.LAVA_MNIST)
+    network = Network("lava-mnist", model, models.LAVA_MNIST)
     data = datasets.load("mnist", "test", Path(folder), limit=DIGITS)
-    return models.classifier(network, EngineBackend(model)), *data.batch(0, DIGITS)
+    return network.classifier(EngineBackend(model)), *data.batch(0, DIGITS)
 
 
 def broken(classifier, x, labels, name: str, budget) -> int:

@@ -7,12 +7,13 @@ import numpy as np
 import pytest
 import torch
 
-from neurorobust import datasets, models, netx
+from neurorobust import datasets, netx
 from neurorobust.backends.engine import EngineBackend
 from neurorobust.backends.lava.backend import LavaBackend, require_lava
 from neurorobust.backends.parity import VARIABLES, parity
 from neurorobust.backends.reference.backend import ReferenceBackend
 from neurorobust.backends.slayer.backend import SlayerBackend
+from neurorobust.classifier import Network
 from neurorobust.errors import UnavailableError
 from neurorobust.netx.model import DenseLayer, RecurrentLayer
 from neurorobust.training import TrainOptions, load_run, recipe, train
@@ -62,7 +63,7 @@ def test_slayer_reference_engine_and_lava_are_identical_in_every_layer(
         assert set(np.unique(hidden.delay)) >= {0, 1, 2, 3}
 
     data = datasets.load(name, "test", data_dir, limit=12)
-    inputs = models.encoder(card, model).encode(data.batch(0, 12)[0], torch.Generator())
+    inputs = Network("", model, card).encoder.encode(data.batch(0, 12)[0], torch.Generator())
     with LavaBackend(model, timeout=120) as lava:
         for other in (ReferenceBackend(model), EngineBackend(model), lava):
             result = parity(slayer, other, inputs, variables=VARIABLES)

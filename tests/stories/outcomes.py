@@ -62,32 +62,46 @@ class Story:
 POISSON = {"encoder": EncoderCard(kind="poisson", gain=1.0), "steps": 12}
 STORIES = {
     "digits, eps, standard-1": Story(
-        "digits-mlp", "digits", 48, "standard-1", {"epsilons": ["0.05", "0.1"]}
+        "digits-mlp", "digits", 48, "standard-1", {"budgets": {"eps": ["0.05", "0.1"]}}
     ),
     "digits, norms, standard-2": Story(
-        "digits-mlp", "digits", 32, "standard-2", {"epsilons": ["0.05", "l2:0.3", "l1:1", "l0:2"]}
+        "digits-mlp",
+        "digits",
+        32,
+        "standard-2",
+        {"budgets": {"eps": ["0.05", "l2:0.3", "l1:1", "l0:2"]}},
     ),
     "digits, targets, minimum, seeds": Story(
         "digits-mlp",
         "digits",
         24,
         "standard-1",
-        {"epsilons": ["0.05", "0.1"], "targeted": True, "minimum": True, "seeds": 2},
+        {"budgets": {"eps": ["0.05", "0.1"]}, "targeted": True, "minimum": True, "seeds": 2},
     ),
     "digits, poisson": Story(
-        "digits-mlp", "digits", 16, "standard-1", {"epsilons": ["0.1"], "draws": 3}, POISSON
+        "digits-mlp", "digits", 16, "standard-1", {"budgets": {"eps": ["0.1"]}, "draws": 3}, POISSON
     ),
-    "digits, flips": Story("digits-mlp", "digits", 24, "standard-2", {"flips": ["6"]}),
-    "mnist-cnn, eps": Story("mnist-cnn", "mnist", 16, "standard-2", {"epsilons": ["0.1"]}),
-    "lava-mnist, eps": Story("lava-mnist", "mnist", 16, "standard-1", {"epsilons": ["0.15"]}),
+    "digits, flips": Story("digits-mlp", "digits", 24, "standard-2", {"budgets": {"flips": ["6"]}}),
+    "mnist-cnn, eps": Story("mnist-cnn", "mnist", 16, "standard-2", {"budgets": {"eps": ["0.1"]}}),
+    "lava-mnist, eps": Story(
+        "lava-mnist", "mnist", 16, "standard-1", {"budgets": {"eps": ["0.15"]}}
+    ),
     "nmnist-cnn, flips": Story(
-        "nmnist-cnn", "nmnist-small", 16, "standard-2", {"flips": ["20", "insert=8+delete=4"]}
+        "nmnist-cnn",
+        "nmnist-small",
+        16,
+        "standard-2",
+        {"budgets": {"flips": ["20", "insert=8+delete=4"]}},
     ),
     "nmnist-cnn, shifts": Story(
-        "nmnist-cnn", "nmnist-small", 16, "standard-2", {"shifts": ["reach=1", "reach=2+spikes=20"]}
+        "nmnist-cnn",
+        "nmnist-small",
+        16,
+        "standard-2",
+        {"budgets": {"shifts": ["reach=1", "reach=2+spikes=20"]}},
     ),
     "nmnist-cnn, patches": Story(
-        "nmnist-cnn", "nmnist-small", 12, "standard-2", {"patches": ["5x5"]}
+        "nmnist-cnn", "nmnist-small", 12, "standard-2", {"budgets": {"patches": ["5x5"]}}
     ),
 }
 
@@ -132,7 +146,7 @@ def outcomes(story: Story, data_dir: Path | None) -> dict[str, str]:
         Dataset(data.name, data.split, data.x[part], data.y[part], data.classes)
         for part in (slice(0, story.limit), slice(story.limit, None))
     )
-    classifier = models.classifier(network, EngineBackend(network.model))
+    classifier = network.classifier(EngineBackend(network.model))
     with tempfile.TemporaryDirectory() as scratch:
         evaluate(
             classifier, scored, card=card, attacks=[short(RECIPES[story.recipe])],
