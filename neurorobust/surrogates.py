@@ -26,8 +26,8 @@ Everything else that a published backward pass does differently is a hook or swi
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Container
+from dataclasses import dataclass, replace
 from typing import TypeAlias
 
 import torch
@@ -35,15 +35,45 @@ from torch import Tensor
 
 from neurorobust.errors import BadInput
 
-SHAPES = (
-    "fast-sigmoid",
-    "triangle",
-    "atan",
-    "straight-through",
-    "sigmoid",
-    "gaussian",
-    "rectangle",
-)
+Shape: TypeAlias = Callable[[Tensor], Tensor]
+
+
+def _fast_sigmoid(x: Tensor) -> Tensor:
+    return x.abs().add(1).square().reciprocal()
+
+
+def _triangle(x: Tensor) -> Tensor:
+    return x.abs().neg().add(1).clamp_min(0)
+
+
+def _atan(x: Tensor) -> Tensor:
+    return x.mul(math.pi / 2).square().add(1).reciprocal()
+
+
+def _sigmoid(x: Tensor) -> Tensor:
+    tail = x.abs().mul(-4).exp()
+    return 4 * tail / (1 + tail).square()
+
+
+def _gaussian(x: Tensor) -> Tensor:
+    return x.square().mul(-math.pi).exp()
+
+
+def _rectangle(x: Tensor) -> Tensor:
+    return (x.abs() < 0.5).to(x.dtype)
+
+
+# shape(x), the peak being 1 at x = 0. The engine has a kernel for each of these; one that is
+# registered beside them goes through a hook there (`BackwardMode.spelled`), slower and equal.
+SHAPES: dict[str, Shape] = {
+    "fast-sigmoid": _fast_sigmoid,
+    "triangle": _triangle,
+    "atan": _atan,
+    "straight-through": torch.ones_like,
+    "sigmoid": _sigmoid,
+    "gaussian": _gaussian,
+    "rectangle": _rectangle,
+}
 
 
 @dataclass(frozen=True)
@@ -61,20 +91,7 @@ class Surrogate:
 
     def derivative(self, x: Tensor) -> Tensor:
         """shape(x), the peak being 1 at x = 0."""
-        if self.shape == "fast-sigmoid":
-            return x.abs().add(1).square().reciprocal()
-        if self.shape == "triangle":
-            return x.abs().neg().add(1).clamp_min(0)
-        if self.shape == "atan":
-            return x.mul(math.pi / 2).square().add(1).reciprocal()
-        if self.shape == "sigmoid":
-            tail = x.abs().mul(-4).exp()
-            return 4 * tail / (1 + tail).square()
-        if self.shape == "gaussian":
-            return x.square().mul(-math.pi).exp()
-        if self.shape == "rectangle":
-            return (x.abs() < 0.5).to(x.dtype)
-        return torch.ones_like(x)
+        return SHAPES[self.shape](x)
 
 
 DEFAULT = Surrogate()
@@ -162,6 +179,30 @@ class BackwardMode:
             raise BadInput("backward mode: rate and averaged given, a rate has no steps to average")
         if self.scale is not None and self.rate is not None:
             raise BadInput("backward mode: scale and rate given, a rate has no steps to scale")
+
+    @classmethod
+    def of(cls, backward: Backward) -> BackwardMode:
+        """A surrogate alone is a mode without hooks."""
+        return cls(backward) if isinstance(backward, Surrogate) else backward
+
+    def spelled(self, kernels: Container[str]) -> BackwardMode:
+        """The same backward pass for an engine that has kernels for these shapes.
+
+        ds/dv of another shape is written as a factor of 1 / theta, that of straight-through.
+        """
+        surrogate, scale = self.surrogate, self.scale
+        if surrogate.shape in kernels:
+            return self
+
+        def shaped(view: LayerView) -> Tensor:
+            found = surrogate.derivative(view.distance() / surrogate.width) / surrogate.width
+            return found if scale is None else found * scale(view)
+
+        return replace(
+            self,
+            surrogate=Surrogate("straight-through", 1.0),
+            scale=None if self.rate is not None else shaped,
+        )
 
 
 Backward: TypeAlias = "Surrogate | BackwardMode"

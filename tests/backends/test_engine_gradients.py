@@ -19,7 +19,6 @@ from torch import Tensor
 from neurorobust import surrogates
 from neurorobust.backends.engine import (
     EngineBackend,
-    adjoint_cpu,
     autograd,
     batch_parts,
     event_gradient,
@@ -27,6 +26,7 @@ from neurorobust.backends.engine import (
 )
 from neurorobust.backends.engine.autograd import Walk
 from neurorobust.backends.engine.plan import make_plan
+from neurorobust.backends.engine.shapes import KERNELS
 from neurorobust.backends.engine.trainable import TrainableEngine
 from neurorobust.errors import BadInput, ModelFileError
 from neurorobust.fixedpoint import (
@@ -235,7 +235,7 @@ def compare_trained(model: NetxModel, inputs: Inputs, surrogate: Surrogate) -> N
 
 
 beliefs = st.builds(
-    Surrogate, st.sampled_from(surrogates.SHAPES), st.sampled_from([0.1, 0.25, 1.0, 4.0])
+    Surrogate, st.sampled_from(sorted(surrogates.SHAPES)), st.sampled_from([0.1, 0.25, 1.0, 4.0])
 )
 
 
@@ -295,8 +295,38 @@ def test_a_shift_of_the_sum_counts_as_a_factor(delay):
     assert (gradient != 0).any()
 
 
-def test_every_shape_has_a_kernel():
-    assert tuple(adjoint_cpu.SHAPE_CODES) == surrogates.SHAPES
+def test_every_shape_of_ours_has_a_kernel():
+    assert set(KERNELS) == set(surrogates.SHAPES)
+    assert len(set(KERNELS.values())) == len(KERNELS)
+
+
+@pytest.mark.parametrize("shape", surrogates.SHAPES)
+def test_a_shape_without_a_kernel_has_the_same_gradient(shape: str, monkeypatch):
+    """Registered from outside, it goes through a hook."""
+    monkeypatch.setitem(surrogates.SHAPES, "own", surrogates.SHAPES[shape])
+    rng = np.random.default_rng(8)
+    cell = Neuron(np.array(900), np.array(300), np.array(7))
+    layers = tuple(
+        DenseLayer(number, (5, 1, 1), cell, rng.integers(-9, 12, (5, inputs)))
+        for number, inputs in ((0, 6), (1, 5))
+    )
+    engine = EngineBackend(NetxModel((6, 1, 1), layers))
+    spikes = torch.from_numpy(rng.integers(0, 2, (4, 6, 1, 1, 9))).to(torch.float32)
+    found = []
+    for name in (shape, "own"):
+        x = spikes.clone().requires_grad_()
+        run = engine.forward(x, Surrogate(name, 0.5))
+        (run.spikes.sum() + 1e-3 * run.membrane.sum()).backward()
+        found.append(x.grad)
+    assert bool((found[0] != 0).any())
+    torch.testing.assert_close(
+        found[1], found[0], rtol=1e-5, atol=1e-6 * float(found[0].abs().max())
+    )
+
+
+def test_an_unknown_shape_is_refused():
+    with pytest.raises(BadInput, match="surrogate: shape 'own' unknown, known: fast-sigmoid"):
+        Surrogate("own", 0.5)
 
 
 def test_the_membrane_of_a_neuron_that_spiked_has_no_gradient():

@@ -14,10 +14,18 @@ from neurorobust.backends.engine.intrinsics import bare
 from neurorobust.backends.engine.layer import LayerPlan
 from neurorobust.backends.engine.loops import Array, compiled, over_batch
 from neurorobust.backends.engine.prefetch import prefetch
+from neurorobust.backends.engine.shapes import (
+    ATAN,
+    FAST_SIGMOID,
+    GAUSSIAN,
+    KERNELS,
+    RECTANGLE,
+    SIGMOID,
+    STRAIGHT_THROUGH,
+    TRIANGLE,
+)
 from neurorobust.fixedpoint import STATE_SHIFT
-from neurorobust.surrogates import SHAPES, Surrogate
-
-SHAPE_CODES = {name: code for code, name in enumerate(SHAPES)}
+from neurorobust.surrogates import Surrogate
 
 _UNIT = np.float32(1 << STATE_SHIFT)
 _apart = bfloat16.apart
@@ -86,7 +94,7 @@ class Adjoining:
         memory: bool = True,
     ) -> None:
         self._constants = _constants(layer, surrogate.width, memory)
-        self._code = SHAPE_CODES[surrogate.shape]
+        self._code = KERNELS[surrogate.shape]
         self._carried = torch.zeros((len(voltage), 2, layer.neurons), dtype=torch.float32)
         if membrane_gradient is not None:
             apart = voltage.dtype == torch.bfloat16
@@ -149,34 +157,36 @@ def _adjoint(
                 prefetch(spike_gradient[sample, step])
                 if want_sums:
                     prefetch(sums[sample, step])
-            if code == 0:
+            if code == FAST_SIGMOID:
                 for n in range(width):
                     x = one + abs(_apart(voltage[b, t, n], constants[2, n]) * constants[3, n])
                     bell[n] = constants[3, n] / (x * x)
-            elif code == 1:
+            elif code == TRIANGLE:
                 for n in range(width):
                     x = abs(_apart(voltage[b, t, n], constants[2, n]) * constants[3, n])
                     bell[n] = max(one - x, zero) * constants[3, n]
-            elif code == 2:
+            elif code == ATAN:
                 for n in range(width):
                     x = _HALF_PI * (_apart(voltage[b, t, n], constants[2, n]) * constants[3, n])
                     bell[n] = constants[3, n] / (one + x * x)
-            elif code == 3:
+            elif code == STRAIGHT_THROUGH:
                 for n in range(width):
                     bell[n] = constants[3, n]
-            elif code == 4:
+            elif code == SIGMOID:
                 for n in range(width):
                     x = abs(_apart(voltage[b, t, n], constants[2, n]) * constants[3, n])
                     tail = np.exp(-four * x)
                     bell[n] = constants[3, n] * four * tail / ((one + tail) * (one + tail))
-            elif code == 5:
+            elif code == GAUSSIAN:
                 for n in range(width):
                     x = _apart(voltage[b, t, n], constants[2, n]) * constants[3, n]
                     bell[n] = constants[3, n] * np.exp(-_PI * x * x)
-            else:
+            elif code == RECTANGLE:
                 for n in range(width):
                     x = abs(_apart(voltage[b, t, n], constants[2, n]) * constants[3, n])
                     bell[n] = constants[3, n] if x < half else zero
+            else:  # no shape of `KERNELS`: nobody may mistake it for a gradient
+                bell[:] = np.nan
             if scaled:
                 for n in range(width):
                     bell[n] *= scale[b, t, n]

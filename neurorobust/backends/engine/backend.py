@@ -18,10 +18,11 @@ from neurorobust.backends.engine.paths import AUTO, Paths
 from neurorobust.backends.engine.plan import make_plan
 from neurorobust.backends.engine.products import check_precision
 from neurorobust.backends.engine.run_buffers import Answer, one_late
+from neurorobust.backends.engine.shapes import KERNELS
 from neurorobust.backends.engine.stream import Stream
 from neurorobust.errors import BadInput
 from neurorobust.netx.model import NetxModel
-from neurorobust.surrogates import Backward, BackwardMode, Surrogate
+from neurorobust.surrogates import Backward, BackwardMode
 from neurorobust.types import Drive, Inputs, Run
 
 
@@ -118,7 +119,7 @@ class EngineBackend:
         if self._gpu is not None:
             return self._gpu.forward(inputs, surrogate)
         layers = self.plan.fed(isinstance(inputs, Drive))
-        mode = BackwardMode(surrogate) if isinstance(surrogate, Surrogate) else surrogate
+        mode = BackwardMode.of(surrogate).spelled(KERNELS)
         steps = inputs.steps if isinstance(inputs, Drive) else inputs.shape[4]
         walk = Walk(layers, self.model.input_shape, steps, mode, self.gradient)
         values = inputs.bias_mant if isinstance(inputs, Drive) else inputs

@@ -11,8 +11,9 @@ from torch import Tensor
 
 from neurorobust.backends.engine.autograd import Slot, Walk, differentiable_run
 from neurorobust.backends.engine.backend import EngineBackend
+from neurorobust.backends.engine.shapes import KERNELS
 from neurorobust.netx.model import DenseLayer, RecurrentLayer, SynapseLayer
-from neurorobust.surrogates import Backward, BackwardMode, Surrogate
+from neurorobust.surrogates import Backward, BackwardMode
 from neurorobust.types import Drive, Inputs, Run
 
 Place = tuple[int, str]  # a layer's number, and `weight` or `weight_rec`
@@ -52,7 +53,7 @@ def weight_gradients(
         layers=layers,
         source=engine.model.input_shape,
         steps=inputs.steps if isinstance(inputs, Drive) else int(inputs.shape[4]),
-        mode=BackwardMode(mode) if isinstance(mode, Surrogate) else mode,
+        mode=BackwardMode.of(mode).spelled(KERNELS),
         precision=engine.gradient,
         slots=tuple(slots),
     )

@@ -15,6 +15,7 @@ from neurorobust.backends.engine.layer import LayerPlan
 from neurorobust.backends.engine.memory import keep_freed
 from neurorobust.backends.engine.plan import EnginePlan, make_plan
 from neurorobust.backends.engine.products import check_precision
+from neurorobust.backends.engine.shapes import KERNELS
 from neurorobust.backends.engine.weights import even_weights, repacked, whole_biases
 from neurorobust.errors import BadInput
 from neurorobust.netx.model import (
@@ -25,7 +26,7 @@ from neurorobust.netx.model import (
     RecurrentLayer,
     SynapseLayer,
 )
-from neurorobust.surrogates import DEFAULT, Backward, BackwardMode, Surrogate
+from neurorobust.surrogates import DEFAULT, Backward, BackwardMode
 from neurorobust.types import Drive, Inputs, Run
 
 
@@ -67,7 +68,7 @@ class TrainableEngine(nn.Module):
         check_precision(gradient)
         keep_freed()
         self.model, self.gradient = model, gradient
-        self.mode = BackwardMode(mode) if isinstance(mode, Surrogate) else mode
+        self.mode = BackwardMode.of(mode).spelled(KERNELS)
         self.weights, self.biases = nn.ParameterDict(), nn.ParameterDict()
         self.feedback = nn.ParameterDict()
         for layer in _trained(model):

@@ -27,7 +27,7 @@ from neurorobust.export.fold import fold
 from neurorobust.fixedpoint import DECAY_UNITY, STATE_SHIFT
 from neurorobust.networks.block_network import BlockNetwork, synapses
 from neurorobust.networks.spec import THRESHOLD_LIMIT, NetworkSpec
-from neurorobust.surrogates import Backward, BackwardMode, Surrogate
+from neurorobust.surrogates import Backward, BackwardMode
 from neurorobust.types import Drive, Inputs, LayerTrace, Run
 
 PRECISIONS = ("float", "quantised")
@@ -107,7 +107,7 @@ class SlayerBackend:
         A `BackwardMode` in place of a surrogate brings its hooks.
         """
         check_inputs(self.model, inputs)
-        mode = BackwardMode(surrogate) if isinstance(surrogate, Surrogate) else surrogate
+        mode = BackwardMode.of(surrogate)
         layers = {layer.number: layer for layer in self.model.spiking_layers}
         x, membrane = self._start(inputs), torch.empty(0)
         for number, block in self._path(inputs):

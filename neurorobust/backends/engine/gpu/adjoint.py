@@ -11,15 +11,21 @@ import torch
 import triton.language as tl
 from torch import Tensor
 
+from neurorobust.backends.engine import shapes
 from neurorobust.backends.engine.gpu.kernels import jitted, launch
 from neurorobust.fixedpoint import STATE_SHIFT
-from neurorobust.surrogates import SHAPES, Surrogate
-
-SHAPE_CODES = {name: code for code, name in enumerate(SHAPES)}
+from neurorobust.surrogates import Surrogate
 
 _UNIT = tl.constexpr(float(1 << STATE_SHIFT))
 _MINUS_PI = tl.constexpr(-math.pi)
 _HALF_PI = tl.constexpr(math.pi / 2)
+_FAST_SIGMOID = tl.constexpr(shapes.FAST_SIGMOID)
+_TRIANGLE = tl.constexpr(shapes.TRIANGLE)
+_ATAN = tl.constexpr(shapes.ATAN)
+_STRAIGHT_THROUGH = tl.constexpr(shapes.STRAIGHT_THROUGH)
+_SIGMOID = tl.constexpr(shapes.SIGMOID)
+_GAUSSIAN = tl.constexpr(shapes.GAUSSIAN)
+_RECTANGLE = tl.constexpr(shapes.RECTANGLE)
 
 
 def constants(kept: Tensor, theta: Tensor, surrogate: Surrogate) -> Tensor:
@@ -72,7 +78,7 @@ def adjoint(
         batch * width,
         width,
         steps,
-        SHAPE=SHAPE_CODES[surrogate.shape],
+        SHAPE=shapes.KERNELS[surrogate.shape],
         WANT_SUMS=want_sums,
     )
     return sums, level
@@ -113,21 +119,23 @@ def _adjoint(
         next_v = tl.load(voltage + earlier, mask=mask, other=0).to(tl.float32)
         next_gradient = tl.load(spike_gradient + earlier, mask=mask, other=0.0)
         x = tl.abs((v - theta) * slope)
-        if SHAPE == 0:
+        if SHAPE == _FAST_SIGMOID:
             bell = slope / ((1.0 + x) * (1.0 + x))
-        elif SHAPE == 1:
+        elif SHAPE == _TRIANGLE:
             bell = tl.maximum(1.0 - x, 0.0) * slope
-        elif SHAPE == 2:
+        elif SHAPE == _ATAN:
             bell = slope / (1.0 + (_HALF_PI * x) * (_HALF_PI * x))
-        elif SHAPE == 3:
+        elif SHAPE == _STRAIGHT_THROUGH:
             bell = slope
-        elif SHAPE == 4:
+        elif SHAPE == _SIGMOID:
             tail = tl.exp(-4.0 * x)
             bell = slope * 4.0 * tail / ((1.0 + tail) * (1.0 + tail))
-        elif SHAPE == 5:
+        elif SHAPE == _GAUSSIAN:
             bell = slope * tl.exp(x * x * _MINUS_PI)
-        else:
+        elif SHAPE == _RECTANGLE:
             bell = tl.where(x < 0.5, slope, 0.0)
+        else:
+            tl.static_assert(False, "no kernel for this shape")
         to_v = gradient * bell + along_v
         to_u = to_v + along_u
         total += to_v

@@ -17,6 +17,7 @@ from neurorobust.backends.engine.gpu.autograd import Walk, differentiable_run, p
 from neurorobust.backends.engine.gpu.gemm import arithmetic
 from neurorobust.backends.engine.gpu.layer import GpuLayer, gpu_layer
 from neurorobust.backends.engine.memory import MEMORY_LIMIT
+from neurorobust.backends.engine.shapes import KERNELS
 from neurorobust.errors import BadInput
 from neurorobust.netx.model import NetxModel
 from neurorobust.surrogates import Backward, BackwardMode
@@ -91,7 +92,7 @@ class GpuEngine:
 
     def forward(self, inputs: Inputs, backward: Backward) -> Run:
         """See `DifferentiableBackend.forward`; the inputs have been checked."""
-        mode = backward if isinstance(backward, BackwardMode) else BackwardMode(backward)
+        mode = BackwardMode.of(backward).spelled(KERNELS)
         values, steps, layers = self._open(inputs)
         part = self._part(layers, steps)
         walk = Walk(layers, self.device, self._source, steps, mode, self._gradient, part)
