@@ -19,18 +19,17 @@ from neurorobust.assess.compare import compare as compare_classifiers
 from neurorobust.attacks import Attack
 from neurorobust.attacks.recipe import Recipe
 from neurorobust.backends.parity import parity as compare_backends
-from neurorobust.backends.registry import BACKENDS, Settings
+from neurorobust.backends.registry import Settings, replay
 from neurorobust.budgets import KINDS
 from neurorobust.classifier import Classifier, Network
 from neurorobust.errors import BadInput
 from neurorobust.evaluation import DRAWS, Progress
-from neurorobust.evaluation.attempt import attempt
 from neurorobust.evaluation.compatibility import check_jobs
 from neurorobust.evaluation.draws import Draws
 from neurorobust.evaluation.jobs import Job
+from neurorobust.evaluation.trial import trial
 from neurorobust.records import Card, Comparison, ParityResult
 from neurorobust.report.result import Result
-from neurorobust.support.names import unknown
 from neurorobust.types import Labels
 from neurorobust.verify.lint import Verdict, lint
 
@@ -136,7 +135,7 @@ def attack(
     target, start, clean = classifier, x, judged.judge(classifier, x, labels)
     if job.domain != classifier.encoder.domain:
         target, start, clean = judged.on_spikes(classifier, x, labels, clean.drawn)
-    made = attempt(target, start, labels, clean, job, judged, torch.arange(len(x)))
+    made = trial(target, start, labels, clean, job, judged, torch.arange(len(x)))
     return Found(
         x=made.adversarial,
         success=made.broken & clean.standing,
@@ -222,7 +221,7 @@ def evaluate(
         control=control,
         validation=None if validation is None else datasets.of(validation),
         settings=settings or Settings(),
-        confirm=None if confirm is None else parse_confirm("confirm", confirm),
+        confirm=None if confirm is None else Confirm(*replay("confirm", confirm)),
         against=against,
     )
     own = datasets.of(data, classes=classifier.backend.model.outputs)
@@ -306,24 +305,6 @@ def check(reference: str | Path, card: Card | None = None, steps: int | None = N
         BadInput: neither a name nor a file.
     """
     return lint(str(reference), card, steps)[0]
-
-
-def parse_confirm(option: str, text: str) -> Confirm:
-    """`lava:32`.
-
-    Args:
-        option: names it in messages.
-        text: as typed.
-
-    Raises:
-        BadInput: not of that form, or an unknown target.
-    """
-    name, _, count = text.partition(":")
-    if name not in BACKENDS:
-        raise BadInput(unknown(f"{option} {text}: backend", name, BACKENDS))
-    if not count.isdigit() or int(count) < 1:
-        raise BadInput(f"{option} {text}: needs a number of samples, as in {name}:32")
-    return Confirm(name, int(count))
 
 
 def _budgets(**given: Typed | None) -> dict[str, tuple[str, ...]]:

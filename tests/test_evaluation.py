@@ -19,7 +19,7 @@ from neurorobust.errors import BadInput, DatasetError, OutputError
 from neurorobust.evaluation import evaluate, load_samples, read_record
 from neurorobust.evaluation.query import pack, unpack
 from neurorobust.evaluation.seeds import fork
-from neurorobust.evaluation.sift import sift
+from neurorobust.evaluation.trial import sound
 from neurorobust.netx.model import DenseLayer, NetxModel
 from neurorobust.readouts import Readout
 from neurorobust.records import Card, EncoderCard
@@ -140,17 +140,17 @@ def test_what_cannot_be_scored_is_sifted_out():
     x = torch.full((3, 1, 1, 2), 0.5)
     proposal = x + 0.1
     proposal[1, 0, 0, 0] = torch.nan
-    usable, failed = sift(proposal, x)
+    usable, failed = sound(proposal, x)
     assert failed.tolist() == [False, True, False]
     assert torch.equal(usable[1], x[1])
     assert torch.equal(usable[0], proposal[0])
     for wrong in (x[:2], x.view(3, 2), None):
-        usable, failed = sift(wrong, x)
+        usable, failed = sound(wrong, x)
         assert failed.all()
         assert torch.equal(usable, x)
     spikes = torch.zeros(2, 1, 1, 1, 3, dtype=torch.uint8)
     fractional = torch.tensor([[0.0, 1, 0], [0.5, 0, 1]]).view(2, 1, 1, 1, 3)
-    usable, failed = sift(fractional, spikes)
+    usable, failed = sound(fractional, spikes)
     assert failed.tolist() == [False, True]
     assert usable.dtype == torch.uint8
 

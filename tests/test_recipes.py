@@ -320,7 +320,7 @@ def test_standard_2_ends_with_a_local_search():
     assert (last.restarts, last.queries, last.draws) == (10, 2000, 10)
     pixels, flips = attacks["pixel-annealing"], attacks["flip-annealing"]
     assert (pixels.lives, pixels.moves, pixels.effort) == (40, 6_000, 2_500_000_000)
-    assert (flips.lives, flips.moves, flips.effort) == (72, 8_000, 8_000_000_000)
+    assert (flips.lives, flips.moves, flips.effort) == (144, 8_000, 8_000_000_000)
     momentum = attacks["momentum-ce+fast-sigmoid-0.25"]
     assert (momentum.decay, momentum.restarts, momentum.reach, momentum.loss) == (0.75, 2, 4, "ce")
     assert attacks["momentum-margin+triangle-1"].loss == "margin"

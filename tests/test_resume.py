@@ -22,9 +22,9 @@ from neurorobust.attacks.recipes import STANDARD_1, Member, Recipe
 from neurorobust.datasets.base import Dataset
 from neurorobust.errors import OutputError
 from neurorobust.evaluation import evaluate
-from neurorobust.evaluation.attempt import Attempt
 from neurorobust.evaluation.draws import Judgement
 from neurorobust.evaluation.kept import Count, Kept, judgement, restored, stored
+from neurorobust.evaluation.trial import Trial
 from neurorobust.records import Card, EncoderCard
 
 CARD = Card(encoder=EncoderCard(kind="drive", mean=0.0, std=1.0), steps=12, readout="count")
@@ -174,7 +174,7 @@ def test_an_attempt_comes_back_as_it_was(drawn):
         scoring=torch.tensor([0.9, 0.2, 0.1], dtype=torch.float64),
         drawn=drawn,
     )
-    made = Attempt(
+    made = Trial(
         adversarial=torch.rand(3, 1, 2, 2),
         judged=judged,
         failed=torch.tensor([True, False, False]),

@@ -11,7 +11,6 @@ import torch
 from torch import Tensor
 
 from neurorobust.attacks import Attack, domain, find
-from neurorobust.budgets import project
 from neurorobust.classifier import Classifier
 from neurorobust.datasets.base import Dataset
 from neurorobust.errors import BadInput
@@ -21,7 +20,7 @@ from neurorobust.evaluation.jobs import Job, plan
 from neurorobust.evaluation.query import one_thread
 from neurorobust.evaluation.seeds import fork
 from neurorobust.evaluation.shard import SHARD
-from neurorobust.evaluation.sift import sift
+from neurorobust.evaluation.trial import propose
 from neurorobust.records import Cell, Comparison, rate
 from neurorobust.statistics import exact_mcnemar
 from neurorobust.types import Labels
@@ -161,11 +160,9 @@ def _attack(
             adversarial = torch.from_numpy(stored[f"adversarial/{job.name}"])
             failed = torch.from_numpy(stored[f"failed/{job.name}"])
         else:
-            proposal = job.attack(
-                classifier, x.clone(), labels.clone(), job.budget, fork(draws.seed, *words)
-            )
-            usable, failed = sift(proposal, x)
-            adversarial, _ = project(usable, x, job.budget)
+            generator = fork(draws.seed, *words)
+            made = propose(classifier, x, labels, job.attack, job.budget, generator)
+            adversarial, failed = made.adversarial, made.failed
         for scored, target in classifiers.items():
             if known and scored == "deployed":
                 judged = _stored(stored, job.name, labels)

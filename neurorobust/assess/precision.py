@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -32,8 +32,7 @@ class Question:
     """What is asked of every precision; names and budgets as typed, see `evaluation.evaluate`."""
 
     attacks: Sequence[str] = ()
-    epsilons: Sequence[str] = ()
-    flips: Sequence[str] = ()
+    budgets: Mapping[str, Sequence[str]] = field(default_factory=dict)
     seed: int = 0
     settings: Settings = field(default_factory=Settings)
 
@@ -131,7 +130,7 @@ def sweep(
                     data,
                     card=card,
                     model=coarse.name,
-                    budgets={"eps": question.epsilons, "flips": question.flips},
+                    budgets=question.budgets,
                     attacks=question.attacks,
                     seed=question.seed,
                     out=folder / "record",

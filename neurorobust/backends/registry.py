@@ -110,3 +110,21 @@ def open_backend(
         close = getattr(backend, "close", None)
         if close is not None:
             close()
+
+
+def replay(option: str, text: str) -> tuple[str, int]:
+    """`lava:32`: the backend that replays samples, and how many.
+
+    Args:
+        option: names it in messages.
+        text: as typed.
+
+    Raises:
+        BadInput: not of that form, or an unknown backend.
+    """
+    name, _, count = text.partition(":")
+    if name not in BACKENDS:
+        raise BadInput(unknown(f"{option} {text}: backend", name, BACKENDS))
+    if not count.isdigit() or int(count) < 1:
+        raise BadInput(f"{option} {text}: needs a number of samples, as in {name}:32")
+    return name, int(count)

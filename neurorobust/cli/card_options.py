@@ -98,6 +98,7 @@ class CardOptions:
                 has no such value is named.
         """
         from neurorobust import models
+        from neurorobust.classifier import Network
 
         given = self.given()
         if not given:

@@ -62,16 +62,16 @@ def evaluate(
 ) -> None:
     """Score a deployed network, attack it, score it again, and let Lava confirm."""
     with session(as_json, resumable=out is not None) as output:
-        from neurorobust.api import parse_confirm
-        from neurorobust.assess.assess import Question, assess
+        from neurorobust.assess.assess import Confirm, Question, assess
         from neurorobust.assess.confirm import require_identical
         from neurorobust.attacks.recipes import find_recipe
         from neurorobust.backends.registry import Settings
+        from neurorobust.backends.registry import replay as parse_replay
         from neurorobust.evaluation import DRAWS
         from neurorobust.evaluation.jobs import plan
         from neurorobust.report import REPORT_FILE, print_record
 
-        replay = parse_confirm("--confirm", confirm) if confirm else None
+        replay = Confirm(*parse_replay("--confirm", confirm)) if confirm else None
         network = described.network(model)
         chosen = options.names("" if attacks == "none" else attacks)
         budgets = {"eps": eps, "flips": flips, "shifts": shifts, "patches": patches}

@@ -79,8 +79,7 @@ def quantise(
         data = options.load(network, dataset, data_dir, download, limit, bin_us)
         question = Question(
             options.names("" if attacks == "none" else attacks),
-            options.names(eps),
-            options.names(flips),
+            {"eps": options.names(eps), "flips": options.names(flips)},
             seed,
             Settings(device),
         )

@@ -1,7 +1,7 @@
 """Our attacks behind the calls that people know: Foolbox's and torchattacks'.
 
-raw, clipped, success = FoolboxFace(find("sa-pgd"))(classifier, x, labels, epsilons=[.1, .2])
-adversarial = TorchattacksFace(classifier, find("sa-pgd"), "8/255")(x, labels)
+raw, clipped, success = FoolboxCall(find("sa-pgd"))(classifier, x, labels, epsilons=[.1, .2])
+adversarial = TorchattacksCall(classifier, find("sa-pgd"), "8/255")(x, labels)
 """
 
 from __future__ import annotations
@@ -13,13 +13,14 @@ import torch
 from torch import Tensor
 
 from neurorobust.attacks.base import Attack
-from neurorobust.budgets import Budget, ImageBudget, parse, project
+from neurorobust.budgets import Budget, ImageBudget, parse
 from neurorobust.classifier import Classifier
+from neurorobust.evaluation.trial import propose
 from neurorobust.types import Labels
 
 
 @dataclass(frozen=True)
-class FoolboxFace:
+class FoolboxCall:
     """An attack on images, called as Foolbox's are.
 
     Source of the form: Foolbox 3, `foolbox.attacks.base.Attack.__call__`.
@@ -62,18 +63,17 @@ class FoolboxFace:
         for epsilon in epsilons if isinstance(epsilons, Sequence) else [epsilons]:
             budget = ImageBudget(epsilon, self.norm)
             generator = torch.Generator().manual_seed(self.seed)
-            found = self.attack(model, inputs, criterion, budget, generator)
-            inside = project(found, inputs, budget)[0]
-            raw.append(found)
-            clipped.append(inside)
-            success.append(model.predict(inside, generator) != criterion)
+            made = propose(model, inputs, criterion, self.attack, budget, generator)
+            raw.append(made.raw)
+            clipped.append(made.adversarial)
+            success.append(model.predict(made.adversarial, generator) != criterion)
         if several:
             return raw, clipped, torch.stack(success)
         return raw[0], clipped[0], success[0]
 
 
 @dataclass
-class TorchattacksFace:
+class TorchattacksCall:
     """An attack bound to a classifier and a budget, called as torchattacks' are.
 
     Source of the form: torchattacks 3, `torchattacks.attack.Attack.__call__`: images and labels in,
@@ -103,5 +103,5 @@ class TorchattacksFace:
             BadInput: as the attack.
         """
         assert not isinstance(self.budget, str)
-        found = self.attack(self.classifier, images, labels, self.budget, self.generator)
-        return project(found, images, self.budget)[0]
+        given = (self.classifier, images, labels, self.attack, self.budget, self.generator)
+        return propose(*given).adversarial

@@ -19,9 +19,9 @@ import torch
 from torch import Tensor
 
 from neurorobust.evaluation import sealed
-from neurorobust.evaluation.attempt import Attempt
 from neurorobust.evaluation.draws import Judgement
 from neurorobust.evaluation.query import Arrays
+from neurorobust.evaluation.trial import Trial
 from neurorobust.support import files
 
 Progress: TypeAlias = Callable[[int, int, str], None]
@@ -111,8 +111,8 @@ def _known(path: Path, answers: str) -> Arrays | None:
         return None
 
 
-def stored(made: Attempt | Judgement) -> Arrays:
-    """An attempt or a judgement as arrays: every field that is not None."""
+def stored(made: Trial | Judgement) -> Arrays:
+    """A trial or a judgement as arrays: every field that is not None."""
     found: Arrays = {}
     for field in dataclasses.fields(made):
         value = getattr(made, field.name)
@@ -124,9 +124,9 @@ def stored(made: Attempt | Judgement) -> Arrays:
     return found
 
 
-def restored(arrays: Arrays) -> Attempt:
-    """The attempt that `stored` made arrays of."""
-    return Attempt(judged=judgement(arrays), **_fields(Attempt, arrays))
+def restored(arrays: Arrays) -> Trial:
+    """The trial that `stored` made arrays of."""
+    return Trial(judged=judgement(arrays), **_fields(Trial, arrays))
 
 
 def judgement(arrays: Arrays) -> Judgement:
@@ -134,7 +134,7 @@ def judgement(arrays: Arrays) -> Judgement:
     return Judgement(**{"drawn": None, **_fields(Judgement, arrays)})
 
 
-def _fields(kind: type[Attempt] | type[Judgement], arrays: Arrays) -> dict[str, Any]:
+def _fields(kind: type[Trial] | type[Judgement], arrays: Arrays) -> dict[str, Any]:
     start = f"{_named(kind)}/"
     return {
         name.removeprefix(start): torch.from_numpy(array) if array.ndim else array.item()
@@ -143,5 +143,5 @@ def _fields(kind: type[Attempt] | type[Judgement], arrays: Arrays) -> dict[str, 
     }
 
 
-def _named(kind: type[Attempt] | type[Judgement]) -> str:
+def _named(kind: type[Trial] | type[Judgement]) -> str:
     return kind.__name__.lower()

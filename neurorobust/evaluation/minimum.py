@@ -12,12 +12,12 @@ import torch
 
 from neurorobust.classifier import Classifier
 from neurorobust.errors import BadInput
-from neurorobust.evaluation.attempt import attempt
 from neurorobust.evaluation.draws import Draws, Judgement
 from neurorobust.evaluation.jobs import Job
 from neurorobust.evaluation.kept import Kept
 from neurorobust.evaluation.outcomes import broken
 from neurorobust.evaluation.query import Arrays, one_thread
+from neurorobust.evaluation.trial import trial
 from neurorobust.types import Labels
 
 Floats: TypeAlias = "npt.NDArray[np.float64]"
@@ -99,7 +99,7 @@ def _search(
             job = replace(own[place], budget=budget, again=False)
             index = np.asarray(rows)
             places = torch.from_numpy(index)
-            made = attempt(
+            made = trial(
                 target, start[places], labels[places], clean.at(places), job, draws, places
             )
             fell = made.broken.numpy()

@@ -12,7 +12,7 @@ from neurorobust.attacks.base import Attack
 from neurorobust.attacks.modes import find_mode
 from neurorobust.attacks.recipe import Recipe, first_taking
 from neurorobust.attacks.spike_view import spike_view
-from neurorobust.budgets import Budget, project
+from neurorobust.budgets import Budget
 from neurorobust.classifier import Classifier
 from neurorobust.datasets.base import Dataset
 from neurorobust.errors import BadInput
@@ -20,7 +20,7 @@ from neurorobust.evaluation.draws import Draws
 from neurorobust.evaluation.jobs import Job
 from neurorobust.evaluation.query import one_thread
 from neurorobust.evaluation.seeds import fork
-from neurorobust.evaluation.sift import sift
+from neurorobust.evaluation.trial import propose
 from neurorobust.types import Labels
 
 HELD_OUT = 64  # validation samples, at most
@@ -137,10 +137,8 @@ def mask(
     if len(x) == 0:
         return torch.zeros(0, dtype=torch.bool)
     generator = fork(draws.seed, "validation", attack.name, *words)
-    proposal = attack(target, x.clone(), labels.clone(), budget, generator)
-    usable, failed = sift(proposal, x)
-    adversarial, _ = project(usable, x, budget)
-    return ~draws.judge(target, adversarial, labels, rows).standing & ~failed
+    made = propose(target, x, labels, attack, budget, generator)
+    return ~draws.judge(target, made.adversarial, labels, rows).standing & ~made.failed
 
 
 def best_mode(counts: dict[str, tuple[int, int]]) -> str:

@@ -9,9 +9,9 @@ import torch
 from torch import Tensor
 
 from neurorobust.budgets import Budget, inside
-from neurorobust.evaluation.attempt import Attempt
 from neurorobust.evaluation.draws import Judgement
 from neurorobust.evaluation.query import Arrays
+from neurorobust.evaluation.trial import Trial
 
 
 @dataclass
@@ -56,7 +56,7 @@ class Chain:
         """Samples right when clean and after everything so far, int64 `[n]`."""
         return (self.clean.standing & self.judged.standing).nonzero().flatten()
 
-    def take(self, rows: Tensor, made: Attempt) -> None:
+    def take(self, rows: Tensor, made: Trial) -> None:
         """What an attack made of these samples."""
         before = self.judged.at(rows)
         kept = ~made.failed

@@ -10,13 +10,13 @@ from torch import Tensor
 
 from neurorobust.attacks import GradientAttack
 from neurorobust.classifier import Classifier
-from neurorobust.evaluation.attempt import Attempt, attempt
 from neurorobust.evaluation.draws import Draws, Judgement
 from neurorobust.evaluation.jobs import Job
 from neurorobust.evaluation.kept import Kept, judgement, restored, stored
 from neurorobust.evaluation.query import Arrays, one_thread
 from neurorobust.evaluation.recipe_chain import Chain
 from neurorobust.evaluation.seeds import fork
+from neurorobust.evaluation.trial import Trial, trial
 from neurorobust.types import Labels
 
 SHARD = 64  # samples; fixed, so that a record does not depend on how the work was spread
@@ -89,16 +89,16 @@ def evaluate_shard(
 
 def _attempted(
     part: Part, rows: Tensor, job: Job, kept: Kept, known: Arrays
-) -> tuple[Attempt, Arrays]:
+) -> tuple[Trial, Arrays]:
     """A job on some samples of the shard, and `zero_gradient/<attack>` if it is not known yet."""
     x, labels, clean = part.x[rows], part.labels[rows], part.clean.at(rows)
 
     def work() -> Arrays:
         if len(rows):
-            made = attempt(part.target, x, labels, clean, job, part.draws, rows)
+            made = trial(part.target, x, labels, clean, job, part.draws, rows)
         else:
             none = torch.zeros(0, dtype=torch.bool)
-            made = Attempt(x, clean, none, none, none, none, 0.0, 0)
+            made = Trial(x, clean, none, none, none, none, 0.0, 0)
         return stored(made) | _zero_gradient(part, job, known)
 
     found = kept.arrays(job.name, (x, labels, rows, clean.selecting), work)
@@ -128,7 +128,7 @@ def _member(part: Part, chain: Chain, job: Job, kept: Kept, known: Arrays) -> Ar
     return arrays | chain.arrays(job.outcome)
 
 
-def _outcomes(made: Attempt, job: Job, rows: Tensor, clean: Judgement) -> Arrays:
+def _outcomes(made: Trial, job: Job, rows: Tensor, clean: Judgement) -> Arrays:
     """What is counted of a job, spread over all samples of the shard."""
     arrays = clean.replaced(rows, made.judged).arrays(job.name, spikes=False)
     for name, mask in (

@@ -16,14 +16,13 @@ from functools import partial
 import torch
 from torch import Tensor
 
-from neurorobust.budgets import project
 from neurorobust.classifier import Classifier
 from neurorobust.evaluation.draws import HALF, Draws
 from neurorobust.evaluation.jobs import Job
 from neurorobust.evaluation.kept import Kept
 from neurorobust.evaluation.query import Arrays, one_thread
 from neurorobust.evaluation.seeds import fork
-from neurorobust.evaluation.sift import sift
+from neurorobust.evaluation.trial import propose
 from neurorobust.readouts import Readout
 from neurorobust.types import Labels, Run
 
@@ -102,11 +101,8 @@ def _reached(
         rows = (goal == target).nonzero().flatten()
         words = (draws.number, job.label, job.kind, job.value, "target", target)
         begin, zeros = start[rows], torch.zeros(len(rows), dtype=torch.int64)
-        proposal = job.attack(
-            aim(whole, target), begin.clone(), zeros, job.budget, fork(job.seed, *words)
-        )
-        usable, failed = sift(proposal, begin)
-        adversarial, _ = project(usable, begin, job.budget)
-        judged = draws.judge(whole, adversarial, goal[rows], rows)
-        reached[rows] = (judged.scoring > HALF) & ~failed
+        generator = fork(job.seed, *words)
+        made = propose(aim(whole, target), begin, zeros, job.attack, job.budget, generator)
+        judged = draws.judge(whole, made.adversarial, goal[rows], rows)
+        reached[rows] = (judged.scoring > HALF) & ~made.failed
     return {f"targeted/{job.name}": reached.numpy()}

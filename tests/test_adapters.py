@@ -14,7 +14,7 @@ from neurorobust.attacks.transfer import Transfer
 from neurorobust.backends.reference.backend import ReferenceBackend
 from neurorobust.budgets import ImageBudget
 from neurorobust.errors import BadInput
-from neurorobust.evaluation.adapters import FoolboxFace, TorchattacksFace
+from neurorobust.evaluation.adapters import FoolboxCall, TorchattacksCall
 
 PGD = replace(find("pgd-linf"), steps=8)
 
@@ -32,7 +32,7 @@ def digits(spiking):
 
 def test_the_triple_of_foolbox(digits):
     classifier, x, labels = digits
-    face = FoolboxFace(PGD)
+    face = FoolboxCall(PGD)
     raw, clipped, success = face(classifier, x, labels, epsilons=[0.0, 0.02, 0.3])
     assert len(raw) == len(clipped) == 3
     assert success.shape == (3, 12)
@@ -45,7 +45,7 @@ def test_the_triple_of_foolbox(digits):
     one = face(classifier, x, labels, epsilons=0.3)
     assert torch.equal(one[1], clipped[2])
     assert torch.equal(one[2], success[2])
-    round_face = FoolboxFace(replace(find("pgd-l2"), steps=4), norm="l2")
+    round_face = FoolboxCall(replace(find("pgd-l2"), steps=4), norm="l2")
     _, clipped, _ = round_face(classifier, x, labels, epsilons=1.5)
     assert float((clipped - x).flatten(1).norm(dim=1).max()) <= 1.5 + 1e-5
     with pytest.raises(BadInput, match=r"eps 2 outside \[0, 1\]"):
@@ -54,12 +54,12 @@ def test_the_triple_of_foolbox(digits):
 
 def test_the_call_of_torchattacks(digits):
     classifier, x, labels = digits
-    attack = TorchattacksFace(classifier, PGD, "64/255", seed=3)
+    attack = TorchattacksCall(classifier, PGD, "64/255", seed=3)
     found = attack(x, labels)
     assert float((found - x).abs().max()) <= 64 / 255 + 1e-6
-    assert torch.equal(TorchattacksFace(classifier, PGD, "64/255", seed=3)(x, labels), found)
+    assert torch.equal(TorchattacksCall(classifier, PGD, "64/255", seed=3)(x, labels), found)
     assert not torch.equal(attack(x, labels), found), "the stream of random numbers goes on"
-    named = TorchattacksFace(classifier, find("random"), ImageBudget(2.0, "l2"))
+    named = TorchattacksCall(classifier, find("random"), ImageBudget(2.0, "l2"))
     assert named(x, labels).shape == x.shape
 
 
