@@ -137,7 +137,8 @@ FULL = """
 import os, resource, sys
 from pathlib import Path
 import numpy as np
-from neurorobust import files, netx
+from neurorobust import netx
+from neurorobust.support import files
 from neurorobust.errors import OutputError
 from neurorobust.netx import DenseLayer, NetxModel
 

@@ -56,7 +56,7 @@ def test_the_engine_runs_and_is_attacked_without_lava() -> None:
         from neurorobust.encoders import DriveEncoder
         from neurorobust.netx import DenseLayer, InputLayer, NetxModel, Neuron
         from neurorobust.readouts import Readout
-        from neurorobust.types import ImageBudget
+        from neurorobust.budgets import ImageBudget
 
         one = lambda value: np.array([value])
         neuron = Neuron(one(4096), one(128), one(80))
