@@ -19,14 +19,15 @@ from neurorobust.assess.compare import compare as compare_classifiers
 from neurorobust.attacks import Attack
 from neurorobust.attacks.recipe import Recipe
 from neurorobust.backends.parity import parity as compare_backends
-from neurorobust.backends.registry import Settings, replay
+from neurorobust.backends.registry import Settings, parse_replay
 from neurorobust.budgets import KINDS
 from neurorobust.classifier import Classifier, Network
 from neurorobust.errors import BadInput
 from neurorobust.evaluation import DRAWS, Progress
-from neurorobust.evaluation.compatibility import check_jobs
+from neurorobust.evaluation.compatibility import check_fit, check_jobs
 from neurorobust.evaluation.draws import Draws
 from neurorobust.evaluation.jobs import Job
+from neurorobust.evaluation.query import one_thread
 from neurorobust.evaluation.trial import trial
 from neurorobust.records import Card, Comparison, ParityResult
 from neurorobust.report.result import Result
@@ -130,12 +131,14 @@ def attack(
     if kind != chosen.kind:
         raise BadInput(f"attack {chosen.name}: takes {chosen.kind}, given {kind}")
     job = Job(kind, text, KINDS[kind].parse(text), chosen, chosen.name, seed=seed)
+    check_fit(classifier, data)
     check_jobs(classifier, data, (job,))
     judged = Draws(seed, 0, draws)
-    target, start, clean = classifier, x, judged.judge(classifier, x, labels)
-    if job.domain != classifier.encoder.domain:
-        target, start, clean = judged.on_spikes(classifier, x, labels, clean.drawn)
-    made = trial(target, start, labels, clean, job, judged, torch.arange(len(x)))
+    with one_thread():  # as in an evaluation: the same floats on any number of cores
+        target, start, clean = classifier, x, judged.judge(classifier, x, labels)
+        if job.domain != classifier.encoder.domain:
+            target, start, clean = judged.on_spikes(classifier, x, labels, clean.drawn)
+        made = trial(target, start, labels, clean, job, judged, torch.arange(len(x)))
     return Found(
         x=made.adversarial,
         success=made.broken & clean.standing,
@@ -188,8 +191,10 @@ def evaluate(
         minimum: also find the smallest budget that breaks each sample.
         targeted: also attack towards a random wrong class.
         control: run blind noise of the same size beside the attacks.
-        validation: samples on which a recipe chooses its strongest backward mode.
-        confirm: `"lava:16"`: replay so many adversarial samples on another target.
+        validation: samples on which a recipe chooses its strongest backward mode; None: it takes
+            its first one, and a red flag says so.
+        confirm: `"lava:16"`: replay so many adversarial samples on another target; whether they
+            came out equal is in the record (`confirmed.holds`).
         settings: how that target runs.
         against: the float network, to compare with (the 2x2).
         out: a folder that keeps record, samples and page; None: kept as long as the result is.
@@ -200,7 +205,6 @@ def evaluate(
     Raises:
         BadInput: settings that contradict each other, the network or the data (before any work).
         BackendError: a target failed.
-        CheckFailed: a replayed sample came out differently.
 
     Example:
         >>> data = datasets.load("digits", limit=20)
@@ -209,9 +213,10 @@ def evaluate(
         >>> result.record.clean.total
         20
     """
-    several = isinstance(attacks, (tuple, list))
+    if isinstance(attacks, str) or not isinstance(attacks, Sequence):
+        attacks = (attacks,)
     question = Question(
-        attacks=tuple(attacks) if several else (attacks,),  # type: ignore[arg-type]
+        attacks=tuple(attacks),
         budgets=_budgets(eps=eps, flips=flips, shifts=shifts, patches=patches),
         seed=seed,
         seeds=seeds,
@@ -221,7 +226,7 @@ def evaluate(
         control=control,
         validation=None if validation is None else datasets.of(validation),
         settings=settings or Settings(),
-        confirm=None if confirm is None else Confirm(*replay("confirm", confirm)),
+        confirm=None if confirm is None else Confirm(*parse_replay("confirm", confirm)),
         against=against,
     )
     own = datasets.of(data, classes=classifier.backend.model.outputs)
@@ -243,6 +248,8 @@ def compare(
     *,
     eps: Typed = (),
     flips: Typed = (),
+    shifts: Typed = (),
+    patches: Typed = (),
     seed: int = 0,
     draws: int = DRAWS,
     progress: Progress | None = None,
@@ -255,16 +262,21 @@ def compare(
         data: see `evaluate`.
         name: of an attack that uses gradients.
         eps: budgets on pixels, if the attack changes those.
-        flips: else budgets on spikes.
+        flips: else budgets of its kind.
+        shifts: likewise.
+        patches: likewise.
         seed: of everything random.
         draws: see `evaluate`.
         progress: told (done, total, what).
 
     Raises:
-        BadInput: see `assess.compare.compare`.
+        BadInput: budgets of another kind; or see `assess.compare.compare`.
     """
-    given = _budgets(eps=eps, flips=flips)
+    given = _budgets(eps=eps, flips=flips, shifts=shifts, patches=patches)
     kind = registry.find(name).kind
+    others = [each for each in given if each != kind]
+    if others:
+        raise BadInput(f"attack {name}: takes {kind}, given {', '.join(others)}")
     own = datasets.of(data, classes=deployed.backend.model.outputs)
     return compare_classifiers(
         trained, deployed, own, epsilons=given.get(kind, ()), attack=name, seed=seed, draws=draws,
@@ -314,9 +326,10 @@ def _budgets(**given: Typed | None) -> dict[str, tuple[str, ...]]:
 
 
 def _typed(values: Typed | None) -> tuple[str, ...]:
+    """Texts as on the command line, of texts or numbers."""
     if values is None:
         return ()
-    one = isinstance(values, (str, int, float))
-    each: Sequence[str | float] = [values] if one else values  # type: ignore[list-item, assignment]
-    texts = [part for value in each for part in str(value).split(",")]
+    if isinstance(values, (str, int, float)):
+        values = [values]
+    texts = [part for value in values for part in str(value).split(",")]
     return tuple(text.strip() for text in texts if text.strip())

@@ -41,11 +41,13 @@ class EncoderCard(Strict):
 
     @model_validator(mode="after")
     def _says_all(self) -> EncoderCard:
-        missing = set(ENCODERS[self.kind].needs) - self.model_fields_set
+        needs = self.code.needs
+        missing = [name for name in needs if name not in self.model_fields_set]
         if missing:
+            plain = " and ".join(f"{name} {value:g}" for name, value in needs.items())
             raise ValueError(
-                f"a {self.kind} needs {' and '.join(sorted(missing))}: it is fed (pixel - mean) / "
-                "std, with 0 and 1 the pixels as they are"
+                f"a {self.kind} needs {' and '.join(missing)}: a wrong guess costs accuracy in "
+                f"silence; pixels from 0 to 1 as they are: {plain}"
             )
         return self
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import doctest
+import importlib
 import re
 import subprocess
 import sys
@@ -204,3 +206,25 @@ def test_a_classifier_that_belongs_to_no_network_is_refused(spiking):
     x = torch.rand(4, 1, 4, 4)
     with pytest.raises(BadInput, match="belongs to no network with a card"):
         nr.evaluate(spiking(), (x, torch.arange(4)))
+
+
+def test_budgets_of_another_kind_are_refused_not_dropped(digits):
+    classifier, data = digits
+    with pytest.raises(BadInput, match="attack pgd-linf: takes eps, given flips"):
+        nr.compare(classifier, classifier, data, "pgd-linf", eps=0.1, flips=3)
+
+
+def test_pictures_of_another_size_are_refused_before_the_attack(digits):
+    classifier, data = digits
+    _, y = data[:2]
+    with pytest.raises(BadInput, match="shape"):
+        nr.attack(classifier, torch.rand(2, 1, 9, 9), y, "pgd-linf", eps=0.1)
+
+
+@pytest.mark.parametrize("name", ["api", "budgets", "classifier", "datasets.own", "support.names"])
+def test_the_examples_of_docstrings_run(name: str):
+    module = importlib.import_module(f"neurorobust.{name}")
+    known = {"torch": torch, "load": nr.load}
+    failed, tried = doctest.testmod(module, extraglobs=known)
+    assert tried > 0
+    assert failed == 0

@@ -51,7 +51,7 @@ TEXT = json.dumps(CARD)
         (TEXT.replace("0.5", "1e999", 1), "number 1e999 is too large"),
         (TEXT.replace('"std": 0.5', '"std": 0'), "encoder.std is 0, need more than 0"),
         (TEXT.replace('"mean"', '"maen"'), "encoder.maen is unknown, did you mean mean?"),
-        (TEXT.replace(', "std": 0.5', ""), "encoder: a drive needs std: it is fed (pixel"),
+        (TEXT.replace(', "std": 0.5', ""), "encoder: a drive needs std: a wrong guess"),
         (TEXT.replace("drive", "drvie"), 'encoder.kind is "drvie", need drive, poisson, latency'),
         (TEXT.replace('"steps": 16, ', ""), "steps is missing (time steps, 1 to 100000)"),
         (TEXT.replace('"version": 1', '"version": 2'), "version is 2, need 1"),

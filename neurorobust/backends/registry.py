@@ -112,7 +112,7 @@ def open_backend(
             close()
 
 
-def replay(option: str, text: str) -> tuple[str, int]:
+def parse_replay(option: str, text: str) -> tuple[str, int]:
     """`lava:32`: the backend that replays samples, and how many.
 
     Args:

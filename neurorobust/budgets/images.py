@@ -31,49 +31,41 @@ SURE = 2.0**-40  # float64 sums of squares are closer to the truth than this, re
 HALVINGS = 60
 
 
-SCALES = {
-    "linf": Scale(
-        name="linf",
-        symbol="ε",
-        grows="ε",
-        axis="ε, largest change of a pixel",
-        how="how far a pixel may change (ε)",
-        may="change every pixel by at most ε (L∞; pixels lie in 0 to 1), ε = {}",
-        under="at {}",
-        legend="ε: how far each pixel may change (black 0, white 1)",
+def _ball(norm: str, axis: str, how: str, may: str, legend: str) -> Scale:
+    return Scale(norm, "ε", "ε", f"ε, {axis}", how, may, "at {}", legend)
+
+
+_ALL = (
+    _ball(
+        "linf",
+        "largest change of a pixel",
+        "how far a pixel may change (ε)",
+        "change every pixel by at most ε (L∞; pixels lie in 0 to 1), ε = {}",
+        "ε: how far each pixel may change (black 0, white 1)",
     ),
-    "l2": Scale(
-        name="l2",
-        symbol="ε",
-        grows="ε",
-        axis="ε, L2 distance",
-        how="how far a picture may move (L2)",
-        may="move a picture in L2 by {}",
-        under="at {}",
-        legend="ε with l2: how far a picture may move, by the L2 norm of its pixels "
-        "(black 0, white 1)",
+    _ball(
+        "l2",
+        "L2 distance",
+        "how far a picture may move (L2)",
+        "move a picture in L2 by {}",
+        "ε with l2: how far a picture may move, by the L2 norm of its pixels (black 0, white 1)",
     ),
-    "l1": Scale(
-        name="l1",
-        symbol="ε",
-        grows="ε",
-        axis="ε, L1 distance",
-        how="how far a picture may move (L1)",
-        may="move a picture in L1 by {}",
-        under="at {}",
-        legend="ε with l1: how far a picture may move, summed over its pixels (black 0, white 1)",
+    _ball(
+        "l1",
+        "L1 distance",
+        "how far a picture may move (L1)",
+        "move a picture in L1 by {}",
+        "ε with l1: how far a picture may move, summed over its pixels (black 0, white 1)",
     ),
-    "l0": Scale(
-        name="l0",
-        symbol="ε",
-        grows="ε",
-        axis="ε, pixels changed",
-        how="how many pixels may change (L0)",
-        may="change as many pixels as {}",
-        under="at {}",
-        legend="ε with l0: how many pixels may change",
+    _ball(
+        "l0",
+        "pixels changed",
+        "how many pixels may change (L0)",
+        "change as many pixels as {}",
+        "ε with l0: how many pixels may change",
     ),
-}
+)
+SCALES = {scale.name: scale for scale in _ALL}
 NORMS = tuple(SCALES)
 
 

@@ -134,7 +134,7 @@ def check_fit(found: Card, network: NetxModel, path: Path) -> None:
     from neurorobust.classifier import Network
 
     models.check_card(found, network, path)
-    if found.encoder.kind == "drive":
+    if found.encoder.code.input_layer:
         ends = torch.tensor([0.0, 1.0]).reshape(2, 1, 1, 1).expand(2, *network.input_shape)
         try:
             Network("", network, found).encoder.encode(ends)

@@ -196,7 +196,7 @@ def lacks(said: dict[str, Any]) -> str:
     missing = [] if code is None else [name for name in code.needs if name not in encoder]
     if code is not None and missing:
         examples = " ".join(f"--{name} 0.5" for name in missing)
-        plain = " ".join({"mean": "--mean 0", "std": "--std 1"}[name] for name in missing)
+        plain = " ".join(f"--{name} {code.needs[name]:g}" for name in missing)
         found.append(
             f"{code.name} needs a {' and a '.join(missing)}, give {examples} as in training "
             f"(pixels from 0 to 1 as they are: {plain})"

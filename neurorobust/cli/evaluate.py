@@ -65,8 +65,7 @@ def evaluate(
         from neurorobust.assess.assess import Confirm, Question, assess
         from neurorobust.assess.confirm import require_identical
         from neurorobust.attacks.recipes import find_recipe
-        from neurorobust.backends.registry import Settings
-        from neurorobust.backends.registry import replay as parse_replay
+        from neurorobust.backends.registry import Settings, parse_replay
         from neurorobust.evaluation import DRAWS
         from neurorobust.evaluation.jobs import plan
         from neurorobust.report import REPORT_FILE, print_record

@@ -82,12 +82,12 @@ class Code(Encoder, Protocol):
         input_layer: whether it feeds an on-chip input layer (True), the first synapse of a network
             that has none (False), or either (None).
         takes: fields of a card that say how it feeds.
-        needs: of these, those that a card must name.
+        needs: of these, those that a card must name, with the value that leaves pixels as they are.
     """
 
     input_layer: ClassVar[bool | None]
     takes: ClassVar[tuple[str, ...]]
-    needs: ClassVar[tuple[str, ...]]
+    needs: ClassVar[dict[str, float]]
 
     @classmethod
     def make(cls, parameters: Parameters, steps: int, entrance: Entrance) -> Encoder:

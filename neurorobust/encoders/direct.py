@@ -30,7 +30,7 @@ class DirectEncoder:
     random = False
     input_layer: ClassVar[bool | None] = None
     takes: ClassVar[tuple[str, ...]] = ()
-    needs: ClassVar[tuple[str, ...]] = ()
+    needs: ClassVar[dict[str, float]] = {}
 
     @classmethod
     def make(cls, parameters: Parameters, steps: int, entrance: Entrance) -> DirectEncoder:

@@ -54,7 +54,7 @@ class DriveEncoder:
     random = False
     input_layer: ClassVar[bool | None] = True
     takes: ClassVar[tuple[str, ...]] = ("mean", "std")
-    needs: ClassVar[tuple[str, ...]] = ("mean", "std")
+    needs: ClassVar[dict[str, float]] = {"mean": 0, "std": 1}
 
     @classmethod
     def make(cls, parameters: Parameters, steps: int, entrance: Entrance) -> DriveEncoder:

@@ -40,7 +40,7 @@ class LatencyEncoder:
     random = False
     input_layer: ClassVar[bool | None] = False
     takes: ClassVar[tuple[str, ...]] = ()
-    needs: ClassVar[tuple[str, ...]] = ()
+    needs: ClassVar[dict[str, float]] = {}
 
     @classmethod
     def make(cls, parameters: Parameters, steps: int, entrance: Entrance) -> LatencyEncoder:

@@ -49,7 +49,7 @@ class PoissonEncoder:
     random = True
     input_layer: ClassVar[bool | None] = False
     takes: ClassVar[tuple[str, ...]] = ("gain",)
-    needs: ClassVar[tuple[str, ...]] = ()
+    needs: ClassVar[dict[str, float]] = {}
 
     @classmethod
     def make(cls, parameters: Parameters, steps: int, entrance: Entrance) -> PoissonEncoder:

@@ -12,6 +12,7 @@ from markupsafe import Markup, escape
 from neurorobust.checks import looked_for
 from neurorobust.errors import BadInput
 from neurorobust.evaluation import REPORT_FILE, read_record
+from neurorobust.readouts import READOUTS
 from neurorobust.records import Record
 from neurorobust.report import legend, panels, sentences, words
 from neurorobust.report.families import families, minima
@@ -88,6 +89,7 @@ def render(record: Record, examples: Sequence[Example] = ()) -> str:
         on_a_simulator=record.backend != "loihi2",
         encoder=sentences.encoder(record.card.encoder),
         readout=sentences.readout(record.card),
+        reads_membranes=READOUTS[record.card.readout].membrane,
         adversary=sentences.adversary(record),
         pictures=[panels.picture(example) for example in drawn],
         chosen="The inputs shown were chosen because the attack succeeded on them.",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import shutil
 import weakref
@@ -65,14 +66,17 @@ class Result:
         """
         if out is None or Path(out).resolve() == self.folder.resolve():
             return write_report(self.folder)
-        folder = Path(out)
+        folder, names = Path(out), (RECORD, SAMPLES_FILE)
         try:
             folder.mkdir(parents=True, exist_ok=True)
             if any(folder.iterdir()):
                 raise OutputError(f"{folder}: holds files already, need a new or empty folder")
-            for name in (RECORD, SAMPLES_FILE):
+            for name in names:
                 shutil.copyfile(self.folder / name, folder / name)
         except OSError as error:
+            for name in names:  # nothing half-written; the folder was empty
+                with contextlib.suppress(OSError):
+                    (folder / name).unlink(missing_ok=True)
             raise OutputError(f"{folder}: {error.strerror}") from None
         return write_report(folder)
 

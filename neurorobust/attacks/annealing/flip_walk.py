@@ -14,7 +14,6 @@ from neurorobust.backends.engine.loops import Array
 from neurorobust.budgets import SpikeBudget
 
 HOT, COLD = (0.25, 0.5, 1.0), 0.02  # first temperatures, one life after the other; the last one
-FEW = (12, 1, 12, 3, 12)  # candidates of a move, one life after the other
 FLAT = (20.0, 100.0, 5.0)  # of the pool's weights 1 / (rank + this), one life after the other
 
 
@@ -82,9 +81,8 @@ class FlipWalk:
             *_, made = anneal_flips(
                 net, sample, self.follow.label, self.follow.target(sample, life),
                 self.follow.weights(life), self.follow.by_count, *self.size, self.spikes,
-                self.allowed, self.sides, flips, self.pool, cumulative,
-                FEW[life % len(FEW)], moves, HOT[life % len(HOT)], COLD,
-                seeded(self.follow.seed()), found,
+                self.allowed, self.sides, flips, self.pool, cumulative, moves,
+                HOT[life % len(HOT)], COLD, seeded(self.follow.seed()), found,
             )  # fmt: skip
             refresh(net, sample, self._made(found))
             self.follow.spent(sample, made)

@@ -12,8 +12,7 @@ from neurorobust.backends.engine.loops import Array, compiled
 
 NONE = -1  # a flip that is not made
 FROM_POOL, NEAR_BY = 0.3, 0.9  # a flip goes to one of the pool; up to here near another; anywhere
-MOST = 12  # candidates that are asked before one flip is made
-ELSEWHERE = 0.2  # of near flips go to any channel
+FEW = 12  # candidates that are asked before one flip is made
 SIDEWAYS, LATER = 2, 2  # how far a near flip is at most, in pixels and steps
 
 
@@ -30,13 +29,10 @@ def _toggle(sample: Sample, places: Array, words: Array, count: int, entry: int,
 
 
 @compiled
-def _near(random: Array, entry: int, width: int, height: int, steps: int, entries: int) -> int:
-    """An entry near by, mostly of the same channel, or of the same place; -1: off the sensor."""
+def _near(random: Array, entry: int, width: int, height: int, steps: int) -> int:
+    """An entry of the same channel near by, or of the same place; -1 outside the sensor."""
     step, place = entry % steps, entry // steps
     area = width * height
-    if uniform(random) < ELSEWHERE:
-        channels = entries // (area * steps)
-        place = below(random, channels) * area + place % area
     row, column = place % area // width, place % width
     step += below(random, 2 * LATER + 1) - LATER
     if uniform(random) < 0.6:
@@ -79,7 +75,7 @@ def _candidate(
             near = flips[below(random, len(flips))]
         if near < 0:
             return int(pool[drawn(random, cumulative)])
-        return _near(random, near, width, height, steps, entries)
+        return _near(random, near, width, height, steps)
     return below(random, entries)
 
 
@@ -87,12 +83,12 @@ def _candidate(
 def anneal_flips(
     net: Blocks, sample: Sample, label: int, target: int, weights: Array, by_count: bool,
     width: int, height: int, spikes: Array, allowed: Array, sides: Array, flips: Array,
-    pool: Array, cumulative: Array, few: int, moves: int, hot: float, cold: float,
-    random: Array, best: Array,
+    pool: Array, cumulative: Array, moves: int, hot: float, cold: float, random: Array,
+    best: Array,
 ) -> tuple[bool, float, int]:  # fmt: skip
     """Take one flip back and make another, `moves` questions long; stop where it is broken.
 
-    What takes its place is drawn from `few` candidates and from the flip itself, each with
+    What takes its place is drawn from `FEW` candidates and from the flip itself, each with
     probability proportional to exp(-energy / temperature) (heat bath).
 
     Args:
@@ -110,7 +106,6 @@ def anneal_flips(
         flips: int64 `[budget]`, entries or `NONE`; overwritten.
         pool: int64, entries that promise something.
         cumulative: float64, sum of their weights up to each.
-        few: at most `MOST`.
         moves: questions.
         hot: first temperature, in spikes.
         cold: last one.
@@ -122,7 +117,7 @@ def anneal_flips(
     """
     places, words = np.zeros(4, np.int64), np.zeros(4, np.uint64)
     used, steps, entries = np.zeros(2, np.int64), net.steps, len(spikes)
-    asked, energies = np.zeros(MOST + 1, np.int64), np.zeros(MOST + 1)
+    asked, energies = np.zeros(FEW + 1, np.int64), np.zeros(FEW + 1)
     for entry in flips:
         if entry >= 0:
             used[int(spikes[entry])] += 1
@@ -146,7 +141,7 @@ def anneal_flips(
                 best[:] = flips
                 break
         asked[0], energies[0], count = old, energy, 1
-        for _ in range(few):
+        for _ in range(FEW):
             done += 1
             new = _candidate(random, flips, old, pool, cumulative, width, height, steps, entries)
             if new < 0 or not allowed[new] or used[int(spikes[new])] >= sides[int(spikes[new])]:

@@ -31,7 +31,7 @@ class FlipAnnealing(Claims):
     At the untouched sample every entry that may flip is flipped alone (of large inputs the `first`
     that gradients rank highest), and what that does ranks the pool. A greedy pass over the `pool`
     best makes the first state; then one flip at a time is moved: to an entry of the pool, near
-    another flip in space and time, or anywhere, chosen from 1 to 12 candidates. Each life begins
+    another flip in space and time, or anywhere, chosen from 12 candidates. Each life begins
     from the best state, from a part of it, or from the pool; targets any class or one of the
     nearest; uses the next form of the energy (`annealing.energy`). In every third life the entries
     are ranked anew, on top of a part of the best state.
