@@ -310,6 +310,12 @@ def test_standard_2_ends_with_a_local_search():
     ready = STANDARD_2.ready("rga")
     labels = [one.label for one in other.of("eps")]
     assert [one.label for one in followed.of("eps")] == [*labels[:-3], "pixel-annealing"]
+    asked = {
+        norm: [one.label for one in followed.of("eps") if one.takes(ImageBudget(0.1, norm))]
+        for norm in ("linf", "l2")
+    }
+    assert asked["linf"][-2:] == ["apgd-t+rga", "pixel-annealing"]
+    assert asked["l2"][-2:] == ["apgd-t+rga", "square"]
     assert labels[:3] == ["random", "sa-pgd+assg-0.425", "sa-pgd+assg-0.35"]
     assert "apgd-t+rga" in labels
     assert labels[-3:] == [
@@ -319,8 +325,9 @@ def test_standard_2_ends_with_a_local_search():
     last = attacks[labels[-1]]
     assert (last.restarts, last.queries, last.draws) == (10, 2000, 10)
     pixels, flips = attacks["pixel-annealing"], attacks["flip-annealing"]
-    assert (pixels.lives, pixels.moves, pixels.effort) == (40, 6_000, 2_500_000_000)
-    assert (flips.lives, flips.moves, flips.effort) == (144, 8_000, 8_000_000_000)
+    assert (pixels.lives, pixels.moves, flips.lives, flips.moves) == (60, 6_000, 300, 8_000)
+    assert (pixels.effort, pixels.least) == (6_000_000_000, 1_000_000_000)
+    assert (flips.effort, flips.least) == (12_000_000_000, 1_500_000_000)
     momentum = attacks["momentum-ce+fast-sigmoid-0.25"]
     assert (momentum.decay, momentum.restarts, momentum.reach, momentum.loss) == (0.75, 2, 4, "ce")
     assert attacks["momentum-margin+triangle-1"].loss == "margin"

@@ -27,7 +27,7 @@ class Effort:
     """What may be spent on a case.
 
     Attributes:
-        minutes: of search.
+        minutes: of search, of processor time a thread: what else runs takes nothing away.
         rounds: turns of every sample at most; None: as many as there is time for.
         threads: turns at a time.
         seed: of everything random.
@@ -37,6 +37,11 @@ class Effort:
     rounds: int | None
     threads: int
     seed: int
+
+    @property
+    def seconds(self) -> float:
+        """Processor time of all threads together."""
+        return 60 * self.minutes * self.threads
 
 
 def hunt(
@@ -62,8 +67,8 @@ def hunt(
         BadInput: a budget, network or encoder that the search does not take.
         CheckFailed: the search computes other answers than the engine.
     """
-    begun = time.perf_counter()
-    end = begun + 60 * effort.minutes
+    begun = time.process_time()
+    end = begun + effort.seconds
     classifier = network.classifier(EngineBackend(network.model))
     net = delta_network.build(network.model, network.card.steps, network.card.readout)
     encoder = network.card.encoder.kind
@@ -80,7 +85,7 @@ def hunt(
             raise BadInput(f"encoder {encoder}: pixels are searched behind drive only")
         agree(net, classifier, x, images.input_spikes(classifier, x))
         pixels = images.begin(net, classifier, x, labels, budget.epsilon, effort.seed)
-        share = begun + ASCENTS * 60 * effort.minutes
+        share = begun + ASCENTS * effort.seconds
         climber = Climber(pixels, empty(net), classifier, x, labels, budget.epsilon)
         searches = pixels
         between = lambda number: climber.climb(number, end if number else share)  # noqa: E731

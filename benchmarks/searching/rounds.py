@@ -47,7 +47,7 @@ def search(
         net: the network.
         searches: one a sample.
         between: run before each turn with its number.
-        deadline: of `time.perf_counter`.
+        deadline: of `time.process_time`.
         rounds: turns at most; None: any number.
         threads: turns at a time.
         told: told the number of each turn that ended.
@@ -60,7 +60,7 @@ def search(
         states.put(empty(net))
 
     def one(sample: Search, number: int) -> None:
-        if time.perf_counter() >= deadline:
+        if time.process_time() >= deadline:
             return
         state = states.get()
         try:
@@ -70,7 +70,7 @@ def search(
 
     number = 0
     with ThreadPoolExecutor(threads) as pool:
-        while time.perf_counter() < deadline and (rounds is None or number < rounds):
+        while time.process_time() < deadline and (rounds is None or number < rounds):
             standing = sorted((s for s in searches if not s.broken), key=lambda s: s.energy)
             if not standing:
                 break

@@ -32,12 +32,14 @@ class Member:
         classes: that a network must have for it.
         followed: True: only for networks that can be followed neuron by neuron
             (`annealing.follow`); False: only for the others; None: for all.
+        norms: only these, of the norms that the attack takes; None: all of them.
     """
 
     attack: Attack
     mode: str = ""
     classes: int = 2
     followed: bool | None = None
+    norms: tuple[str, ...] | None = None
 
     @property
     def label(self) -> str:
@@ -45,7 +47,9 @@ class Member:
         return f"{self.attack.name}+{self.mode}" if self.mode else self.attack.name
 
     def takes(self, budget: Budget) -> bool:
-        """Whether the attack knows what to do with that norm."""
+        """Whether the attack knows what to do with that norm, and is asked to."""
+        if self.norms is not None and getattr(budget, "norm", None) not in self.norms:
+            return False
         return takes(self.attack, budget)
 
     def ready(self) -> Member:

@@ -147,16 +147,18 @@ IMAGES_2 = (
         STRONGEST,
         classes=4,
     ),
-    Member(Square("square", queries=2000, share=0.8)),
+    Member(Square("square", queries=2000, share=0.8), followed=False),
+    Member(Square("square", queries=2000, share=0.8), followed=True, norms=("l2", "l1")),
     *(
         Member(_CORNERS, mode, followed=False)
         for mode in ("fast-sigmoid-0.25", "sigmoid-1", "triangle-1")
     ),
     Member(
         PixelAnnealing(
-            lives=40,
+            lives=60,
             moves=6_000,
-            effort=2_500_000_000,
+            effort=6_000_000_000,
+            least=1_000_000_000,
             steps=30,
             reach=4.0,
             decay=0.75,
@@ -191,7 +193,14 @@ EVENTS_2 = (
         followed=False,
     ),
     Member(
-        FlipAnnealing(lives=144, moves=8_000, effort=8_000_000_000, first=40_000, pool=300),
+        FlipAnnealing(
+            lives=300,
+            moves=8_000,
+            effort=12_000_000_000,
+            least=1_500_000_000,
+            first=40_000,
+            pool=300,
+        ),
         followed=True,
     ),
     # moves of spikes in time

@@ -103,6 +103,32 @@ def test_flips_stay_inside_and_claims_are_true(events, typed: str):
     assert bool(mask.any(1).all())
 
 
+@pytest.mark.parametrize("kind", ["pixels", "flips"])
+def test_who_stays_far_is_given_up_after_the_least_effort(spiking, monkeypatch, kind: str):
+    from neurorobust.attacks.annealing import follow
+
+    classifier = spiking("drive" if kind == "pixels" else "direct")
+    x = torch.rand(6, 1, 4, 4, generator=seeded(4))
+    attack, budget = PixelAnnealing(lives=5, moves=50, least=1), ImageBudget(0.01)
+    if kind == "flips":
+        x = (torch.rand(6, 2, 4, 2, 6, generator=seeded(1)) < 0.3).to(torch.uint8)
+        attack, budget = FlipAnnealing(lives=5, moves=50, least=1), parse("flips", "1")
+    labels, lived = classifier.predict(x), []
+    walk = type(attack)._walk
+
+    def counted(self, walks, life, row):
+        lived.append(row)
+        walk(self, walks, life, row)
+
+    monkeypatch.setattr(type(attack), "_walk", counted)
+    for near in (-1e9, 1e9):
+        monkeypatch.setattr(follow, "NEAR", near)
+        lived.clear()
+        standing = ~attack.propose(classifier, x, labels, budget, seeded()).claimed
+        lives = {lived.count(row) for row in standing.nonzero()[:, 0].tolist()}
+        assert lives == ({1} if near < 0 else {5})
+
+
 @pytest.mark.parametrize("kind", ["eps", "flips"])
 def test_threads_and_the_company_of_others_change_nothing(spiking, kind: str):
     if kind == "eps":

@@ -69,6 +69,10 @@ class FlipWalk:
             refresh(self.follow.net, sample, self._made(flips))
             self._keep(sample, flips)
 
+    def over(self, least: int) -> bool:
+        """Nothing is left to be done: broken, or given up (see `Followed.far`)."""
+        return self.broken or self.follow.far(self.energy, least)
+
     def live(self, life: int, moves: int, effort: int, left: int) -> None:
         """One walk, of `left` that are still to come; see `Followed.affordable`."""
         net, sample = self.follow.net, self.follow.begin()

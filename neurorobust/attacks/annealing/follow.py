@@ -18,6 +18,7 @@ from neurorobust.errors import BadInput
 
 ROWS = {"count": COUNT, "membrane": LAST}  # of an output neuron, what a readout reads
 MEASURED = 2000  # moves of a first walk at most
+NEAR = 1 / 6  # of the untouched sample's energy, which is worth more than the least effort
 
 
 def hindrance(classifier: Classifier, steps: int) -> str:
@@ -103,6 +104,20 @@ class Followed:
         share = max(0, effort - self.work) / max(1, lives)
         return min(moves, int(share * self.moves / max(1, self.work)))
 
+    def far(self, energy: float, least: int) -> bool:
+        """Whether `least` is spent and the lowest energy is above `NEAR` of the untouched sample's.
+
+        Of 122 samples on four networks 51 were so far after 1 or 1.5 10^9 neurons times steps; two
+        to ten times as many broke none of them, and three of the 36 that were near.
+
+        Args:
+            energy: the lowest so far, by `standing`.
+            least: neurons times steps.
+        """
+        if self.clean is None or self.work < least:
+            return False
+        return energy > NEAR * self._energy(self.clean)[1]
+
     def spent(self, sample: Sample, moves: int) -> None:
         """Note what a walk of so many moves took."""
         self.work += int(sample.work[0])
@@ -115,7 +130,10 @@ class Followed:
 
     def standing(self, sample: Sample) -> tuple[bool, float]:
         """By one energy for all: any class, the first form."""
-        broken, found = energy.standing(sample.now, self.label, -1, self.weights(0), self.by_count)
+        return self._energy(sample.now)
+
+    def _energy(self, answers: Array) -> tuple[bool, float]:
+        broken, found = energy.standing(answers, self.label, -1, self.weights(0), self.by_count)
         return bool(broken), float(found)
 
     def target(self, sample: Sample, turn: int, most: int = 4) -> int:

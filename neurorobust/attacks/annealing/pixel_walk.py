@@ -49,6 +49,10 @@ class PixelWalk:
         some = slope[self.free]
         self.pull += some / max(float(some.mean()), 1e-30) if len(some) else 0.0
 
+    def over(self, least: int) -> bool:
+        """Nothing is left to be done: broken, or given up (see `Followed.far`)."""
+        return self.broken or self.follow.far(self.energy, least)
+
     def live(self, life: int, moves: int, effort: int, left: int) -> None:
         """One walk, of `left` that are still to come; see `Followed.affordable`."""
         net, sample = self.follow.net, self.follow.begin()

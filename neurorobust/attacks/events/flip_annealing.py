@@ -46,6 +46,8 @@ class FlipAnnealing(Claims):
             times as many.
         effort: neurons times steps that the walks of a sample may compute: of a large network they
             are shorter. What comes before the first walk is not counted.
+        least: neurons times steps after which a sample is given up whose lowest energy is still
+            above a sixth of the untouched one's.
         first: entries that are flipped alone, at most.
         pool: entries of a greedy step.
     """
@@ -53,6 +55,7 @@ class FlipAnnealing(Claims):
     lives: int = 12
     moves: int = 12_000
     effort: int = 6_000_000_000
+    least: int = 1_500_000_000
     first: int = 40_000
     pool: int = 300
     name = "flip-annealing"
@@ -61,7 +64,7 @@ class FlipAnnealing(Claims):
     control = False
 
     def __post_init__(self) -> None:
-        positive(self, "lives", "moves", "effort", "first", "pool")
+        positive(self, "lives", "moves", "effort", "least", "first", "pool")
 
     def check(self, classifier: Classifier, shape: tuple[int, ...], budget: Budget) -> None:
         """See `CheckedAttack`."""
@@ -115,7 +118,7 @@ class FlipAnnealing(Claims):
         rows = torch.arange(len(x))
         on_all_threads(lambda row: walks[row].greedy(self.pool), rows)
         for life in range(self.lives):
-            standing = [row for row in rows.tolist() if not walks[row].broken]
+            standing = [row for row in rows.tolist() if not walks[row].over(self.least)]
             rows = torch.tensor(standing, dtype=torch.int64)
             if not len(rows):
                 break

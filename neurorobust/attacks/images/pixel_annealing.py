@@ -46,6 +46,8 @@ class PixelAnnealing(Claims):
             times as many.
         effort: neurons times steps that the walks of a sample may compute: of a large network they
             are shorter. What comes before the first walk is not counted.
+        least: neurons times steps after which a sample is given up whose lowest energy is still
+            above a sixth of the untouched one's.
         steps, reach, decay: of the starts: momentum PGD, a path of `reach` eps.
         modes: backward modes of the starts, in turn.
     """
@@ -53,6 +55,7 @@ class PixelAnnealing(Claims):
     lives: int = 12
     moves: int = 10_000
     effort: int = 1_500_000_000
+    least: int = 1_000_000_000
     steps: int = 30
     reach: float = 4.0
     decay: float = 0.75
@@ -64,7 +67,7 @@ class PixelAnnealing(Claims):
     control = False
 
     def __post_init__(self) -> None:
-        positive(self, "lives", "moves", "effort", "steps")
+        positive(self, "lives", "moves", "effort", "least", "steps")
 
     def check(self, classifier: Classifier, shape: tuple[int, ...], budget: Budget) -> None:
         """See `CheckedAttack`."""
@@ -108,7 +111,7 @@ class PixelAnnealing(Claims):
         ]
         rows = torch.arange(len(x))
         for life in range(self.lives):
-            standing = [row for row in rows.tolist() if not walks[row].broken]
+            standing = [row for row in rows.tolist() if not walks[row].over(self.least)]
             rows = torch.tensor(standing, dtype=torch.int64)
             if not len(rows):
                 break
