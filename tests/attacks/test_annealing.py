@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from neurorobust import models
-from neurorobust.attacks.annealing.follow import hindrance
+from neurorobust.attacks.annealing.follow import Followed, follow, hindrance
 from neurorobust.attacks.annealing.pixel_choices import choices, input_words
 from neurorobust.attacks.events.flip_annealing import FlipAnnealing
 from neurorobust.attacks.feasible import Feasible
@@ -104,29 +104,44 @@ def test_flips_stay_inside_and_claims_are_true(events, typed: str):
 
 
 @pytest.mark.parametrize("kind", ["pixels", "flips"])
-def test_who_stays_far_is_given_up_after_the_least_effort(spiking, monkeypatch, kind: str):
-    from neurorobust.attacks.annealing import follow
-
+@pytest.mark.parametrize("far", [True, False])
+def test_who_is_far_after_the_least_effort_lives_no_more(spiking, monkeypatch, kind: str, far):
     classifier = spiking("drive" if kind == "pixels" else "direct")
     x = torch.rand(6, 1, 4, 4, generator=seeded(4))
     attack, budget = PixelAnnealing(lives=5, moves=50, least=1), ImageBudget(0.01)
     if kind == "flips":
-        x = (torch.rand(6, 2, 4, 2, 6, generator=seeded(1)) < 0.3).to(torch.uint8)
+        x = (torch.rand(40, 2, 4, 2, 6, generator=seeded(1)) < 0.3).to(torch.uint8)
         attack, budget = FlipAnnealing(lives=5, moves=50, least=1), parse("flips", "1")
-    labels, lived = classifier.predict(x), []
-    walk = type(attack)._walk
+    labels, lived, walk = classifier.predict(x), [], type(attack)._walk
 
     def counted(self, walks, life, row):
         lived.append(row)
         walk(self, walks, life, row)
 
     monkeypatch.setattr(type(attack), "_walk", counted)
-    for near in (-1e9, 1e9):
-        monkeypatch.setattr(follow, "NEAR", near)
-        lived.clear()
-        standing = ~attack.propose(classifier, x, labels, budget, seeded()).claimed
-        lives = {lived.count(row) for row in standing.nonzero()[:, 0].tolist()}
-        assert lives == ({1} if near < 0 else {5})
+    monkeypatch.setattr(Followed, "far", lambda one, _, least: far and one.work >= least)
+    standing = ~attack.propose(classifier, x, labels, budget, seeded()).claimed
+    lives = [lived.count(row) for row in standing.nonzero()[:, 0].tolist()]
+    assert lives == [1 if far else 5] * len(lives)
+    assert lives
+
+
+def test_far_is_above_a_sixth_of_the_untouched_samples_energy(spiking):
+    classifier = spiking()
+    x = torch.rand(20, 1, 4, 4, generator=seeded(4))
+    net, words = follow("here", classifier, 0), input_words(classifier, x)
+    for row, label in enumerate(classifier.predict(x).tolist()):
+        one = Followed(net, words[row], label, classifier.readout.kind, 0)
+        own = one.standing(one.begin())[1]
+        if own > 0:
+            break
+    assert own > 0
+    assert not one.far(own, 1)
+    one.work = 10
+    assert one.far(own, 10)
+    assert one.far(own / 5.9, 10)
+    assert not one.far(own / 6.1, 10)
+    assert not one.far(own, 11)
 
 
 @pytest.mark.parametrize("kind", ["eps", "flips"])
