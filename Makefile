@@ -44,7 +44,7 @@ test-slow: install
 # What computes, once more as older processors do it (x86: without AVX, then with AVX2 at most): torch's
 # kernels, oneDNN's and those that numba compiles give the same integers, and gradients as near.
 ISA_TESTS := tests/backends/test_engine.py tests/backends/test_engine_gradients.py \
-  tests/backends/test_engine_loops.py tests/backends/test_engine_paths.py tests/backends/test_engine_plan.py \
+  tests/backends/test_engine_loops.py tests/backends/test_engine_arithmetic.py tests/backends/test_engine_plan.py \
   tests/backends/test_engine_trainable.py tests/backends/test_exactness.py tests/backends/test_recurrent_engine.py \
   tests/backends/test_stream.py tests/backends/test_engine_incremental.py \
   $(addprefix tests/attacks/test_,backward_modes.py events.py norms.py objectives.py pgd.py \

@@ -137,13 +137,13 @@ def exactness(engine: Any, mixed: Any, model: NetxModel, steps: int, many: int) 
     drive = torch.randint(-20, 90, (4, *shape), generator=generator, dtype=torch.int32)
     frames = torch.randint(0, 2, (4, *shape, steps), generator=generator, dtype=torch.uint8)
     few = spikes(4, model.input_shape[0], steps, DENSITY)
-    lots = spikes(many, model.input_shape[0], steps, DENSITY)
+    inputs = spikes(many, model.input_shape[0], steps, DENSITY)
     mixed_reference, reference = ReferenceBackend(mixed_network()), ReferenceBackend(model)
     return {
         "mixed network, drive": _equal(mixed, mixed_reference, Drive(drive, steps)),
         "mixed network, spikes": _equal(mixed, mixed_reference, frames),
         "dense network, 4 samples": _equal(engine, reference, few),
-        f"dense network, {many} samples, CPU engine": _equal(engine, EngineBackend(model), lots),
+        f"dense network, {many} samples, CPU engine": _equal(engine, EngineBackend(model), inputs),
     }
 
 

@@ -21,7 +21,7 @@ from torch import Tensor
 from neurorobust.attacks import Attack, find
 from neurorobust.attacks.events.search import FlipSearch
 from neurorobust.attacks.events.sparse_search import SparseSearch
-from neurorobust.attacks.flip_queries import Judge
+from neurorobust.attacks.flip_queries import FlipQueries
 from neurorobust.backends.engine import EngineBackend
 from neurorobust.budgets import SpikeBudget
 from neurorobust.classifier import Classifier
@@ -64,9 +64,9 @@ def optimum(classifier: Classifier, x: Tensor, labels: Tensor) -> Tensor:
     tried = changes()
     size = tried.sum(1)
     fewest = torch.full((len(x),), FLIPS + 1)
-    judge = Judge(classifier, x, labels, torch.Generator())
+    flip_queries = FlipQueries(classifier, x, labels, torch.Generator())
     for row in range(len(x)):
-        broken = judge(tried, torch.full((len(tried),), row)).broken > 0
+        broken = flip_queries(tried, torch.full((len(tried),), row)).broken > 0
         if bool(broken.any()):
             fewest[row] = size[broken].min()
     return fewest

@@ -1,4 +1,4 @@
-"""The one loop of the gradient attacks on images: start, step, keep the best, drop what is broken.
+"""The loop that all gradient attacks on images share: start, step, keep the best, drop the broken.
 
 What a step is varies (`Rule`), what a norm is too (`norms`), and where gradients come from
 (`gradients`); the loop does not.
@@ -113,7 +113,7 @@ class Ascent:
         rule = self.rule()
         for _ in range(self.steps):
             gradient, standing = source(z, labels[rows], generator)
-            best.show(z, standing, rows)
+            best.update(z, standing, rows)
             if stop and bool((standing.broken >= 1).any()):
                 left = (standing.broken < 1).nonzero().flatten()
                 if not len(left):
@@ -122,7 +122,7 @@ class Ascent:
                 rule.keep(left)
                 rows, z, gradient = rows[left], z[left], gradient[left]
             z = rule(z, x[rows], gradient)
-        best.show(z, source.look(z, labels[rows], generator), rows)
+        best.update(z, source.look(z, labels[rows], generator), rows)
 
 
 @dataclass

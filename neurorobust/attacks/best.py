@@ -1,4 +1,4 @@
-"""The best proposal so far, each sample its own."""
+"""The best proposal that an attack has seen, for each sample."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from neurorobust.attacks.base import Proposal
 
 @dataclass(frozen=True)
 class Standing:
-    """How proposals do.
+    """How near proposals come to a misclassification.
 
     Attributes:
         broken: share of the queries that were misclassified `[batch]` (0 or 1 where there was one).
@@ -41,7 +41,7 @@ class Standing:
 
 @dataclass
 class Best:
-    """Remembers; of equals the earlier one.
+    """The best proposal seen for each sample; on ties the first one wins.
 
     Attributes:
         x: the best so far.
@@ -56,12 +56,12 @@ class Best:
 
     @staticmethod
     def start(x: Tensor, *, origin_counts: bool = False) -> Best:
-        """Knows x only; anything else that is shown to it is better."""
+        """Holds x itself, with the worst standing: any other proposal is better."""
         worst = torch.full((len(x),), -torch.inf, device=x.device)
         origin = None if origin_counts else x.clone()
         return Best(x.clone(), Standing(worst, worst.clone()), origin)
 
-    def show(self, x: Tensor, standing: Standing, rows: Tensor | None = None) -> None:
+    def update(self, x: Tensor, standing: Standing, rows: Tensor | None = None) -> None:
         """Keep, sample by sample, what is better.
 
         Args:

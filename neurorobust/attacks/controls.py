@@ -1,4 +1,4 @@
-"""The control of every kind of budget: blind noise of the same size, that an attack must beat.
+"""The control of each kind of budget: random noise of the same size, which an attack must beat.
 
 An attack that breaks no more than its control has found nothing (Carlini et al., "On evaluating
 adversarial robustness", arXiv:1902.06705, 2019).

@@ -1,4 +1,4 @@
-"""Exact answers to many proposals: how far each is from being misclassified, ties resolved.
+"""Exact margins of many proposals: how far each is from being misclassified, ties resolved.
 
 Searches that compare proposals need to tell apart what a readout calls equal
 (`readouts.Decoding.fine`).

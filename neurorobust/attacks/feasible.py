@@ -1,4 +1,4 @@
-"""Which flips of a binary tensor a budget allows, and the best of them: every attack asks here."""
+"""Which flips of a binary tensor a spike budget allows, and the best set of them by a score."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A readout that counts spikes, seen finer: how much charge each class received.
+"""A finer score than a spike count: the synaptic charge that each class received.
 
 A count moves in whole spikes: most single flips leave it as it is, and a search on counts alone
 walks on a plain. The synaptic current into the output neurons, summed over time, moves with every
@@ -50,7 +50,7 @@ class Recorded:
 
 
 @dataclass
-class FineJudge:
+class FineFlipQueries:
     """Questions about flips of one batch, in pieces that fit into memory; no gradient is used.
 
     `plain` stays the classifier that was given, for whoever wants gradients.

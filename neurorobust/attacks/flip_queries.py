@@ -1,4 +1,4 @@
-"""Questions about binary proposals: many at once, in pieces that fit into memory."""
+"""Queries of a network on proposed flips: many at once, in pieces that fit into memory."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ PIECE = 256  # samples a query; on any backend the answers do not depend on it
 
 
 @dataclass
-class Judge:
+class FlipQueries:
     """How flips of one batch stand. Uses no gradient: it runs on any backend.
 
     Attributes:

@@ -1,4 +1,4 @@
-"""Others' attacks draw from global generators: they get them seeded, and give them back."""
+"""Seeds the global random generators while another library's attack runs, and restores them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Masks of entries as lists of places, and the order of what was asked."""
+"""Boolean masks as padded lists of indices, and back."""
 
 from __future__ import annotations
 

@@ -105,9 +105,11 @@ def _diamond(shape: torch.Size, epsilon: float, generator: torch.Generator) -> T
 def _levels(shape: torch.Size, epsilon: float, generator: torch.Generator) -> Tensor:
     """New grey levels in [0, 1] at `epsilon` places, -1 elsewhere."""
     batch, _, height, width = shape
-    lots = torch.rand((batch, 1, height, width), generator=generator)
+    generators = torch.rand((batch, 1, height, width), generator=generator)
     level = torch.rand(shape, generator=generator)
-    return torch.where(_largest(lots.flatten(1), int(epsilon)).view_as(lots), level, -1.0)
+    return torch.where(
+        _largest(generators.flatten(1), int(epsilon)).view_as(generators), level, -1.0
+    )
 
 
 def _sign(z: Tensor, x: Tensor, direction: Tensor, size: float, epsilon: float) -> Tensor:

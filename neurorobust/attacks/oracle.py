@@ -1,4 +1,4 @@
-"""A classifier as third-party attacks see it: a torch module that remembers what it was shown.
+"""A classifier as a torch module for third-party attacks; it keeps the best input it was asked.
 
 Foolbox and AutoAttack bring their own loops. What ours do in theirs happens here, at the query:
 scale-free logits, backward modes, averaging over draws, early stopping, a budget in queries, and a
@@ -95,7 +95,7 @@ class Oracle(nn.Module):
         self._pass: Pass = self.mode.start()
         self._held = torch.arange(len(self.x), device=self.x.device) if rows is None else rows
 
-    def only(self, row: int) -> Oracle:
+    def for_sample(self, row: int) -> Oracle:
         """The same for one sample, its queries so far counted."""
         one = slice(row, row + 1)
         alone = replace(self, x=self.x[one], labels=self.labels[one])
@@ -103,9 +103,9 @@ class Oracle(nn.Module):
         alone._finished |= self._finished[row]
         return alone
 
-    def learn(self, row: int, alone: Oracle) -> None:
-        """Take over what `only(row)` found."""
-        self.best.show(alone.best.x, alone.best.standing, self.used.new_tensor([row]))
+    def take_over(self, row: int, alone: Oracle) -> None:
+        """Take over what `for_sample(row)` found."""
+        self.best.update(alone.best.x, alone.best.standing, self.used.new_tensor([row]))
         self.used[row] = alone.used[0]
         self._finished[row] |= alone._finished[0]
 
@@ -188,7 +188,7 @@ class Oracle(nn.Module):
 
     def _remember(self, x: Tensor, rows: Tensor, within: Tensor, standing: Standing) -> None:
         shown = Standing(standing.broken[within], standing.margin[within])
-        self.best.show(x[within], shown, rows[within])
+        self.best.update(x[within], shown, rows[within])
         if self.stop:
             self._finished[rows[within & (standing.broken >= 1)]] = True
 

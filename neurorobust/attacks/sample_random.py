@@ -1,6 +1,6 @@
-"""Random numbers, each sample its own.
+"""One independent random stream per sample of a batch.
 
-What a sample is dealt depends on the caller's generator and on its place in the batch; neither on
+What a sample draws depends on the caller's generator and on its place in the batch; neither on
 the samples behind it nor on which of the others are still being attacked.
 """
 
@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 
-class Lots:
+class SampleGenerators:
     """One generator a sample, seeded from the caller's."""
 
     def __init__(self, generator: torch.Generator, samples: int) -> None:

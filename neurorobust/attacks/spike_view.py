@@ -1,4 +1,4 @@
-"""The spikes that enter a network's first synapse, and the classifier that takes them."""
+"""The spikes that enter a network's first synapse, and a classifier that takes them as input."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Any torch module on pixels as a classifier: a network without spikes to transfer from."""
+"""A torch module on pixels as a classifier, for instance an ANN to transfer attacks from."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Examples crafted on another network: the adversary that never saw this one."""
+"""Transfer attack: adversarial examples crafted on another network, scored on this one."""
 
 from __future__ import annotations
 

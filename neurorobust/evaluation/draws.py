@@ -1,4 +1,4 @@
-"""How a proposal is judged: by one run, or by many draws where the encoder draws its spikes.
+"""How a proposal is scored: by one run, or by many draws where the encoder is random.
 
 A network that draws answers the same x differently from draw to draw. Were each attack of a chain
 judged by one fresh draw, chance would count as attack: a sample that is right with probability p

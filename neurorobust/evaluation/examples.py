@@ -1,4 +1,4 @@
-"""A handful of successful adversarials with the spikes they cause: what the report draws."""
+"""A few successful adversarial samples with the spikes they cause, for the report to draw."""
 
 from __future__ import annotations
 

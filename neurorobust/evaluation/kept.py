@@ -1,4 +1,4 @@
-"""The jobs of one shard: what is done is kept on disk, and not done again by a run that resumes.
+"""Finished jobs of one shard on disk; a resumed run loads them instead of repeating them.
 
 A job is one clean run, one attack at one budget from one seed, one search for smallest budgets or
 one targeted attack. It is taken from disk only if it received the very same samples: members of a

@@ -1,4 +1,4 @@
-"""The arrays of an evaluation, read: which samples stand, which are broken, what is left.
+"""Reads the arrays of an evaluation: which samples are still right, which are broken.
 
 Where the encoder draws, arrays of shares over draws (`selecting/...`, `scoring/...`) stand beside
 `predicted/...`, which is of one draw: see `evaluation.draws`.

@@ -1,4 +1,4 @@
-"""One question to the target, in a form that can be asked again."""
+"""One query of the target and the spikes that a random encoder drew, so that it can be replayed."""
 
 from __future__ import annotations
 

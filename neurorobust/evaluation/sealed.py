@@ -1,4 +1,4 @@
-"""Arrays kept on disk between two runs, and believed only if they are what was written.
+"""Arrays kept on disk between two runs, with a checksum: a damaged file is not believed.
 
 A sealed file is a plain npz. Its last 64 bytes, the comment of the zip, are in hex
 

@@ -67,8 +67,8 @@ def export(network: BlockNetwork) -> NetxModel:
 
 def explain(network: BlockNetwork) -> Export:
     """`export`, with what was done on the way. Arguments and errors are the same."""
-    twin = network.frozen_copy()
-    made = [make_layer(twin, number) for number in range(len(twin.blocks))]
+    copy = network.frozen_copy()
+    made = [make_layer(copy, number) for number in range(len(copy.blocks))]
     layers = tuple(one.layer for one in made)
     notes = [network.untried] if network.untried else []
     notes += [note for one in made for note in one.notes]
@@ -76,7 +76,7 @@ def explain(network: BlockNetwork) -> Export:
         isinstance(layer, SynapseLayer) and layer.bias is not None and bool(np.any(layer.bias))
         for layer in layers
     )
-    if twin.shifted:
+    if copy.shifted:
         notes.append(
             "delay_shift: the chip's own latency, not in the file; with biases the training "
             "network is the deployed one on the global clock"
@@ -87,6 +87,6 @@ def explain(network: BlockNetwork) -> Export:
     return Export(
         model=NetxModel(input_shape=shape, layers=layers),
         notes=tuple(notes),
-        global_clock=twin.shifted and biased,
+        global_clock=copy.shifted and biased,
         exact=all(one.exact for one in made),
     )

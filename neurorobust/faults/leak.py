@@ -103,7 +103,7 @@ class LeakSearch:
         for row in range(len(everyone)):
             standing = sequence.standing(labels, repeated(before, row, count), second)
             here = everyone[row : row + 1].expand(victims.shape).contiguous()
-            best.show(here, standing)
+            best.update(here, standing)
             control = torch.where(drawn == row, standing.broken, control)
             if progress is not None:
                 progress(row + 1, total, f"{regime.name}: natural")
@@ -115,7 +115,7 @@ class LeakSearch:
         for done in range(self.rounds):
             tried = self._filled(current, generator)
             standing = sequence.standing(labels, encoder.encode(tried, generator), second)
-            best.show(tried, standing)
+            best.update(tried, standing)
             stays = level.above(standing)
             current[~stays] = tried[~stays]
             level = Standing(

@@ -68,14 +68,14 @@ class BlockNetwork(nn.Module):
         This network stays as it was. Weight norm leaves a tensor with a graph in the module, which
         torch cannot copy: the copy gets its values.
         """
-        twin: BlockNetwork = thawed_copy(self).cpu().requires_grad_(False).eval()
-        twin.shifted = any(getattr(block, "delay_shift", False) for block in twin.blocks)
-        for block in twin.blocks:
+        copy: BlockNetwork = thawed_copy(self).cpu().requires_grad_(False).eval()
+        copy.shifted = any(getattr(block, "delay_shift", False) for block in copy.blocks)
+        for block in copy.blocks:
             for name in ("delay_shift", "count_log"):
                 if hasattr(block, name):
                     setattr(block, name, False)
-        twin.settle()
-        return twin
+        copy.settle()
+        return copy
 
 
 def thawed_copy(module: Any) -> Any:

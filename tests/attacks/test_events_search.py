@@ -11,7 +11,7 @@ from neurorobust.attacks.events.edits import toggled
 from neurorobust.attacks.events.moves import Moves
 from neurorobust.attacks.events.search import FlipSearch, MoveSearch, PatchSearch
 from neurorobust.attacks.feasible import Feasible
-from neurorobust.attacks.finer import FineJudge
+from neurorobust.attacks.finer import FineFlipQueries
 from neurorobust.attacks.modes import surrogate
 from neurorobust.attacks.queries import counted
 from neurorobust.attacks.recipes import EVENTS_2
@@ -204,12 +204,12 @@ def test_every_move_on_offer_is_inside_the_budget_and_can_be_taken_back(text: st
 def test_charge_tells_apart_what_counts_do_not(spiking):
     classifier = spiking("direct")
     x = (torch.rand(1, 2, 4, 2, 6, generator=seeded(1)) < 0.3).to(torch.uint8)
-    judge = FineJudge(classifier, x, classifier.predict(x), seeded())
+    flip_queries = FineFlipQueries(classifier, x, classifier.predict(x), seeded())
     one = torch.arange(96)[:, None]
     none = torch.zeros(1, 96, dtype=torch.bool)
-    answers = judge(none, torch.zeros(96, dtype=torch.int64), one)
+    answers = flip_queries(none, torch.zeros(96, dtype=torch.int64), one)
     assert len(answers.charge.unique(dim=0)) > len(answers.integers.unique(dim=0))
-    assert judge.asked.tolist() == [96]
+    assert flip_queries.asked.tolist() == [96]
     flipped = (x.flatten() ^ torch.eye(96, dtype=torch.uint8)[3]).view(1, 16, 1, 1, 6)
     run = classifier.backend.run(flipped, (2,))
     assert torch.equal(answers.charge[3], run.layers[2].u[0].double().sum(-1))

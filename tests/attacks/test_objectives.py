@@ -36,10 +36,8 @@ def test_a_spread_of_zero_divides_by_nothing():
 def test_averaging_sums_over_independent_draws(spiking):
     """An average that overwrites instead of adding up returns the last of these."""
     classifier = spiking("poisson")
-    x, labels = (
-        torch.rand(5, 1, 4, 4, generator=torch.Generator().manual_seed(1)),
-        torch.arange(5) % 4,
-    )
+    x = torch.rand(5, 1, 4, 4, generator=torch.Generator().manual_seed(1))
+    labels = torch.arange(5) % 4
     generator = torch.Generator().manual_seed(7)
     single, averaged = Gradient(draws=1), Gradient(draws=4)
     singles = [single.start(classifier)(x, labels, generator)[0] for _ in range(4)]
@@ -58,7 +56,7 @@ def test_a_tie_that_the_readout_loses_is_a_success():
     assert standing.margin.tolist() == [0, 0]
     assert standing.broken.tolist() == [0, 1]
     best = Best.start(torch.zeros(2, 1))
-    best.show(torch.ones(2, 1), Standing(torch.tensor([1.0, 0.0]), torch.tensor([0.0, 0])))
-    best.show(torch.full((2, 1), 2.0), Standing(torch.tensor([0.0, 0]), torch.tensor([9.0, 9])))
-    best.show(torch.full((2, 1), 3.0), Standing(torch.tensor([0.0, 0]), torch.tensor([9.0, 9])))
+    best.update(torch.ones(2, 1), Standing(torch.tensor([1.0, 0.0]), torch.tensor([0.0, 0])))
+    best.update(torch.full((2, 1), 2.0), Standing(torch.tensor([0.0, 0]), torch.tensor([9.0, 9])))
+    best.update(torch.full((2, 1), 3.0), Standing(torch.tensor([0.0, 0]), torch.tensor([9.0, 9])))
     assert best.x.flatten().tolist() == [1, 2]

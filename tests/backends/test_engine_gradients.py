@@ -24,7 +24,7 @@ from neurorobust.backends.engine import (
     event_gradient,
     loops,
 )
-from neurorobust.backends.engine.autograd import Walk
+from neurorobust.backends.engine.autograd import LayerPass
 from neurorobust.backends.engine.plan import make_plan
 from neurorobust.backends.engine.shapes import KERNELS
 from neurorobust.backends.engine.trainable import TrainableEngine
@@ -617,8 +617,8 @@ def test_v_is_kept_where_the_kernels_cut_theta(threshold: int, rounds: bool):
     """Beyond 2^24 the distance from theta is no longer what the surrogate asks for."""
     cell = Neuron(np.array(1024), np.array(256), np.array(threshold))
     model = NetxModel((4, 1, 1), (DenseLayer(0, (3, 1, 1), cell, np.full((3, 4), 100)),))
-    walk = Walk(make_plan(model).layers, (4, 1, 1), 6, BackwardMode(DEFAULT), "bfloat16")
-    assert walk.rounds == rounds
+    layer_pass = LayerPass(make_plan(model).layers, (4, 1, 1), 6, BackwardMode(DEFAULT), "bfloat16")
+    assert layer_pass.rounds == rounds
     spikes = torch.ones((1, 4, 1, 1, 6))
     grads = []
     for precision in ("float32", "bfloat16"):

@@ -96,15 +96,15 @@ def test_distances_from_theta_are_those_of_v_rounded(path, weight, inputs, kind)
 
 
 @pytest.mark.usefixtures("int8_at_any_speed")
-@pytest.mark.parametrize(("inputs", "tame"), [(5, True), (6, False)])
+@pytest.mark.parametrize(("inputs", "never_wraps"), [(5, True), (6, False)])
 @pytest.mark.parametrize("path", ["event", "int8", "float32"])
-def test_a_wrap_is_left_out_only_where_u_cannot_reach_it(inputs, tame, path):
+def test_a_wrap_is_left_out_only_where_u_cannot_reach_it(inputs, never_wraps, path):
     cell = Neuron(np.array(41), np.array(4096), np.array(1 << 17))  # u goes to 100 times its input
     weights = np.vstack([np.full((16, inputs), 254), np.full((3, inputs), -254)])
     model = NetxModel((inputs, 1, 1), (DenseLayer(0, (19, 1, 1), cell, weights),))
     spikes = torch.ones((1, inputs, 1, 1, 900), dtype=torch.uint8)
     engine = EngineBackend(model, path=path)
-    assert engine.plan.layers[0].tame == tame
+    assert engine.plan.layers[0].never_wraps == never_wraps
     found, wanted = engine.run(spikes, (0,)), ReferenceBackend(model).run(spikes, (0,))
     assert torch.equal(found.layers[0].u, wanted.layers[0].u)
     assert torch.equal(found.layers[0].v, wanted.layers[0].v)
@@ -112,7 +112,7 @@ def test_a_wrap_is_left_out_only_where_u_cannot_reach_it(inputs, tame, path):
     assert highest > 0.9 * (1 << 23)
     assert torch.equal(engine.run(spikes).membrane, wanted.membrane)
     wrapped = bool((wanted.layers[0].u[0, 0, 1:] < wanted.layers[0].u[0, 0, :-1]).any())
-    assert wrapped != tame
+    assert wrapped != never_wraps
 
 
 def test_what_never_decays_and_what_is_driven_is_not_tame():
@@ -120,8 +120,8 @@ def test_what_never_decays_and_what_is_driven_is_not_tame():
         return make_plan(NetxModel((3, 1, 1), (layer,))).layers[0]
 
     weights = np.array([[-2, 4, 6], [8, 10, 12]])
-    for decay, tame in ((0, False), (1, True)):
+    for decay, never_wraps in ((0, False), (1, True)):
         cell = Neuron(np.array(decay), np.array(0), np.array(64))
-        assert first(DenseLayer(0, (2, 1, 1), cell, weights)).tame == tame
+        assert first(DenseLayer(0, (2, 1, 1), cell, weights)).never_wraps == never_wraps
     own = Neuron(np.array(4096), np.array(0), np.array(64))
-    assert not first(InputLayer(0, (3, 1, 1), own, weight=60.0, bias=4.0)).tame
+    assert not first(InputLayer(0, (3, 1, 1), own, weight=60.0, bias=4.0)).never_wraps

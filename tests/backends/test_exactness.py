@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 
 from neurorobust.backends.base import ALIGNED, GLOBAL
 from neurorobust.backends.engine import EngineBackend, loops, memory
-from neurorobust.backends.engine.paths import AUTO, PATHS
+from neurorobust.backends.engine.arithmetic import AUTO, PATHS
 from neurorobust.backends.reference.backend import ReferenceBackend
 from neurorobust.errors import BadInput
 from neurorobust.fixedpoint import pack_dense_weights

@@ -1,4 +1,4 @@
-"""Networks whose every neuron can be followed, and one sample of them at a time on every thread."""
+"""Exact recomputation of single samples for annealing, one sample per thread."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What each pixel of an image can be made to do inside an L-infinity ball."""
+"""The different spike trains that each pixel of an image can make inside an L-infinity ball."""
 
 from __future__ import annotations
 

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from neurorobust.attacks.events.windows import check_patch, window
 from neurorobust.attacks.feasible import Feasible, flip
-from neurorobust.attacks.sample_random import Lots
+from neurorobust.attacks.sample_random import SampleGenerators
 from neurorobust.budgets import Budget
 from neurorobust.classifier import Classifier
 from neurorobust.types import Labels
@@ -42,9 +42,9 @@ class RandomDrop:
             BadInput: not a spike budget.
         """
         feasible = Feasible.of(self.name, x, budget)
-        lots = Lots(generator, len(x)).uniform(x.shape[1:].numel())
+        uniform = SampleGenerators(generator, len(x)).uniform(x.shape[1:].numel())
         return flip(
-            x, feasible.choose(lots.masked_fill(feasible.spikes != self.deletes, -torch.inf))
+            x, feasible.choose(uniform.masked_fill(feasible.spikes != self.deletes, -torch.inf))
         )
 
 
@@ -85,13 +85,13 @@ class PatchNoise:
             BadInput: not a patch budget.
         """
         height, width = check_patch(self.name, x, budget)
-        lots, found = Lots(generator, len(x)), x.clone()
+        generators, found = SampleGenerators(generator, len(x)), x.clone()
         if not height or not width:
             return found
-        corner = lots.uniform(2)
+        corner = generators.uniform(2)
         room = torch.tensor([x.shape[2] - height + 1, x.shape[3] - width + 1])
         top_left = (corner * room).long()
-        noise = lots.uniform(x.shape[1], height, width, x.shape[4]) < 0.5
+        noise = generators.uniform(x.shape[1], height, width, x.shape[4]) < 0.5
         for row, (top, left) in enumerate(top_left.tolist()):
             found[row][window(top, left, height, width)] = noise[row].to(x.dtype)
         return found

@@ -14,10 +14,10 @@ from torch import Tensor
 from neurorobust.attacks.events.edits import Edits, together, toggled
 from neurorobust.attacks.events.lives import ANY, Lives
 from neurorobust.attacks.feasible import flip
-from neurorobust.attacks.finer import FineJudge
+from neurorobust.attacks.finer import FineFlipQueries
 from neurorobust.attacks.gradients import Gradient
 from neurorobust.attacks.modes import Mode
-from neurorobust.attacks.sample_random import Lots
+from neurorobust.attacks.sample_random import SampleGenerators
 
 TINY = 1e-30  # slopes of a sample without any gradient: all the same but for chance
 
@@ -48,19 +48,19 @@ class EditSearch:
     """One batch under attack. Which samples are attacked, and within what, each call says.
 
     Attributes:
-        judge: asked.
-        lots: the numbers of each sample's own.
+        flip_queries: asked.
+        generators: the numbers of each sample's own.
         modes: backward modes, one after the other.
         effort: see there.
     """
 
-    judge: FineJudge
-    lots: Lots
+    flip_queries: FineFlipQueries
+    generators: SampleGenerators
     modes: tuple[Mode, ...]
     effort: Effort
 
     def __post_init__(self) -> None:
-        self.spikes = self.judge.x.flatten(1).bool()
+        self.spikes = self.flip_queries.x.flatten(1).bool()
 
     def __call__(self, edits: Edits, rows: Tensor) -> tuple[Tensor, Tensor]:
         """Search.
@@ -74,11 +74,11 @@ class EditSearch:
             and which break, bool `[n]`.
         """
         mask = torch.zeros_like(self.spikes)
-        answers = self.judge(mask, torch.arange(len(mask)))
-        lives, broken = Lives.start(answers, self.judge.labels, mask.shape[1]), answers.wrong
-        until = self.judge.asked + self.effort.queries
+        answers = self.flip_queries(mask, torch.arange(len(mask)))
+        lives, broken = Lives.start(answers, self.flip_queries.labels, mask.shape[1]), answers.wrong
+        until = self.flip_queries.asked + self.effort.queries
         while True:
-            active = rows[~broken[rows] & (self.judge.asked[rows] < until[rows])]
+            active = rows[~broken[rows] & (self.flip_queries.asked[rows] < until[rows])]
             if not len(active):
                 return mask[rows], broken[rows]
             slope = self._slopes(mask[active], active, lives)
@@ -103,14 +103,15 @@ class EditSearch:
             for aimed in (False, True):
                 own = ((which == number) & ((target != ANY) == aimed)).nonzero().flatten()
                 if len(own):
-                    labels, aim = self.judge.labels[rows[own]], target[own] if aimed else None
-                    now = flip(self.judge.x[rows[own]], mask[own])
-                    source = Gradient(mode).start(self.judge.plain)
-                    slope[own] = source(now, labels, self.judge.generator, aim)[0].flatten(1)
-        self.judge.asked[rows] += 1
+                    labels = self.flip_queries.labels[rows[own]]
+                    aim = target[own] if aimed else None
+                    now = flip(self.flip_queries.x[rows[own]], mask[own])
+                    source = Gradient(mode).start(self.flip_queries.plain)
+                    slope[own] = source(now, labels, self.flip_queries.generator, aim)[0].flatten(1)
+        self.flip_queries.asked[rows] += 1
         blind = (~slope.any(1)).nonzero().flatten()
         if len(blind):
-            slope[blind] = TINY * (self.lots.uniform(slope.shape[1], rows=rows[blind]) - 0.5)
+            slope[blind] = TINY * (self.generators.uniform(slope.shape[1], rows=rows[blind]) - 0.5)
         return slope
 
     def _come(
@@ -130,7 +131,7 @@ class EditSearch:
         new = edits.come(mask, rows, slope, fresh * (2 if bool(later.any()) else 1), ~known)
         keys = torch.arange(new.shape[1]).expand(new.shape[:2]).float().clone()
         if bool(later.any()):
-            keys[later] = self.lots.uniform(new.shape[1], rows=rows[later])
+            keys[later] = self.generators.uniform(new.shape[1], rows=rows[later])
         keys = keys.masked_fill(new[:, :, 0] < 0, torch.inf)
         order = keys.argsort(dim=1, stable=True)[:, :fresh]
         return torch.cat([seen, new.gather(1, order[:, :, None].expand(-1, -1, new.shape[2]))], 1)
@@ -152,7 +153,7 @@ class EditSearch:
         base = torch.zeros_like(self.spikes)
         base[rows] = mask
         asked = come[owner, column]
-        score[owner, column] = lives.score(self.judge(base, rows[owner], asked), rows[owner])
+        score[owner, column] = lives.score(self.flip_queries(base, rows[owner], asked), rows[owner])
         if level is not None:
             gain = (score[owner, column] - level[owner]).float()
             lives.gain[rows[owner], asked[:, -1]] = gain
@@ -172,7 +173,7 @@ class EditSearch:
             able = (level[:, size - 1] > -torch.inf) & (reached < torch.inf)
             tried = together(mask[rows], come[:, :size].flatten(1))
             able = (able & edits.inside(tried, rows)).nonzero().flatten()
-            found = lives.score(self.judge(tried[able], rows[able]), rows[able])
+            found = lives.score(self.flip_queries(tried[able], rows[able]), rows[able])
             up = found > reached[able]
             states[able[up]], reached[able[up]] = tried[able[up]], found[up]
             size *= 2
@@ -215,12 +216,12 @@ class EditSearch:
         """Go on from some of the edits, or from none."""
         slope = torch.zeros(mask[rows].shape)
         gone = edits.gone(mask[rows], rows, slope, edits.most)
-        keep = lives.renew(rows, gone[:, :, 0] >= 0, self.lots)
+        keep = lives.renew(rows, gone[:, :, 0] >= 0, self.generators)
         back = gone.masked_fill(keep[:, :, None], -1).flatten(1)
         state = together(mask[rows], back)
         inside = edits.inside(state, rows) & (keep.any(1))
         mask[rows] = state & inside[:, None]
-        lives.level[rows] = lives.score(self.judge(mask[rows], rows), rows)
+        lives.level[rows] = lives.score(self.flip_queries(mask[rows], rows), rows)
 
 
 def _keep(states: Tensor, reached: Tensor, tried: Tensor, level: Tensor) -> None:

@@ -1,4 +1,4 @@
-"""Changes of a binary tensor that count as one: a flip here, a spike moved in time in moves.py.
+"""Single edits of a binary tensor that a search chooses from: here flips; moves.py has moves.
 
 A state is a mask of flipped entries, bool `[n, entries]`; an edit is the few entries that it
 toggles on top, int64, filled up with -1; the last one is where it ends. A search (edit_search.py)

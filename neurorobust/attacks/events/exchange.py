@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from neurorobust.attacks.feasible import Feasible
-from neurorobust.attacks.flip_queries import Judge
+from neurorobust.attacks.flip_queries import FlipQueries
 from neurorobust.attacks.index_lists import listed, marked, ranked, top
 
 # what flips of x (bool `[n, entries]`, of these samples, int64 `[n]`) promise: `[n, entries]`
@@ -24,14 +24,14 @@ class Exchange:
     `pool` that promise most: at most `(pool + 1) ** 2` questions a round and sample.
 
     Attributes:
-        judge: asked.
+        flip_queries: asked.
         feasible: of the whole batch; nothing outside is tried.
         rank: what an entry promises.
         rounds: at most, for each search.
         pool: see above.
     """
 
-    judge: Judge
+    flip_queries: FlipQueries
     feasible: Feasible
     rank: Rank
     rounds: int
@@ -49,14 +49,14 @@ class Exchange:
             bool `[n, entries]`, standing no worse than mask.
         """
         mask = mask.clone()
-        standing = self.judge(mask, rows)
+        standing = self.flip_queries(mask, rows)
         margin = standing.margin.clone()
         active = (standing.broken == 0).nonzero().flatten()
         for _ in range(self.rounds):
             if not len(active):
                 break
             tries, owner = self._tries(mask[active], rows[active], most[active])
-            found = self.judge(tries, rows[active][owner])
+            found = self.flip_queries(tries, rows[active][owner])
             going = []
             for place, sample in enumerate(active.tolist()):
                 own = (owner == place).nonzero().flatten()
@@ -80,12 +80,14 @@ class Exchange:
             rows: int64 `[n]`, the samples.
         """
         mask = mask.clone()
-        active = ((self.judge(mask, rows).broken > 0) & (mask.sum(1) > 1)).nonzero().flatten()
+        active = (
+            ((self.flip_queries(mask, rows).broken > 0) & (mask.sum(1) > 1)).nonzero().flatten()
+        )
         while len(active):
             flat, who = mask[active], rows[active]
             fewer = flat & ~marked(self._weakest(flat, who, 1), flat.shape[1])
             fewer = self.improve(fewer, who, fewer.sum(1))
-            holds = self.judge(fewer, who).broken > 0
+            holds = self.flip_queries(fewer, who).broken > 0
             mask[active[holds]] = fewer[holds]
             active = active[holds & (fewer.sum(1) > 1)]
         return mask
@@ -95,7 +97,7 @@ class Exchange:
         places = listed(mask)
         if not places.shape[1]:
             return places
-        broken, margin = self.judge.with_one_more(mask, rows, places)
+        broken, margin = self.flip_queries.with_one_more(mask, rows, places)
         return places.gather(1, ranked(broken, margin))[:, :count]
 
     def _tries(self, mask: Tensor, rows: Tensor, most: Tensor) -> tuple[Tensor, Tensor]:

@@ -12,7 +12,7 @@ from neurorobust.attacks.events.threshold import raised
 from neurorobust.attacks.feasible import Feasible, flip
 from neurorobust.attacks.gradients import Gradient
 from neurorobust.attacks.modes import PLAIN, Mode
-from neurorobust.attacks.sample_random import Lots
+from neurorobust.attacks.sample_random import SampleGenerators
 from neurorobust.budgets import Budget
 from neurorobust.classifier import Classifier
 from neurorobust.types import Labels
@@ -68,19 +68,20 @@ class G2S:
         total = feasible.budget.flips
         if total == 0 or len(x) == 0:
             return x.clone()
-        source, lots = self._gradient(classifier).start(classifier), Lots(generator, len(x))
+        source = self._gradient(classifier).start(classifier)
+        generators = SampleGenerators(generator, len(x))
         mask, best = torch.zeros_like(feasible.spikes), Best.start(x)
         steps = min(self.steps, total)
         for step in range(steps):
             now = flip(x, mask)
             gradient, standing = source(now, labels, generator)
-            best.show(now, standing)
-            drawn, chance = self._drawn(gradient.flatten(1), now.flatten(1), lots)
+            best.update(now, standing)
+            drawn, chance = self._drawn(gradient.flatten(1), now.flatten(1), generators)
             wanted = mask ^ drawn
             score = torch.where(mask, 2.0, chance).masked_fill(~wanted, -torch.inf)
             mask = feasible.choose(score, -(-total * (step + 1) // steps))
         last = flip(x, mask)
-        best.show(last, source.look(last, labels, generator))
+        best.update(last, source.look(last, labels, generator))
         return best.x
 
     def gradient(
@@ -92,9 +93,11 @@ class G2S:
     def _gradient(self, classifier: Classifier) -> Gradient:
         return Gradient(raised(self.mode, classifier, self.threshold), loss=self.loss)
 
-    def _drawn(self, gradient: Tensor, now: Tensor, lots: Lots) -> tuple[Tensor, Tensor]:
+    def _drawn(
+        self, gradient: Tensor, now: Tensor, generators: SampleGenerators
+    ) -> tuple[Tensor, Tensor]:
         """Entries that change (bool `[batch, entries]`), and with which probability they did."""
-        coins = lots.uniform(gradient.shape[1])
+        coins = generators.uniform(gradient.shape[1])
         size = gradient.abs()
         most = size.amax(1, keepdim=True)
         blind = most == 0

@@ -11,7 +11,7 @@ from neurorobust.attacks.best import Best
 from neurorobust.attacks.feasible import Feasible, flip
 from neurorobust.attacks.gradients import Gradient
 from neurorobust.attacks.modes import PLAIN, Mode
-from neurorobust.attacks.sample_random import Lots
+from neurorobust.attacks.sample_random import SampleGenerators
 from neurorobust.budgets import Budget
 from neurorobust.classifier import Classifier
 from neurorobust.types import Labels
@@ -67,12 +67,12 @@ class SpikeTopK:
         source = Gradient(self.mode, loss=self.loss).start(classifier)
         for done in range(rounds):
             gradient, standing = source(current, labels, generator)
-            best.show(current, standing)
+            best.update(current, standing)
             promise = ((1 - 2 * current.to(torch.float32)) * gradient).flatten(1)
             score = promise.masked_fill(promise <= 0, -torch.inf).masked_fill(flipped, torch.inf)
             flipped = feasible.choose(score, total * (done + 1) // rounds)
             current = flip(x, flipped)
-        best.show(current, source.look(current, labels, generator))
+        best.update(current, source.look(current, labels, generator))
         return best.x
 
     def gradient(
@@ -125,5 +125,5 @@ class SpikeRandom:
             BadInput: not a spike budget.
         """
         feasible = Feasible.of(self.name, x, budget)
-        lots = Lots(generator, len(x)).uniform(x.shape[1:].numel())
-        return flip(x, feasible.choose(lots.to(x.device)))
+        uniform = SampleGenerators(generator, len(x)).uniform(x.shape[1:].numel())
+        return flip(x, feasible.choose(uniform.to(x.device)))

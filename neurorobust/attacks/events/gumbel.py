@@ -11,7 +11,7 @@ from neurorobust.attacks.best import Best
 from neurorobust.attacks.feasible import Feasible, flip
 from neurorobust.attacks.gradients import Gradient
 from neurorobust.attacks.modes import PLAIN, Mode
-from neurorobust.attacks.sample_random import Lots
+from neurorobust.attacks.sample_random import SampleGenerators
 from neurorobust.budgets import Budget
 from neurorobust.classifier import Classifier
 from neurorobust.types import Labels
@@ -67,21 +67,22 @@ class GumbelEvents:
         feasible = Feasible.of(self.name, x, budget)
         if feasible.budget.flips == 0 or len(x) == 0:
             return x.clone()
-        source, lots = Gradient(self.mode).start(classifier), Lots(generator, len(x))
+        source = Gradient(self.mode).start(classifier)
+        generators = SampleGenerators(generator, len(x))
         logits = torch.zeros(*feasible.spikes.shape, 3)
         logits[..., KEEP] = self.keep
         slope, best = torch.zeros_like(logits), Best.start(x)
         for step in range(self.steps):
-            noise = (1 - step / max(self.steps - 1, 1)) * gumbel(lots, logits.shape[1])
+            noise = (1 - step / max(self.steps - 1, 1)) * gumbel(generators, logits.shape[1])
             now = flip(x, self._sampled(feasible, logits + noise))
             gradient, standing = source(now, labels, generator)
-            best.show(now, standing)
+            best.update(now, standing)
             fresh = through(logits.softmax(2), gradient.flatten(1))
             most = fresh.abs().flatten(1).amax(1).clamp_min(1e-38)
             slope = self.momentum * slope + (1 - self.momentum) * fresh / most[:, None, None]
             logits = logits + self.rate * slope
         last = flip(x, self._sampled(feasible, logits))
-        best.show(last, source.look(last, labels, generator))
+        best.update(last, source.look(last, labels, generator))
         return best.x
 
     def gradient(
@@ -96,9 +97,9 @@ class GumbelEvents:
         return feasible.choose(above.masked_fill(above <= 0, -torch.inf))
 
 
-def gumbel(lots: Lots, entries: int) -> Tensor:
+def gumbel(generators: SampleGenerators, entries: int) -> Tensor:
     """Standard Gumbel noise `[batch, entries, 3]`."""
-    uniform = lots.uniform(entries, 3).clamp(1e-7, 1 - 1e-7)
+    uniform = generators.uniform(entries, 3).clamp(1e-7, 1 - 1e-7)
     return -(-uniform.log()).log()
 
 

@@ -1,4 +1,4 @@
-"""Where each sample's search stands: its life, its aim, and how near it is."""
+"""State of a restarted search per sample: number of the restart, target class, best score."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from neurorobust.attacks.finer import Answers
-from neurorobust.attacks.sample_random import Lots
+from neurorobust.attacks.sample_random import SampleGenerators
 from neurorobust.types import Labels
 
 ANY = -1  # no class in particular
@@ -96,13 +96,13 @@ class Lives:
         self.level[rows] = torch.where(better, level, self.level[rows])
         return better
 
-    def renew(self, rows: Tensor, mask: Tensor, lots: Lots) -> Tensor:
+    def renew(self, rows: Tensor, mask: Tensor, generators: SampleGenerators) -> Tensor:
         """Begin the next life; which of the state's edits (bool `[n, k]`) it takes along."""
         self.number[rows] += 1
         self.idle[rows] = 0
         self.gain[rows[self.number[rows] % 2 == 0]] = torch.nan
         keys = torch.full(mask.shape, torch.inf)
-        drawn = lots.counted(mask.sum(1), rows)[0]
+        drawn = generators.counted(mask.sum(1), rows)[0]
         keys[mask] = drawn[drawn >= 0]
         half = (mask.sum(1) // 2) * (self.number[rows] % 2)
         order = keys.argsort(1).argsort(1)

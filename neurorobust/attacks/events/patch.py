@@ -1,4 +1,4 @@
-"""One rectangle for many samples, crafted and scored on other samples: see universal.py."""
+"""Universal patch: one rectangle of spikes for all samples, crafted on other samples."""
 
 from __future__ import annotations
 

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from neurorobust.attacks.best import Best
 from neurorobust.attacks.feasible import Feasible, flip
-from neurorobust.attacks.flip_queries import Judge
+from neurorobust.attacks.flip_queries import FlipQueries
 from neurorobust.attacks.queries import report
 from neurorobust.budgets import Budget
 from neurorobust.classifier import Classifier
@@ -48,7 +48,7 @@ class Corner:
         feasible = Feasible.of(self.name, x, budget)
         if feasible.budget.flips == 0 or len(x) == 0:
             return x.clone()
-        judge, best = Judge(classifier, x, labels, generator), Best.start(x)
+        flip_queries, best = FlipQueries(classifier, x, labels, generator), Best.start(x)
         channels, height, width, steps = x.shape[1:]
         for order in self.orders(height, width, steps):
             for only in (None, *range(channels)) if channels > 1 else (None,):
@@ -57,8 +57,8 @@ class Corner:
                     score[torch.arange(channels) != only] = -torch.inf
                 wanted = score.flatten().expand_as(feasible.spikes)
                 mask = feasible.choose(wanted.masked_fill(feasible.spikes, -torch.inf))
-                best.show(flip(x, mask), judge(mask))
-        report(classifier, judge.asked)
+                best.update(flip(x, mask), flip_queries(mask))
+        report(classifier, flip_queries.asked)
         return best.x
 
     def orders(self, height: int, width: int, steps: int) -> list[Tensor]:

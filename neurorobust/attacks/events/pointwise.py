@@ -7,12 +7,12 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
-from neurorobust.attacks.events.draws import balanced
+from neurorobust.attacks.events.balanced_flips import balanced
 from neurorobust.attacks.events.restore import restore
 from neurorobust.attacks.feasible import Feasible, flip
-from neurorobust.attacks.flip_queries import Judge
+from neurorobust.attacks.flip_queries import FlipQueries
 from neurorobust.attacks.queries import report
-from neurorobust.attacks.sample_random import Lots
+from neurorobust.attacks.sample_random import SampleGenerators
 from neurorobust.budgets import Budget
 from neurorobust.classifier import Classifier
 from neurorobust.types import Labels
@@ -56,7 +56,8 @@ class Pointwise:
         feasible = Feasible.of(self.name, x, budget)
         if feasible.budget.flips == 0 or len(x) == 0:
             return x.clone()
-        judge, lots = Judge(classifier, x, labels, generator), Lots(generator, len(x))
+        flip_queries = FlipQueries(classifier, x, labels, generator)
+        generators = SampleGenerators(generator, len(x))
         entries = feasible.spikes.shape[1]
         free = replace(
             feasible,
@@ -66,10 +67,14 @@ class Pointwise:
         for _ in range(self.queries):
             if not len(active):
                 break
-            tried = free.rows(active).choose(balanced(free, lots, active), count)
+            tried = free.rows(active).choose(balanced(free, generators, active), count)
             mask[active] = tried
-            active = active[judge(tried, active).broken == 0]
+            active = active[flip_queries(tried, active).broken == 0]
             count = 2 * count if count < entries else 1
-        mask = restore(judge, mask, lots, (self.queries - judge.asked).clamp_min(0))
-        report(classifier, judge.asked)
-        return flip(x, feasible.choose(balanced(feasible, lots).masked_fill(~mask, -torch.inf)))
+        mask = restore(
+            flip_queries, mask, generators, (self.queries - flip_queries.asked).clamp_min(0)
+        )
+        report(classifier, flip_queries.asked)
+        return flip(
+            x, feasible.choose(balanced(feasible, generators).masked_fill(~mask, -torch.inf))
+        )

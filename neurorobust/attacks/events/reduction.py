@@ -5,11 +5,11 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from neurorobust.attacks.flip_queries import Judge
+from neurorobust.attacks.flip_queries import FlipQueries
 from neurorobust.attacks.index_lists import first, listed, marked, ranked
 
 
-def reduce(judge: Judge, mask: Tensor, rows: Tensor) -> Tensor:
+def reduce(flip_queries: FlipQueries, mask: Tensor, rows: Tensor) -> Tensor:
     """Take flips back as long as the samples stay broken.
 
     The effect of a flip is what the margin loses when it alone is taken back. In each round the
@@ -20,7 +20,7 @@ def reduce(judge: Judge, mask: Tensor, rows: Tensor) -> Tensor:
     point, not when a flip was made, and again after every round.
 
     Args:
-        judge: asked.
+        flip_queries: asked.
         mask: flips bool `[n, entries]`; samples that they do not break keep theirs.
         rows: int64 `[n]`, the samples.
 
@@ -28,24 +28,26 @@ def reduce(judge: Judge, mask: Tensor, rows: Tensor) -> Tensor:
         bool `[n, entries]`.
     """
     mask = mask.clone()
-    active = (judge(mask, rows).broken > 0).nonzero().flatten()
+    active = (flip_queries(mask, rows).broken > 0).nonzero().flatten()
     while len(active):
-        spare = _spared(judge, mask[active], rows[active])
+        spare = _spared(flip_queries, mask[active], rows[active])
         mask[active] &= ~spare
         active = active[spare.any(1)]
     return mask
 
 
-def _spared(judge: Judge, mask: Tensor, rows: Tensor) -> Tensor:
+def _spared(flip_queries: FlipQueries, mask: Tensor, rows: Tensor) -> Tensor:
     """Those of the least effective flips that can be taken back together: bool, as mask."""
     places = listed(mask)
-    broken, margin = judge.with_one_more(mask, rows, places)
+    broken, margin = flip_queries.with_one_more(mask, rows, places)
     ascending = places.gather(1, ranked(broken, margin))
     low = broken.any(1).long()  # so many can be spared: one, where one could
     high = (places >= 0).sum(1)  # so many cannot: all of them
     while bool((high - low > 1).any()):
         middle = (low + high) // 2
-        holds = judge(mask & ~marked(first(ascending, middle), mask.shape[1]), rows).broken > 0
+        holds = (
+            flip_queries(mask & ~marked(first(ascending, middle), mask.shape[1]), rows).broken > 0
+        )
         searching = high - low > 1
         low = torch.where(searching & holds, middle, low)
         high = torch.where(searching & ~holds, middle, high)

@@ -5,12 +5,14 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from neurorobust.attacks.flip_queries import Judge
+from neurorobust.attacks.flip_queries import FlipQueries
 from neurorobust.attacks.index_lists import first, listed, marked
-from neurorobust.attacks.sample_random import Lots
+from neurorobust.attacks.sample_random import SampleGenerators
 
 
-def restore(judge: Judge, mask: Tensor, lots: Lots, queries: Tensor) -> Tensor:
+def restore(
+    flip_queries: FlipQueries, mask: Tensor, generators: SampleGenerators, queries: Tensor
+) -> Tensor:
     """Take flips back in random groups: half of them first, half as many after a refusal.
 
     After a success the group is twice as large again. Once every flip was refused on its own, none
@@ -19,10 +21,10 @@ def restore(judge: Judge, mask: Tensor, lots: Lots, queries: Tensor) -> Tensor:
     order; groups are ours.
 
     Args:
-        judge: asked, one label a sample and round.
+        flip_queries: asked, one label a sample and round.
         mask: flips bool `[batch, entries]`; samples that they do not break keep theirs (one
             question).
-        lots: of the batch.
+        generators: of the batch.
         queries: int64 `[batch]`, the most that a sample may be asked about.
 
     Returns:
@@ -30,7 +32,7 @@ def restore(judge: Judge, mask: Tensor, lots: Lots, queries: Tensor) -> Tensor:
     """
     mask = mask.clone()
     start = (queries > 0).nonzero().flatten()
-    broken = judge(mask[start], start).broken > 0
+    broken = flip_queries(mask[start], start).broken > 0
     left = queries.clone()
     left[start] -= 1
     active = start[broken]
@@ -41,11 +43,11 @@ def restore(judge: Judge, mask: Tensor, lots: Lots, queries: Tensor) -> Tensor:
         if not len(active):
             return mask
         places = listed(mask[active])
-        keys = lots.counted((places >= 0).sum(1), active)[0]
+        keys = generators.counted((places >= 0).sum(1), active)[0]
         known = refused[active].gather(1, places.clamp_min(0)) & (group[active] == 1)[:, None]
         order = keys.masked_fill((places < 0) | known, -1.0).argsort(1, descending=True)
         back = marked(first(places.gather(1, order), group[active]), mask.shape[1])
-        holds = judge(mask[active] & ~back, active).broken > 0
+        holds = flip_queries(mask[active] & ~back, active).broken > 0
         left[active] -= 1
         mask[active] &= ~(back & holds[:, None])
         alone = ~holds & (group[active] == 1)

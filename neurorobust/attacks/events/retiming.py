@@ -11,7 +11,7 @@ from neurorobust.attacks.best import Best
 from neurorobust.attacks.events.schedule import Trains
 from neurorobust.attacks.gradients import Gradient, GradientSource
 from neurorobust.attacks.modes import PLAIN, Mode
-from neurorobust.attacks.sample_random import Lots
+from neurorobust.attacks.sample_random import SampleGenerators
 from neurorobust.budgets import Budget
 from neurorobust.classifier import Classifier
 from neurorobust.types import Labels
@@ -80,13 +80,13 @@ class Retiming:
         gain, now = torch.zeros(trains.real.shape), x
         for step in range(self.steps):
             gradient, standing = source(now, labels, generator)
-            best.show(now, standing)
+            best.update(now, standing)
             most = gradient.flatten(1).abs().amax(1).clamp_min(1e-38)
             value = trains.at(gradient / most.view(-1, 1, 1, 1, 1))
             gain += (value - value[:, trains.still, None] - gain) / (step + 1)
             logits = self._stepped(trains, logits, value)
             now = trains.moved(logits, gain)[0]
-        best.show(now, source.look(now, labels, generator))
+        best.update(now, source.look(now, labels, generator))
         return best.x
 
     def gradient(
@@ -108,7 +108,7 @@ class Retiming:
         now, shift = x, torch.zeros_like(trains.time)
         for step in range(self.rounds):
             gradient, standing = source(now, labels, generator)
-            best.show(now, standing)
+            best.update(now, standing)
             value = trains.at(gradient)
             gain = value - value[:, trains.still, None]
             made = shift != 0
@@ -116,7 +116,7 @@ class Retiming:
             gain[made] = -torch.inf
             gain[made, column] = torch.inf
             now, shift = trains.share((step + 1) / self.rounds).moved(gain, gain)
-        best.show(now, source.look(now, labels, generator))
+        best.update(now, source.look(now, labels, generator))
         return best.x
 
     def _stepped(self, trains: Trains, logits: Tensor, value: Tensor) -> Tensor:
@@ -157,8 +157,8 @@ class RandomJitter:
             BadInput: not a shift budget.
         """
         trains = Trains.of(self.name, x, budget)
-        lots = Lots(generator, len(x))
-        coins = lots.uniform(x.shape[1:-1].numel(), x.shape[-1], 2)
+        generators = SampleGenerators(generator, len(x))
+        coins = generators.uniform(x.shape[1:-1].numel(), x.shape[-1], 2)
         line, time = trains.line % max(x.shape[1:-1].numel(), 1), trains.time
         which, worth = coins[trains.sample, line, time].unbind(-1)
         wanted = (which * len(trains.shifts)).long().clamp_max(len(trains.shifts) - 1)

@@ -1,4 +1,4 @@
-"""Retimed spikes: who moves how far, inside a shift budget."""
+"""Assignment of spikes to new time steps inside a shift budget."""
 
 from __future__ import annotations
 

@@ -10,11 +10,11 @@ from torch import Tensor
 from neurorobust.attacks.events.exchange import Exchange
 from neurorobust.attacks.events.reduction import reduce
 from neurorobust.attacks.feasible import Feasible, flip
-from neurorobust.attacks.flip_queries import Judge
+from neurorobust.attacks.flip_queries import FlipQueries
 from neurorobust.attacks.gradients import Gradient
 from neurorobust.attacks.index_lists import marked, top
 from neurorobust.attacks.modes import PLAIN, Mode
-from neurorobust.attacks.sample_random import Lots
+from neurorobust.attacks.sample_random import SampleGenerators
 from neurorobust.budgets import Budget
 from neurorobust.classifier import Classifier
 from neurorobust.types import Labels
@@ -80,14 +80,14 @@ class Sda:
         feasible = Feasible.of(self.name, x, budget)
         if feasible.budget.flips == 0 or len(x) == 0:
             return x.clone()
-        judge = Judge(classifier, x, labels, generator)
+        flip_queries = FlipQueries(classifier, x, labels, generator)
         rows = torch.arange(len(x))
-        mask, gain = self._generate(classifier, judge, feasible, generator)
-        mask = reduce(judge, mask, rows)
+        mask, gain = self._generate(classifier, flip_queries, feasible, generator)
+        mask = reduce(flip_queries, mask, rows)
         mask = feasible.choose(gain.masked_fill(~mask, -torch.inf))
         if self.rounds:
-            rank = Promise(classifier, judge, self.mode, generator)
-            search = Exchange(judge, feasible, rank, self.rounds, self.pool)
+            rank = Promise(classifier, flip_queries, self.mode, generator)
+            search = Exchange(flip_queries, feasible, rank, self.rounds, self.pool)
             most = torch.full((len(x),), feasible.budget.flips)
             mask = search.shrink(search.improve(mask, rows, most), rows)
         return flip(x, mask)
@@ -99,11 +99,16 @@ class Sda:
         return Gradient(self.mode).start(classifier)(x, labels, generator)[0]
 
     def _generate(
-        self, classifier: Classifier, judge: Judge, feasible: Feasible, generator: torch.Generator
+        self,
+        classifier: Classifier,
+        flip_queries: FlipQueries,
+        feasible: Feasible,
+        generator: torch.Generator,
     ) -> tuple[Tensor, Tensor]:
         """Flips, and by how much each raised the margin when it was made."""
-        x, labels = judge.x, judge.labels
-        source, lots = Gradient(self.mode).start(classifier), Lots(generator, len(x))
+        x, labels = flip_queries.x, flip_queries.labels
+        source = Gradient(self.mode).start(classifier)
+        generators = SampleGenerators(generator, len(x))
         mask = torch.zeros_like(feasible.spikes)
         gain = torch.zeros(mask.shape)
         active = torch.arange(len(x))
@@ -120,11 +125,11 @@ class Sda:
             promise = ((1 - 2 * now.to(torch.float32)) * gradient).flatten(1)
             blind = promise == 0
             if bool(blind.any()):
-                tiny = TINY * lots.uniform(promise.shape[1], rows=active)
+                tiny = TINY * generators.uniform(promise.shape[1], rows=active)
                 promise = torch.where(blind, tiny, promise)
             promise.masked_fill_((promise <= 0) | ~feasible.allowed[active], -torch.inf)
             places = top(promise, self.growth * (step + 1))
-            _, margin = judge.with_one_more(mask[active], active, places)
+            _, margin = flip_queries.with_one_more(mask[active], active, places)
             made, effect = _made(places, margin - standing.margin[going, None], step + 1)
             mask[active] ^= marked(made, mask.shape[1])
             here = torch.arange(len(active))[:, None].expand_as(places)[made >= 0]
@@ -155,14 +160,14 @@ class Promise:
     """What flips promise, by the gradient at the flipped point: a `Rank`."""
 
     classifier: Classifier
-    judge: Judge
+    flip_queries: FlipQueries
     mode: Mode
     generator: torch.Generator
 
     def __call__(self, mask: Tensor, rows: Tensor) -> Tensor:
         """`[n, entries]`."""
-        now = flip(self.judge.x[rows], mask)
+        now = flip(self.flip_queries.x[rows], mask)
         source = Gradient(self.mode).start(self.classifier)
-        gradient, _ = source(now, self.judge.labels[rows], self.generator)
+        gradient, _ = source(now, self.flip_queries.labels[rows], self.generator)
         promise: Tensor = (1 - 2 * now.to(torch.float32)) * gradient
         return promise.flatten(1)

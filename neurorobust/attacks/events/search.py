@@ -13,11 +13,11 @@ from neurorobust.attacks.events.moves import Moves
 from neurorobust.attacks.events.patch import likely_places
 from neurorobust.attacks.events.windows import check_patch, window
 from neurorobust.attacks.feasible import Feasible, flip
-from neurorobust.attacks.finer import FineJudge
+from neurorobust.attacks.finer import FineFlipQueries
 from neurorobust.attacks.gradients import Gradient
 from neurorobust.attacks.modes import PLAIN, Mode, find_mode
 from neurorobust.attacks.queries import report
-from neurorobust.attacks.sample_random import Lots
+from neurorobust.attacks.sample_random import SampleGenerators
 from neurorobust.budgets import Budget, SpikeBudget
 from neurorobust.classifier import Classifier
 from neurorobust.types import Labels
@@ -89,7 +89,7 @@ class FlipSearch:
         found = x.clone()
         if len(x) and edits.most:
             found = flip(x, search(edits, torch.arange(len(x)))[0])
-        report(classifier, search.judge.asked)
+        report(classifier, search.flip_queries.asked)
         return found
 
     def gradient(
@@ -104,9 +104,10 @@ class FlipSearch:
     def _search(
         self, classifier: Classifier, x: Tensor, labels: Labels, generator: torch.Generator
     ) -> EditSearch:
-        judge, lots = FineJudge(classifier, x, labels, generator), Lots(generator, len(x))
+        flip_queries = FineFlipQueries(classifier, x, labels, generator)
+        generators = SampleGenerators(generator, len(x))
         effort = Effort(self.queries, self.pool, self.drops, self.swaps, self.steps, self.patience)
-        return EditSearch(judge, lots, self.modes, effort)
+        return EditSearch(flip_queries, generators, self.modes, effort)
 
 
 @dataclass(frozen=True)
@@ -173,5 +174,5 @@ class PatchSearch(FlipSearch):
             mask, broken = search(Flips(feasible), torch.tensor(rows))
             found[rows] = flip(x[rows], mask)
             left = torch.tensor(rows)[~broken]
-        report(classifier, search.judge.asked)
+        report(classifier, search.flip_queries.asked)
         return found

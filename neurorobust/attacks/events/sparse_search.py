@@ -7,13 +7,13 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from neurorobust.attacks.events.draws import Exchanged, balanced
+from neurorobust.attacks.events.balanced_flips import Exchanged, balanced
 from neurorobust.attacks.events.restore import restore
 from neurorobust.attacks.feasible import Feasible, flip
-from neurorobust.attacks.flip_queries import Judge
+from neurorobust.attacks.flip_queries import FlipQueries
 from neurorobust.attacks.index_lists import listed, marked
 from neurorobust.attacks.queries import report
-from neurorobust.attacks.sample_random import Lots
+from neurorobust.attacks.sample_random import SampleGenerators
 from neurorobust.budgets import Budget
 from neurorobust.classifier import Classifier
 from neurorobust.types import Labels
@@ -68,54 +68,57 @@ class SparseSearch:
         feasible = Feasible.of(self.name, x, budget)
         if feasible.budget.flips == 0 or len(x) == 0:
             return x.clone()
-        judge, lots = Judge(classifier, x, labels, generator), Lots(generator, len(x))
-        draws = Exchanged.of(feasible, lots)
-        mask = self._search(judge, draws)
+        flip_queries = FlipQueries(classifier, x, labels, generator)
+        generators = SampleGenerators(generator, len(x))
+        draws = Exchanged.of(feasible, generators)
+        mask = self._search(flip_queries, draws)
         if self.fewest:
-            mask = restore(judge, mask, lots, (self.queries - judge.asked).clamp_min(0))
-            mask = self._fewer(judge, draws, mask)
-        report(classifier, judge.asked)
+            mask = restore(
+                flip_queries, mask, generators, (self.queries - flip_queries.asked).clamp_min(0)
+            )
+            mask = self._fewer(flip_queries, draws, mask)
+        report(classifier, flip_queries.asked)
         return flip(x, mask)
 
-    def _search(self, judge: Judge, draws: Exchanged) -> Tensor:
+    def _search(self, flip_queries: FlipQueries, draws: Exchanged) -> Tensor:
         """Flips with a margin as large as could be found; a sample rests once it is broken."""
-        mask = draws.feasible.choose(balanced(draws.feasible, draws.lots))
-        standing = judge(mask)
+        mask = draws.feasible.choose(balanced(draws.feasible, draws.generators))
+        standing = flip_queries(mask)
         margin = standing.margin.clone()
         active = (standing.broken == 0).nonzero().flatten()
         for query in range(1, self.queries):
             if not len(active):
                 break
             tried = draws(mask[active], active, share(query / self.queries))
-            found = judge(tried, active)
+            found = flip_queries(tried, active)
             better = (found.margin >= margin[active]) | (found.broken > 0)
             mask[active[better]], margin[active[better]] = tried[better], found.margin[better]
             active = active[found.broken == 0]
         return mask
 
-    def _fewer(self, judge: Judge, draws: Exchanged, mask: Tensor) -> Tensor:
+    def _fewer(self, flip_queries: FlipQueries, draws: Exchanged, mask: Tensor) -> Tensor:
         """Of the flips (those that break) as few as can be found with the queries left."""
         best, now = mask.clone(), mask.clone()
         margin = torch.full((len(mask),), -torch.inf)
-        active = (judge.asked < self.queries).nonzero().flatten()
-        active = active[judge(mask[active], active).broken > 0]
-        now[active] = _without_one(mask[active], draws.lots, active)
+        active = (flip_queries.asked < self.queries).nonzero().flatten()
+        active = active[flip_queries(mask[active], active).broken > 0]
+        now[active] = _without_one(mask[active], draws.generators, active)
         while True:
-            active = active[(judge.asked[active] < self.queries) & now[active].any(1)]
+            active = active[(flip_queries.asked[active] < self.queries) & now[active].any(1)]
             if not len(active):
                 return best
             tried = draws(now[active], active, 0.0)
-            found = judge(tried, active)
+            found = flip_queries(tried, active)
             broke, better = found.broken > 0, found.margin >= margin[active]
             now[active[better]], margin[active[better]] = tried[better], found.margin[better]
             done = active[broke]
             best[done], margin[done] = tried[broke], -torch.inf
-            now[done] = _without_one(tried[broke], draws.lots, done)
+            now[done] = _without_one(tried[broke], draws.generators, done)
 
 
-def _without_one(mask: Tensor, lots: Lots, rows: Tensor) -> Tensor:
+def _without_one(mask: Tensor, generators: SampleGenerators, rows: Tensor) -> Tensor:
     """The flips (bool `[n, entries]`) less one, drawn at random."""
     places = listed(mask)
-    keys = lots.counted((places >= 0).sum(1), rows)[0]
+    keys = generators.counted((places >= 0).sum(1), rows)[0]
     gone = places.gather(1, keys.argmax(1, keepdim=True)) if places.shape[1] else places
     return mask & ~marked(gone, mask.shape[1])

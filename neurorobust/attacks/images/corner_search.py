@@ -16,7 +16,7 @@ from neurorobust.attacks.gradients import Gradient
 from neurorobust.attacks.images.autoattack import positive
 from neurorobust.attacks.images.corners import Corners
 from neurorobust.attacks.modes import PLAIN, Mode
-from neurorobust.attacks.sample_random import Lots
+from neurorobust.attacks.sample_random import SampleGenerators
 from neurorobust.budgets import Budget, ImageBudget
 from neurorobust.classifier import Classifier
 from neurorobust.types import Labels
@@ -93,7 +93,8 @@ class CornerSearch(Claims):
         budget = norms.image_budget(self.name, budget, self.norms)
         if budget.epsilon == 0 or not len(x):
             return Proposal.untouched(x)
-        lots, exact = Lots(generator, len(x)), Exact(classifier, labels, generator, self.draws)
+        generators = SampleGenerators(generator, len(x))
+        exact = Exact(classifier, labels, generator, self.draws)
         found, given_up = Best.start(x), torch.zeros_like(labels)
         for _ in range(self.restarts):
             begin = norms.start(x, budget, generator)
@@ -101,9 +102,9 @@ class CornerSearch(Claims):
             if not len(rows):
                 break
             begin = self._climbed(classifier, begin, x, labels, rows, budget, generator)
-            search = Corners(exact, rows, begin, x[rows], budget, lots, self.pool)
+            search = Corners(exact, rows, begin, x[rows], budget, generators, self.pool)
             given_up[rows] += search.run(self.queries, self.trial, self.hope)
-            found.show(search.now.view_as(begin), search.standing(), rows)
+            found.update(search.now.view_as(begin), search.standing(), rows)
         exact.report()
         return found.proposal()
 

@@ -7,7 +7,7 @@ from torch import Tensor
 
 from neurorobust.attacks.best import Standing
 from neurorobust.attacks.exact import Exact
-from neurorobust.attacks.sample_random import Lots
+from neurorobust.attacks.sample_random import SampleGenerators
 from neurorobust.budgets import ImageBudget, project
 
 FEW = 3  # entries exchanged at a time, at most
@@ -29,7 +29,7 @@ class Corners:
         begin: where they start, `[n, C, H, W]`.
         x: the samples.
         budget: L-infinity, around x.
-        lots: the batch's random numbers.
+        generators: the batch's random numbers.
         pool: proposals of a sample asked at once.
     """
 
@@ -40,10 +40,10 @@ class Corners:
         begin: Tensor,
         x: Tensor,
         budget: ImageBudget,
-        lots: Lots,
+        generators: SampleGenerators,
         pool: int,
     ) -> None:
-        self.exact, self.samples, self.lots, self.shape = exact, samples, lots, x.shape
+        self.exact, self.samples, self.generators, self.shape = exact, samples, generators, x.shape
         self.before = exact.used[samples]
         self.low = project(x - 2 * budget.epsilon, x, budget)[0].flatten(1)
         self.high = project(x + 2 * budget.epsilon, x, budget)[0].flatten(1)
@@ -66,7 +66,7 @@ class Corners:
             bool `[n]`: given up.
         """
         entries, device = self.now.shape[1], self.now.device
-        order = self.lots.uniform(entries, rows=self.samples).argsort(1).to(device)
+        order = self.generators.uniform(entries, rows=self.samples).argsort(1).to(device)
         first, judged = self.score.clone(), torch.zeros(len(order), dtype=torch.bool, device=device)
         given_up: Tensor = judged.clone()
         place, quiet = torch.zeros((2, len(order)), dtype=torch.long, device=device)
@@ -111,7 +111,7 @@ class Corners:
         """Move two or three at a time, those that cost little rather; bool `[n]`: it helped."""
         now, far, before = self.now[rows], self._far(rows), self.score[rows]
         entries = now.shape[1]
-        coins = self.lots.uniform(self.pool, FEW + 1, rows=self.samples[rows]).to(now.device)
+        coins = self.generators.uniform(self.pool, FEW + 1, rows=self.samples[rows]).to(now.device)
         rank = (entries * coins[..., :FEW] ** CHEAP).long().clamp_max(entries - 1)
         cheap = self.change[rows].argsort(dim=1, descending=True, stable=True)
         places = cheap.gather(1, rank.flatten(1)).view(rank.shape)

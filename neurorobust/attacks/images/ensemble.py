@@ -106,7 +106,7 @@ class Ensemble:
             member = replace(self.attack, mode=mode, draws=self.draws)
             found = member(classifier, x[rows], labels[rows], budget, generator)
             standing = mean_standing(classifier, found, labels[rows], generator, draws)
-            best.show(found, standing, rows)
+            best.update(found, standing, rows)
         return best.x
 
     def gradient(

@@ -180,10 +180,10 @@ class FoolboxAttack(Claims):
                 raise BadInput(f"{self.name}: cannot be run: {why}")
             if why:
                 for row in range(len(x)):
-                    one = oracle.only(row)
+                    one = oracle.for_sample(row)
                     with suppress(Done):
                         _try(attack, one)
-                    oracle.learn(row, one)
+                    oracle.take_over(row, one)
         report(classifier, oracle.used)
         return oracle.best.proposal()
 

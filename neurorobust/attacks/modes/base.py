@@ -1,4 +1,4 @@
-"""What a backward mode is: what an attack may believe of the spike.
+"""What a backward mode is: the derivative that an attack takes for the spike's.
 
 A mode is a value; `start` gives the pass of one attack call, which may remember what it saw from
 one gradient to the next (statistics of potentials) and is thrown away with the call.

@@ -1,4 +1,4 @@
-"""PDSG: a surrogate as wide as the potentials of this batch are spread."""
+"""PDSG: a surrogate whose width follows the spread of the membrane potentials in the batch."""
 
 from __future__ import annotations
 

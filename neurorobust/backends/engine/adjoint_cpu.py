@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from neurorobust.backends.engine import bfloat16
-from neurorobust.backends.engine.intrinsics import bare
+from neurorobust.backends.engine.intrinsics import uncounted
 from neurorobust.backends.engine.layer import LayerPlan
 from neurorobust.backends.engine.loops import Array, compiled, over_batch
 from neurorobust.backends.engine.prefetch import prefetch
@@ -144,7 +144,7 @@ def _adjoint(
     code: int,
 ) -> None:
     """Backward in time; rows of `constants`: kept of u, kept of v, theta, 1 / (width * theta)."""
-    voltage, spike_gradient, sums = bare(voltage), bare(spike_gradient), bare(sums)
+    voltage, spike_gradient, sums = uncounted(voltage), uncounted(spike_gradient), uncounted(sums)
     batch, steps, width = voltage.shape
     scaled, want_sums = scale.size > 0, sums.size > 0
     bell = np.empty(width, dtype=np.float32)

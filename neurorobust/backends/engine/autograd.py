@@ -35,7 +35,7 @@ KEPT_BYTES = 1 << 30  # of all parts' traces together
 
 
 @dataclass(frozen=True, eq=False)
-class Slot:
+class TrainedTensor:
     """A trained tensor as the file holds it: `weight`, `weight_rec` or `bias` of layer `place`.
 
     `delays` are the layer's, `[out, in]` as in the file, if it has any.
@@ -47,8 +47,8 @@ class Slot:
 
 
 @dataclass(frozen=True, eq=False)
-class Walk:
-    """How a batch goes through the layers and back.
+class LayerPass:
+    """One pass of a batch through the layers and back: what autograd has to know of it.
 
     Attributes:
         layers: in order; the first is the on-chip input layer where drive is given.
@@ -64,7 +64,7 @@ class Walk:
     steps: int
     mode: BackwardMode
     precision: str
-    slots: tuple[Slot, ...] = ()
+    slots: tuple[TrainedTensor, ...] = ()
 
     def parts(self, batch: int) -> list[slice]:
         """The parts of a batch."""
@@ -93,29 +93,33 @@ class Walk:
         return [neurons(self.source), *(layer.neurons for layer in self.layers)]
 
 
-def differentiable_run(walk: Walk, values: Tensor, *trained: Tensor) -> tuple[Tensor, Tensor]:
+def differentiable_run(
+    layer_pass: LayerPass, values: Tensor, *trained: Tensor
+) -> tuple[Tensor, Tensor]:
     """Spikes `[batch, neurons, time]` and membrane `[batch, neurons]`, float32, with gradients.
 
     Args:
-        walk: layers whose integers already are those of the trained tensors.
+        layer_pass: layers whose integers already are those of the trained tensors.
         values: spikes `[batch, C, H, W, time]` or drive `[batch, C, H, W]`, exact integers of any
             type; gradients reach floats.
         trained: float tensors, one a slot; only their gradients are used. A rounding between them
             and the integers is passed straight through.
     """
     apply: Any = _Network.apply
-    spikes, membrane = apply(values, walk, *trained)
+    spikes, membrane = apply(values, layer_pass, *trained)
     return spikes, membrane
 
 
 class _Network(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, values: Tensor, walk: Walk, *trained: Tensor) -> tuple[Tensor, Tensor]:
-        wanted, shape = any(ctx.needs_input_grad), walk.layers[-1].shape
-        cuts, kept = walk.parts(len(values)), walk.kept(len(values)) if wanted else 0
+    def forward(
+        ctx: Any, values: Tensor, layer_pass: LayerPass, *trained: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        wanted, shape = any(ctx.needs_input_grad), layer_pass.layers[-1].shape
+        cuts, kept = layer_pass.parts(len(values)), layer_pass.kept(len(values)) if wanted else 0
 
         def work(number: int) -> tuple[Tensor, Tensor, list[Tensor]]:
-            traces, membrane = _forward(walk, values[cuts[number]], number < kept)
+            traces, membrane = _forward(layer_pass, values[cuts[number]], number < kept)
             spikes = public(traces[-1].spikes.to(torch.float32), shape)
             own = [t for trace in traces for t in (trace.voltage, trace.spikes)]
             tensors = [traces[0].source, *own] if number < kept else []
@@ -123,27 +127,29 @@ class _Network(torch.autograd.Function):
 
         done = batch_parts.each(work, len(cuts))
         ctx.save_for_backward(values, *(tensor for *_, tensors in done for tensor in tensors))
-        ctx.walk = walk
+        ctx.layer_pass = layer_pass
         return torch.cat([spikes for spikes, *_ in done]), torch.cat([done_[1] for done_ in done])
 
     @staticmethod
     @once_differentiable  # type: ignore[untyped-decorator]  # torch gives it no types
     def backward(ctx: Any, to_spikes: Tensor, to_membrane: Tensor) -> tuple[Tensor | None, ...]:
         values, *kept = ctx.saved_tensors
-        walk: Walk = ctx.walk
-        cuts, each = walk.parts(len(values)), 1 + 2 * len(walk.layers)
+        layer_pass: LayerPass = ctx.layer_pass
+        cuts, each = layer_pass.parts(len(values)), 1 + 2 * len(layer_pass.layers)
 
         def work(number: int) -> tuple[Tensor | None, list[Tensor]]:
             part, own = cuts[number], kept[number * each : (number + 1) * each]
-            traces = _retrace(own) if own else _forward(walk, values[part], True)[0]
-            back = _Back(walk, part.start, ctx.needs_input_grad[0])
+            traces = _retrace(own) if own else _forward(layer_pass, values[part], True)[0]
+            back = _Back(layer_pass, part.start, ctx.needs_input_grad[0])
             return back(traces, to_spikes[part], to_membrane[part])
 
         # the last part first: its traces are still in a cache
         done = batch_parts.each(lambda number: work(len(cuts) - 1 - number), len(cuts))[::-1]
         inputs = [reached for reached, _ in done if reached is not None]
         to_values = torch.cat(inputs).to(values.dtype) if inputs else None
-        trained = batch_parts.each(lambda i: _sum([found[i] for _, found in done]), len(walk.slots))
+        trained = batch_parts.each(
+            lambda i: _sum([found[i] for _, found in done]), len(layer_pass.slots)
+        )
         return (to_values, None, *trained)
 
 
@@ -157,23 +163,23 @@ def _sum(tensors: list[Tensor]) -> Tensor:
 class _Back:
     """One part, from its last layer to its first."""
 
-    def __init__(self, walk: Walk, first: int, want_inputs: bool) -> None:
-        self.walk, self.first, self.want_inputs = walk, first, want_inputs
+    def __init__(self, layer_pass: LayerPass, first: int, want_inputs: bool) -> None:
+        self.layer_pass, self.first, self.want_inputs = layer_pass, first, want_inputs
         self.trained: dict[int, Tensor] = {}
 
     def __call__(
         self, traces: list[Trace], to_spikes: Tensor, to_membrane: Tensor
     ) -> tuple[Tensor | None, list[Tensor]]:
         """The gradients of the part's input (None unless wanted) and of the trained tensors."""
-        walk, layers = self.walk, self.walk.layers
-        lowest = min((slot.place for slot in walk.slots), default=len(layers))
+        layer_pass, layers = self.layer_pass, self.layer_pass.layers
+        lowest = min((slot.place for slot in layer_pass.slots), default=len(layers))
         gradient = internal(to_spikes, layers[-1].shape)
         membrane: Tensor | None = internal(to_membrane[..., None], layers[-1].shape)[:, 0]
         for place in range(len(layers) - 1, -1, -1):
             layer, trace = layers[place], traces[place]
             deeper = self.want_inputs or lowest < place
             found = layer_adjoint(
-                layer, walk.mode, walk.precision, trace, self.first, gradient, membrane
+                layer, layer_pass.mode, layer_pass.precision, trace, self.first, gradient, membrane
             )
             self._train(place, trace, found)
             if not deeper:
@@ -181,22 +187,24 @@ class _Back:
             if layer.synapse is None:
                 return self._to_input(found.level[:, None])[..., 0], self._all_trained()
             assert found.sums is not None
-            gradient = input_gradient(layer.synapse, found.sums, walk.steps, walk.precision)
+            gradient = input_gradient(
+                layer.synapse, found.sums, layer_pass.steps, layer_pass.precision
+            )
             membrane = None
-        return self._to_input(gradient.expand(-1, walk.steps, -1)), self._all_trained()
+        return self._to_input(gradient.expand(-1, layer_pass.steps, -1)), self._all_trained()
 
     def _to_input(self, gradient: Tensor) -> Tensor:
         """`[samples, time, H * W * C]` -> `[samples, C, H, W, time]`."""
-        flat = public(gradient, self.walk.source)
-        return flat.reshape(len(flat), *self.walk.source, flat.shape[-1])
+        flat = public(gradient, self.layer_pass.source)
+        return flat.reshape(len(flat), *self.layer_pass.source, flat.shape[-1])
 
     def _all_trained(self) -> list[Tensor]:
-        return [self.trained[number] for number in range(len(self.walk.slots))]
+        return [self.trained[number] for number in range(len(self.layer_pass.slots))]
 
     def _train(self, place: int, trace: Trace, found: Gradients) -> None:
-        walk, layer = self.walk, self.walk.layers[place]
-        source = walk.layers[place - 1].shape if place else walk.source
-        for number, slot in enumerate(walk.slots):
+        layer_pass, layer = self.layer_pass, self.layer_pass.layers[place]
+        source = layer_pass.layers[place - 1].shape if place else layer_pass.source
+        for number, slot in enumerate(layer_pass.slots):
             if slot.place != place:
                 continue
             if slot.name == "bias":
@@ -205,24 +213,26 @@ class _Back:
             assert layer.synapse is not None
             assert found.sums is not None
             if slot.name == "weight_rec":
-                self.trained[number] = feedback_gradient(found.sums, trace.spikes, walk.precision)
+                self.trained[number] = feedback_gradient(
+                    found.sums, trace.spikes, layer_pass.precision
+                )
                 continue
             self.trained[number] = weight_gradient(
-                layer.synapse, found.sums, trace.source, source, slot.delays, walk.precision
+                layer.synapse, found.sums, trace.source, source, slot.delays, layer_pass.precision
             )
 
 
-def _forward(walk: Walk, values: Tensor, keep: bool) -> tuple[list[Trace], Tensor]:
+def _forward(layer_pass: LayerPass, values: Tensor, keep: bool) -> tuple[list[Trace], Tensor]:
     """One part through all layers; without `keep` the traces hold no v."""
     signal = signals(values)
     traces = []
-    for layer in walk.layers:
+    for layer in layer_pass.layers:
         done = fire(
             layer,
             signal,
-            walk.steps,
-            keep_voltage=keep and not walk.rounds,
-            keep_distance=keep and walk.rounds,
+            layer_pass.steps,
+            keep_voltage=keep and not layer_pass.rounds,
+            keep_distance=keep and layer_pass.rounds,
         )
         voltage = torch.empty(0) if done.voltage is None else done.voltage
         traces.append(Trace(signal, voltage, done.spikes))

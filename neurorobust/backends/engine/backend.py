@@ -8,15 +8,15 @@ import torch
 
 from neurorobust.backends.base import ALIGNED, GLOBAL, check_clock, check_inputs, check_record
 from neurorobust.backends.engine import loops
-from neurorobust.backends.engine.autograd import Walk, differentiable_run
+from neurorobust.backends.engine.arithmetic import AUTO, Paths
+from neurorobust.backends.engine.autograd import LayerPass, differentiable_run
 from neurorobust.backends.engine.batch_parts import each
 from neurorobust.backends.engine.devices import open_device
 from neurorobust.backends.engine.forward import fire
 from neurorobust.backends.engine.layout import signals
+from neurorobust.backends.engine.matmul import check_precision
 from neurorobust.backends.engine.memory import MEMORY_LIMIT, keep_freed
-from neurorobust.backends.engine.paths import AUTO, Paths
 from neurorobust.backends.engine.plan import make_plan
-from neurorobust.backends.engine.products import check_precision
 from neurorobust.backends.engine.run_buffers import Answer, one_late
 from neurorobust.backends.engine.shapes import KERNELS
 from neurorobust.backends.engine.stream import Stream
@@ -121,13 +121,13 @@ class EngineBackend:
         layers = self.plan.fed(isinstance(inputs, Drive))
         mode = BackwardMode.of(surrogate).spelled(KERNELS)
         steps = inputs.steps if isinstance(inputs, Drive) else inputs.shape[4]
-        walk = Walk(layers, self.model.input_shape, steps, mode, self.gradient)
+        layer_pass = LayerPass(layers, self.model.input_shape, steps, mode, self.gradient)
         values = inputs.bias_mant if isinstance(inputs, Drive) else inputs
         if not len(values):
             nothing = values.flatten(1).sum(1, keepdim=True).to(torch.float32)
             membrane = nothing.expand(0, layers[-1].neurons)
             return Run(membrane[..., None].expand(0, layers[-1].neurons, steps), membrane, {})
-        return Run(*differentiable_run(walk, values), {})
+        return Run(*differentiable_run(layer_pass, values), {})
 
     def stream(self, record: Collection[int] = (), clock: str = GLOBAL) -> Stream:
         """A run in chunks of time with carried state, see `Stream`.

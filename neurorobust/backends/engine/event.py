@@ -18,11 +18,11 @@ from numba import types
 from numba.extending import intrinsic
 
 from neurorobust.backends.engine.event_weights import COLUMNS, FEW, QUAD
-from neurorobust.backends.engine.intrinsics import bare
+from neurorobust.backends.engine.intrinsics import uncounted
 from neurorobust.backends.engine.lif_cpu import (
     KEEP_CURRENT,
     KEEP_VOLTAGE,
-    Sheet,
+    LayerBuffers,
     cells_of,
     row_step,
     what_to_do,
@@ -36,18 +36,18 @@ TIMES = 64  # steps that are summed together
 RUN, WIDE_RUN = 252, 124  # rows summed in int16; multiples of 4
 
 
-def fire(sheet: Sheet, signal: Array, first: int, last: int) -> None:
+def fire(buffers: LayerBuffers, signal: Array, first: int, last: int) -> None:
     """Run samples `first` to `last` of uint8 `[batch, time, inputs]` through the layer."""
-    layer = sheet.layer
+    layer = buffers.layer
     assert layer.arithmetic is not None
     weights, (_, steps, inputs) = layer.arithmetic.event, signal.shape
     rows, columns = min(steps, TIMES), weights.blocks.shape[2]
     active, counts = np.empty((rows, inputs + 1), dtype=np.uint32), np.empty(rows, dtype=np.int64)
     totals, sums = np.empty(columns, dtype=np.int16), np.zeros(columns, dtype=np.float32)
     _fire(
-        signal, weights.blocks, weights.quads, weights.factor, layer.scale, sheet.spikes,
-        sheet.state, sheet.voltage, sheet.current, sheet.constants[3:], sheet.constants,
-        active, counts, totals, sums, sheet.marks, first, last,
+        signal, weights.blocks, weights.quads, weights.factor, layer.scale, buffers.spikes,
+        buffers.state, buffers.voltage, buffers.current, buffers.constants[3:], buffers.constants,
+        active, counts, totals, sums, buffers.marks, first, last,
     )  # fmt: skip
 
 
@@ -140,9 +140,24 @@ def _fire(
     state: Array, voltage: Array, current: Array, bias: Array, constants: Array,
     active: Array, counts: Array, totals: Array, sums: Array, keep: int, first: int, last: int,
 ) -> None:  # fmt: skip
-    signal, blocks, spikes, state = bare(signal), bare(blocks), bare(spikes), bare(state)
-    voltage, current, bias, constants = bare(voltage), bare(current), bare(bias), bare(constants)
-    active, counts, totals, sums = bare(active), bare(counts), bare(totals), bare(sums)
+    signal, blocks, spikes, state = (
+        uncounted(signal),
+        uncounted(blocks),
+        uncounted(spikes),
+        uncounted(state),
+    )
+    voltage, current, bias, constants = (
+        uncounted(voltage),
+        uncounted(current),
+        uncounted(bias),
+        uncounted(constants),
+    )
+    active, counts, totals, sums = (
+        uncounted(active),
+        uncounted(counts),
+        uncounted(totals),
+        uncounted(sums),
+    )
     steps = signal.shape[1]
     width, columns = spikes.shape[2], blocks.shape[2]
     how = what_to_do(keep, constants)

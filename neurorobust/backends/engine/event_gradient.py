@@ -11,7 +11,7 @@ from torch import Tensor
 
 from neurorobust.backends.engine import bfloat16
 from neurorobust.backends.engine.event import list_ones
-from neurorobust.backends.engine.intrinsics import bare
+from neurorobust.backends.engine.intrinsics import uncounted
 from neurorobust.backends.engine.loops import Array, compiled
 from neurorobust.backends.engine.prefetch import prefetch
 from neurorobust.backends.engine.row_adder import aligned, row_adder
@@ -65,8 +65,13 @@ def _gather(
     uint32 `[inputs + 1]`, `listed` uint8 `[inputs, _ROWS + _QUAD]` and `counts` int64 `[inputs]`
     are scribbled on.
     """
-    sums, spikes, near, total = bare(sums), bare(spikes), bare(near), bare(total)
-    active, listed, counts = bare(active), bare(listed), bare(counts)
+    sums, spikes, near, total = (
+        uncounted(sums),
+        uncounted(spikes),
+        uncounted(near),
+        uncounted(total),
+    )
+    active, listed, counts = uncounted(active), uncounted(listed), uncounted(counts)
     rows, inputs = spikes.shape
     outputs = sums.shape[1]
     for start in range(0, rows, _ROWS):

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from neurorobust.backends.engine.intrinsics import bare
+from neurorobust.backends.engine.intrinsics import uncounted
 from neurorobust.backends.engine.layout import TILE, turn
 from neurorobust.backends.engine.loops import Array, compiled
 from neurorobust.backends.engine.row_adder import aligned
@@ -86,7 +86,7 @@ def _heaviest_quad(stored: Array) -> int:
 @compiled
 def _fill(blocks: Array, stored: Array) -> None:
     """Outputs next to each other, tile by tile; zeros behind the last."""
-    blocks, stored = bare(blocks), bare(stored)
+    blocks, stored = uncounted(blocks), uncounted(stored)
     count, inputs, columns = blocks.shape
     tile, bytes_ = 64, stored.itemsize == 1 and blocks.itemsize == 1
     for block in range(count):

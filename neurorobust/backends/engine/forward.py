@@ -16,7 +16,7 @@ from neurorobust.backends.engine.lif_cpu import (
     KEEP_CURRENT,
     KEEP_DISTANCE,
     KEEP_VOLTAGE,
-    Sheet,
+    LayerBuffers,
     Steps,
 )
 from neurorobust.backends.engine.loops import Array, over_batch
@@ -60,39 +60,39 @@ def fire(
     keep = (KEEP_VOLTAGE if keep_voltage else 0) | (KEEP_CURRENT if keep_current else 0)
     keep |= KEEP_DISTANCE if keep_distance else 0
     samples = source.shape[0]  # len() of a tensor costs a microsecond
-    sheet = Sheet(layer, samples, steps, keep)
+    buffers = LayerBuffers(layer, samples, steps, keep)
     if carried is not None:
-        sheet.go_on(carried.state, carried.spikes)
+        buffers.resume_from(carried.state, carried.spikes)
     amount = samples * steps * layer.neurons
     if layer.arithmetic is None:
         bias = source.numpy().astype(np.float32) * np.float32(1 << STATE_SHIFT)
-        over_batch(lambda first, last: _drive(sheet, bias, first, last), samples, amount)
-        return sheet.steps()
+        over_batch(lambda first, last: _drive(buffers, bias, first, last), samples, amount)
+        return buffers.steps()
     signal = source.contiguous().numpy().astype(np.uint8, copy=False)
     gathered = layer.arithmetic.gathered and layer.arithmetic.gathers(signal)
     answer = event.fire if gathered else _product
-    over_batch(lambda first, last: answer(sheet, signal, first, last), samples, amount)
-    return sheet.steps()
+    over_batch(lambda first, last: answer(buffers, signal, first, last), samples, amount)
+    return buffers.steps()
 
 
-def _drive(sheet: Sheet, bias: Array, first: int, last: int) -> None:
+def _drive(buffers: LayerBuffers, bias: Array, first: int, last: int) -> None:
     """An input layer has no synapse: its sums are zero."""
-    silence = np.zeros((1, sheet.spikes.shape[1], sheet.layer.neurons), dtype=np.float32)
-    sheet.integrate(silence, first, 0, last - first, bias)
+    silence = np.zeros((1, buffers.spikes.shape[1], buffers.layer.neurons), dtype=np.float32)
+    buffers.integrate(silence, first, 0, last - first, bias)
 
 
-def _product(sheet: Sheet, signal: Array, first: int, last: int) -> None:
+def _product(buffers: LayerBuffers, signal: Array, first: int, last: int) -> None:
     """Sums of all inputs, block by block."""
-    arithmetic, steps = sheet.layer.arithmetic, signal.shape[1]
+    arithmetic, steps = buffers.layer.arithmetic, signal.shape[1]
     assert arithmetic is not None
-    earlier = steps - sheet.spikes.shape[1]  # only where delays reach back, then all is one block
-    samples, times = sheet.layer.memory.block(steps)
+    earlier = steps - buffers.spikes.shape[1]  # only where delays reach back, then all is one block
+    samples, times = buffers.layer.memory.block(steps)
     for sample in range(first, last, samples):
         some = slice(sample, min(sample + samples, last))
         for step in range(0, steps, times):
             for left, band in gemm.sums(arithmetic, signal[some, step : step + times]):
                 sums = np.ascontiguousarray(band[:, earlier:])
-                if sheet.layer.feedback is None:
-                    sheet.integrate(sums, sample, step, len(sums), left=left)
+                if buffers.layer.feedback is None:
+                    buffers.integrate(sums, sample, step, len(sums), left=left)
                 else:
-                    recurrent.integrate(sheet, sums, sample, step)
+                    recurrent.integrate(buffers, sums, sample, step)

@@ -11,11 +11,11 @@ import torch
 from torch import Tensor
 
 from neurorobust.backends.engine import memory, patches
+from neurorobust.backends.engine.arithmetic import Arithmetic
 from neurorobust.backends.engine.conv import conv_sums, transposed_conv_sums, wrapped
 from neurorobust.backends.engine.int8 import int8_sums
 from neurorobust.backends.engine.loops import Array
-from neurorobust.backends.engine.paths import Arithmetic
-from neurorobust.backends.engine.products import product
+from neurorobust.backends.engine.matmul import product
 from neurorobust.backends.engine.synapses import Conv, DelayedDense, Dense, Synapse
 
 

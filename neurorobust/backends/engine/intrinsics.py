@@ -1,4 +1,4 @@
-"""Arrays that compiled loops do not count.
+"""Views of arrays whose reference counts numba does not touch.
 
 numba counts who holds an array, also of every row a loop takes from one: two locked instructions a
 row, on a line of memory that all threads write to. A view without an owner is not counted.
@@ -28,4 +28,4 @@ def _disown(_: Any, array: Any) -> Any:
     return array(array), generate
 
 
-bare: Any = intrinsic(_disown)
+uncounted: Any = intrinsic(_disown)

@@ -15,8 +15,8 @@ import numpy as np
 import numpy.typing as npt
 
 from neurorobust.backends.base import neurons
+from neurorobust.backends.engine.arithmetic import Arithmetic
 from neurorobust.backends.engine.memory import Memory
-from neurorobust.backends.engine.paths import Arithmetic
 from neurorobust.backends.engine.synapses import Feedback, Synapse
 from neurorobust.fixedpoint import DECAY_UNITY, STATE_LIMIT, STATE_SHIFT
 from neurorobust.netx.model import Shape
@@ -117,7 +117,7 @@ class LayerPlan:
         return neurons(self.shape)
 
     @functools.cached_property
-    def tame(self) -> bool:
+    def never_wraps(self) -> bool:
         """Whether its neurons take a shorter step: no shift of sums, and u cannot wrap.
 
         u <- trunc(u k) + 64 a keeps |u| < 64 max|a| / (1 - k) for ever, from zero on.

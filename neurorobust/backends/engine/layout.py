@@ -11,7 +11,7 @@ from numba import types
 from numba.extending import intrinsic
 from torch import Tensor
 
-from neurorobust.backends.engine.intrinsics import bare
+from neurorobust.backends.engine.intrinsics import uncounted
 from neurorobust.backends.engine.loops import Array, compiled
 from neurorobust.netx.model import Shape
 
@@ -97,7 +97,7 @@ def _transpose(given: Array, taken: Array) -> None:
 
     Neither neurons nor time are fewer than `TILE`; the last tiles overlap those before them.
     """
-    given, taken = bare(given), bare(taken)
+    given, taken = uncounted(given), uncounted(taken)
     batch, neurons, steps = given.shape
     for b in range(batch):
         for column in range(0, steps, TILE):

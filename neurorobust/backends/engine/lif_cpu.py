@@ -22,7 +22,7 @@ import torch
 from torch import Tensor
 
 from neurorobust.backends.engine import bfloat16
-from neurorobust.backends.engine.intrinsics import bare
+from neurorobust.backends.engine.intrinsics import uncounted
 from neurorobust.backends.engine.layer import BLOCK, LayerPlan
 from neurorobust.backends.engine.lif_vector import WIDTH, vector_step
 from neurorobust.backends.engine.loops import Array, compiled
@@ -30,21 +30,21 @@ from neurorobust.fixedpoint import DECAY_BITS, STATE_LIMIT, STATE_SHIFT
 
 KEEP_VOLTAGE, KEEP_CURRENT = 1, 2
 KEEP_DISTANCE = 5  # v - theta in bfloat16 in the place of v: half the memory
-KEPT, IS_TAME = 7, 8  # all of these; a mark beside them, see `vector_step`
-RECORDED, FORGETS, TAME = 1, 2, 4  # what is to be done; forgets: nothing is kept of u
+KEPT, NO_WRAP_MARK = 7, 8  # bits of `marks`: everything is kept; u cannot wrap, see `vector_step`
+RECORDED, FORGETS, NO_WRAP = 1, 2, 4  # what is to be done; forgets: nothing is kept of u
 
 Cells: TypeAlias = tuple[Array, Array, Array, Array, Array, Array]
 
 _INT32 = 1 << 31
 
 
-_plain = vector_step(remembers=True, recorded=False, tame=False)
-_forgetting = vector_step(remembers=False, recorded=False, tame=False)
-_recorded = vector_step(remembers=True, recorded=True, tame=False)
-_tame = vector_step(remembers=True, recorded=False, tame=True)
-_tame_forgetting = vector_step(remembers=False, recorded=False, tame=True)
-_tame_recorded = vector_step(remembers=True, recorded=True, tame=True)
-_rest = vector_step(remembers=True, recorded=True, tame=False, rest=True)
+_plain = vector_step(remembers=True, recorded=False, never_wraps=False)
+_forgetting = vector_step(remembers=False, recorded=False, never_wraps=False)
+_recorded = vector_step(remembers=True, recorded=True, never_wraps=False)
+_no_wrap = vector_step(remembers=True, recorded=False, never_wraps=True)
+_no_wrap_forgetting = vector_step(remembers=False, recorded=False, never_wraps=True)
+_no_wrap_recorded = vector_step(remembers=True, recorded=True, never_wraps=True)
+_rest = vector_step(remembers=True, recorded=True, never_wraps=False, rest=True)
 
 
 @dataclass(frozen=True, eq=False)
@@ -70,15 +70,15 @@ class Steps:
         return self.state[1].to(torch.float32)
 
 
-class Sheet:
-    """What a layer writes on: its answer for a batch and all steps, and its state on the way.
+class LayerBuffers:
+    """Buffers of one layer and batch: its spikes of all steps, its state, and what is recorded.
 
     Args:
         layer: the layer.
         batch: samples.
         steps: time steps.
-        keep: `KEEP_VOLTAGE` or `KEEP_DISTANCE`, + `KEEP_CURRENT`, or 0. What is not kept has one
-            row to scribble on.
+        keep: `KEEP_VOLTAGE` or `KEEP_DISTANCE`, + `KEEP_CURRENT`, or 0. What is not kept is
+            written to one row, again and again.
     """
 
     def __init__(self, layer: LayerPlan, batch: int, steps: int, keep: int) -> None:
@@ -93,7 +93,7 @@ class Sheet:
         self.voltage = np.empty(shape if keep & KEEP_VOLTAGE else scribble, dtype=kind)
         self.current = np.empty(shape if keep & KEEP_CURRENT else scribble, dtype=np.int32)
 
-    def go_on(self, state: Array, spikes: Array) -> None:
+    def resume_from(self, state: Array, spikes: Array) -> None:
         """From this state `[2, batch, neurons]`, overwritten, and the last step's spikes."""
         self.state, self.constants = state, self.layer.constants(state.dtype)
         self.before = spikes
@@ -128,7 +128,7 @@ class Sheet:
     @property
     def marks(self) -> int:
         """What the kernels are told of what to keep, and of the layer."""
-        return self.keep + (IS_TAME if self.layer.tame else 0)
+        return self.keep + (NO_WRAP_MARK if self.layer.never_wraps else 0)
 
     def steps(self) -> Steps:
         """What was written."""
@@ -156,21 +156,25 @@ def row_step(
         cells: their state and constants, from `cells_of`.
         high: where v before the reset goes.
         now: where u goes.
-        how: `RECORDED` or `FORGETS` or none of them, + `TAME` where the layer is.
+        how: `RECORDED` or `FORGETS` or none of them, + `NO_WRAP` where the layer is.
     """
     u, v, kept_u, kept_v, theta, bias = cells
     start = 0
-    if how == RECORDED + TAME:
+    if how == RECORDED + NO_WRAP:
         while start + WIDTH <= row.size:
-            _tame_recorded(row, scale, fired, u, v, kept_u, kept_v, theta, bias, high, now, start)
+            _no_wrap_recorded(
+                row, scale, fired, u, v, kept_u, kept_v, theta, bias, high, now, start
+            )
             start += WIDTH
-    elif how == FORGETS + TAME:
+    elif how == FORGETS + NO_WRAP:
         while start + WIDTH <= row.size:
-            _tame_forgetting(row, scale, fired, u, v, kept_u, kept_v, theta, bias, high, now, start)
+            _no_wrap_forgetting(
+                row, scale, fired, u, v, kept_u, kept_v, theta, bias, high, now, start
+            )
             start += WIDTH
-    elif how == TAME:
+    elif how == NO_WRAP:
         while start + WIDTH <= row.size:
-            _tame(row, scale, fired, u, v, kept_u, kept_v, theta, bias, high, now, start)
+            _no_wrap(row, scale, fired, u, v, kept_u, kept_v, theta, bias, high, now, start)
             start += WIDTH
     elif how == RECORDED:
         while start + WIDTH <= row.size:
@@ -190,9 +194,9 @@ def row_step(
 
 @compiled
 def what_to_do(marks: int, constants: Array) -> int:
-    """The `how` of `row_step`, from a sheet's marks."""
+    """The `how` of `row_step`, from the marks of `LayerBuffers`."""
     how = RECORDED if marks & KEPT else (0 if np.any(constants[0]) else FORGETS)
-    return how + (TAME if marks & IS_TAME else 0)
+    return how + (NO_WRAP if marks & NO_WRAP_MARK else 0)
 
 
 @compiled
@@ -214,8 +218,13 @@ def _integrate(
     sums: Array, scale: Any, spikes: Array, state: Array, voltage: Array, current: Array,
     bias: Array, constants: Array, sample: int, step: int, count: int, keep: int, left: int,
 ) -> None:  # fmt: skip
-    sums, spikes, state, constants = bare(sums), bare(spikes), bare(state), bare(constants)
-    voltage, current, bias = bare(voltage), bare(current), bare(bias)
+    sums, spikes, state, constants = (
+        uncounted(sums),
+        uncounted(spikes),
+        uncounted(state),
+        uncounted(constants),
+    )
+    voltage, current, bias = uncounted(voltage), uncounted(current), uncounted(bias)
     single, (_, steps, width) = len(sums) == 1, sums.shape
     shared = constants.shape[1] < state.shape[2]  # one block's constants are every block's
     block = constants.shape[1] if shared else BLOCK

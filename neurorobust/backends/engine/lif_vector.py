@@ -18,13 +18,13 @@ from neurorobust.fixedpoint import DECAY_UNITY, STATE_LIMIT, STATE_SHIFT
 WIDTH = 16
 
 
-def vector_step(remembers: bool, recorded: bool, tame: bool, rest: bool = False) -> Any:
+def vector_step(remembers: bool, recorded: bool, never_wraps: bool, rest: bool = False) -> Any:
     """An intrinsic that takes neurons `start` to `start` + WIDTH through one step.
 
     Args:
         remembers: something may be kept of u.
         recorded: v before the reset and u are written down; v as `bfloat16.noted` does.
-        tame: sums need no shift, and u is proven never to wrap.
+        never_wraps: sums need no shift, and u is proven never to wrap.
         rest: the row may end before `start` + WIDTH; nothing behind it is touched.
     """
 
@@ -42,14 +42,14 @@ def vector_step(remembers: bool, recorded: bool, tame: bool, rest: bool = False)
             if rest:
                 code.end_with(row)
             whole, unit = code.load(row), code.number(1 << STATE_SHIFT)
-            if not tame:
+            if not never_wraps:
                 whole = code.call("llvm.floor", code.times(whole, code.spread(scale)))
             if remembers:
                 left = code.leak(code.load(u), code.load(kept_u))
                 total = code.times_plus(whole, unit, left)
             else:
                 total = code.times(whole, unit)
-            total = total if tame else code.wrap(total)
+            total = total if never_wraps else code.wrap(total)
             reached = build.fadd(code.leak(code.load(v), code.load(kept_v)), total)
             reached = code.clip(build.fadd(reached, code.load(bias)))
             spike = build.fcmp_ordered(">", reached, code.load(theta))

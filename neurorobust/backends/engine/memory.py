@@ -19,7 +19,7 @@ CHUNK_BYTES = 1 << 23  # of a chunk's spikes: in the last cache, and few enough 
 BLOCK_BYTES = 1 << 22  # of the operands and sums of one product
 STATE_BYTES = 16  # u and v of a neuron, at most
 RECORD_BYTES = 24  # a step of a neuron that is recorded: u, v, and v before the reset; twice
-LESSON = 31 << 20  # bytes; just below the largest threshold that glibc comes to by itself
+TEACHING_BLOCK = 31 << 20  # bytes; freeing it raises glibc's threshold nearly to its largest
 
 
 @functools.cache
@@ -32,7 +32,7 @@ def keep_freed() -> None:
     nobody touches. Another allocator takes no notice. glibc has a heap for each thread.
     """
     with contextlib.suppress(MemoryError):  # under a limit; it is not needed
-        np.empty(LESSON, dtype=np.uint8)
+        np.empty(TEACHING_BLOCK, dtype=np.uint8)
 
 
 @dataclass(frozen=True)

@@ -2,8 +2,8 @@
 
 torch's OpenMP threads wait busily for some ten milliseconds after every operation they took part
 in. A thread of ours beside them would share its core with one that waits; so the waiting thread
-itself does our work. Inside a team torch, oneDNN and MKL see that they are in a parallel region,
-and each call stays on the thread that made it.
+itself does our work. Inside a team of threads torch, oneDNN and MKL see that they are in a parallel
+region, and each call stays on the thread that made it.
 
 The two calls are what GCC makes of `#pragma omp parallel` (libgomp, "Implementing PARALLEL
 construct"); LLVM's runtime has them too.

@@ -13,9 +13,9 @@ import numpy as np
 
 from neurorobust.backends.base import neurons
 from neurorobust.backends.engine import gemm, synapses
+from neurorobust.backends.engine.arithmetic import AUTO, Paths, arithmetic, asked
 from neurorobust.backends.engine.layer import LayerPlan
 from neurorobust.backends.engine.memory import MEMORY_LIMIT, Memory, chunk_size, needs
-from neurorobust.backends.engine.paths import AUTO, Paths, arithmetic, asked
 from neurorobust.backends.engine.synapses import DelayedDense, Feedback, Synapse
 from neurorobust.errors import BadInput, ModelFileError
 from neurorobust.fixedpoint import DECAY_UNITY, STATE_SHIFT, cast_bias

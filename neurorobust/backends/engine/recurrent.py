@@ -13,41 +13,41 @@ from torch import Tensor
 
 from neurorobust.backends.engine.adjoint_cpu import Adjoining, Gradients
 from neurorobust.backends.engine.event import gather_row
-from neurorobust.backends.engine.intrinsics import bare
+from neurorobust.backends.engine.intrinsics import uncounted
 from neurorobust.backends.engine.layer import LayerPlan
-from neurorobust.backends.engine.lif_cpu import Sheet
+from neurorobust.backends.engine.lif_cpu import LayerBuffers
 from neurorobust.backends.engine.loops import Array, compiled
-from neurorobust.backends.engine.products import product
+from neurorobust.backends.engine.matmul import product
 from neurorobust.backends.engine.synapses import FLOAT32_EXACT, Feedback
 from neurorobust.surrogates import Surrogate
 
 
-def integrate(sheet: Sheet, sums: Array, sample: int, step: int) -> None:
+def integrate(buffers: LayerBuffers, sums: Array, sample: int, step: int) -> None:
     """Take a recurrent layer's neurons through some steps, on from the state they are in.
 
     Args:
-        sheet: what the layer writes on.
+        buffers: what the layer writes on.
         sums: `[samples, time, neurons]` feed-forward sums before their shift.
         sample: the first sample.
         step: the first step.
         before: uint8 `[batch, neurons]`, the spikes of the step before step 0.
     """
-    feedback = sheet.layer.feedback
+    feedback = buffers.layer.feedback
     assert feedback is not None
-    assert sheet.before is not None
+    assert buffers.before is not None
     samples, steps, width = sums.shape
     some = slice(sample, sample + samples)
-    exact = sheet.layer.activation < FLOAT32_EXACT
+    exact = buffers.layer.activation < FLOAT32_EXACT
     totals = np.empty((samples, 1, width), dtype=np.float32 if exact else np.float64)
     weights, back = feedback.event, 2.0**-feedback.shift
-    scale = 2.0 ** -(sheet.layer.synapse.shift if sheet.layer.synapse else 0)
+    scale = 2.0 ** -(buffers.layer.synapse.shift if buffers.layer.synapse else 0)
     for t in range(steps):
         here = step + t
-        spikes = sheet.before[some] if here == 0 else sheet.spikes[some, here - 1]
+        spikes = buffers.before[some] if here == 0 else buffers.spikes[some, here - 1]
         _add_returned(
             sums[:, t], scale, spikes, weights.blocks, weights.quads, weights.factor, back, totals
         )
-        sheet.integrate(totals, sample, here, len(totals))
+        buffers.integrate(totals, sample, here, len(totals))
 
 
 def returned(feedback: Feedback, spikes: Tensor) -> Tensor:
@@ -90,7 +90,12 @@ def _add_returned(
     back: float, totals: Array,
 ) -> None:  # fmt: skip
     """Totals `[samples, 1, neurons]` of one step: both sums, each shifted on its own."""
-    sums, spikes, blocks, totals = bare(sums), bare(spikes), bare(blocks), bare(totals)
+    sums, spikes, blocks, totals = (
+        uncounted(sums),
+        uncounted(spikes),
+        uncounted(blocks),
+        uncounted(totals),
+    )
     samples, _, width = totals.shape
     active, gathered = np.empty(width + 1, np.uint32), np.empty(blocks.shape[2], np.int16)
     returned = np.zeros(len(blocks) * blocks.shape[2], np.float32)

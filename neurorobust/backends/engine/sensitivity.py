@@ -9,7 +9,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from neurorobust.backends.engine.autograd import Slot, Walk, differentiable_run
+from neurorobust.backends.engine.autograd import LayerPass, TrainedTensor, differentiable_run
 from neurorobust.backends.engine.backend import EngineBackend
 from neurorobust.backends.engine.shapes import KERNELS
 from neurorobust.netx.model import DenseLayer, RecurrentLayer, SynapseLayer
@@ -35,7 +35,7 @@ def weight_gradients(
     """
     layers = engine.plan.fed(isinstance(inputs, Drive))
     stored = {layer.number: layer for layer in engine.model.spiking_layers}
-    slots: list[Slot] = []
+    slots: list[TrainedTensor] = []
     leaves: list[Tensor] = []
     for place, planned in enumerate(layers):
         layer = stored[planned.number]
@@ -43,13 +43,13 @@ def weight_gradients(
             continue
         delay = layer.delay if isinstance(layer, DenseLayer) else None
         delays = None if delay is None else torch.from_numpy(np.asarray(delay, dtype=np.int64))
-        slots.append(Slot(place, "weight", delays))
+        slots.append(TrainedTensor(place, "weight", delays))
         leaves.append(torch.zeros(layer.weight.shape).requires_grad_())
         if isinstance(layer, RecurrentLayer):
-            slots.append(Slot(place, "weight_rec"))
+            slots.append(TrainedTensor(place, "weight_rec"))
             leaves.append(torch.zeros(layer.weight_rec.shape).requires_grad_())
     values = inputs.bias_mant if isinstance(inputs, Drive) else inputs
-    walk = Walk(
+    layer_pass = LayerPass(
         layers=layers,
         source=engine.model.input_shape,
         steps=inputs.steps if isinstance(inputs, Drive) else int(inputs.shape[4]),
@@ -58,7 +58,7 @@ def weight_gradients(
         slots=tuple(slots),
     )
     with torch.set_grad_enabled(True):
-        run = Run(*differentiable_run(walk, values, *leaves), {})
+        run = Run(*differentiable_run(layer_pass, values, *leaves), {})
         found = torch.autograd.grad(loss(run), leaves)
     return {
         (layers[slot.place].number, slot.name): gradient.numpy()

@@ -10,11 +10,11 @@ from torch import Tensor, nn
 
 from neurorobust.backends.base import check_inputs
 from neurorobust.backends.engine import batch_parts
-from neurorobust.backends.engine.autograd import Slot, Walk, differentiable_run
+from neurorobust.backends.engine.autograd import LayerPass, TrainedTensor, differentiable_run
 from neurorobust.backends.engine.layer import LayerPlan
+from neurorobust.backends.engine.matmul import check_precision
 from neurorobust.backends.engine.memory import keep_freed
 from neurorobust.backends.engine.plan import EnginePlan, make_plan
-from neurorobust.backends.engine.products import check_precision
 from neurorobust.backends.engine.shapes import KERNELS
 from neurorobust.backends.engine.weights import even_weights, repacked, whole_biases
 from neurorobust.errors import BadInput
@@ -100,7 +100,7 @@ class TrainableEngine(nn.Module):
         skipped = plan.layers[0].synapse is None and not isinstance(inputs, Drive)
         layers = plan.layers[1:] if skipped else plan.layers
         slots, masters = self._slots(layers)
-        walk = Walk(
+        layer_pass = LayerPass(
             layers=layers,
             source=self.model.input_shape,
             steps=steps,
@@ -108,7 +108,7 @@ class TrainableEngine(nn.Module):
             precision=self.gradient,
             slots=slots,
         )
-        return Run(*differentiable_run(walk, values, *masters), {})
+        return Run(*differentiable_run(layer_pass, values, *masters), {})
 
     def trained(self) -> NetxModel:
         """The network with the integers that the masters stand for; `write` makes a file of it."""
@@ -152,13 +152,15 @@ class TrainableEngine(nn.Module):
         self._plan = dataclasses.replace(self._plan, layers=tuple(changed))
         return self._plan
 
-    def _slots(self, layers: tuple[LayerPlan, ...]) -> tuple[tuple[Slot, ...], list[Tensor]]:
+    def _slots(
+        self, layers: tuple[LayerPlan, ...]
+    ) -> tuple[tuple[TrainedTensor, ...], list[Tensor]]:
         slots, masters = [], []
         delays = {layer.number: _delays(layer) for layer in _trained(self.model)}
         for place, layer in enumerate(layers):
             for name, group in self._groups():
                 if str(layer.number) in group:
-                    slots.append(Slot(place, name, delays[layer.number]))
+                    slots.append(TrainedTensor(place, name, delays[layer.number]))
                     masters.append(group[str(layer.number)])
         return tuple(slots), masters
 

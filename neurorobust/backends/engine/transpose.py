@@ -12,7 +12,7 @@ from torch import Tensor
 
 from neurorobust.backends.engine import event_gradient
 from neurorobust.backends.engine.conv import transposed_conv_sums
-from neurorobust.backends.engine.products import product, rounded_product
+from neurorobust.backends.engine.matmul import product, rounded_product
 from neurorobust.backends.engine.synapses import Conv, DelayedDense, Dense, Synapse
 from neurorobust.netx.model import Shape
 

@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from neurorobust.backends.engine import paths
+from neurorobust.backends.engine.arithmetic import small_sums
 from neurorobust.backends.engine.layer import LayerPlan
 from neurorobust.backends.engine.loops import Array, compiled
 from neurorobust.backends.engine.synapses import FLOAT32_EXACT, Conv, Dense
@@ -88,7 +88,7 @@ def repacked(
         halves = packed_order(halves, source).contiguous()
     else:
         return None
-    gathered = isinstance(synapse, Dense) and paths.small_sums(synapse)
+    gathered = isinstance(synapse, Dense) and small_sums(synapse)
     sums = replace(arithmetic, synapse=synapse, gathered=gathered)
     if gathered or arithmetic.product == "int8":
         sums = replace(sums, halves=halves)

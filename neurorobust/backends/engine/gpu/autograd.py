@@ -30,7 +30,7 @@ _UNIT = float(1 << STATE_SHIFT)
 
 
 @dataclass(frozen=True, eq=False)
-class Walk:
+class LayerPass:
     """How a batch goes through the layers and back.
 
     Attributes:
@@ -66,16 +66,16 @@ class _Trace:
     spikes: Tensor
 
 
-def differentiable_run(walk: Walk, values: Tensor) -> tuple[Tensor, Tensor]:
+def differentiable_run(layer_pass: LayerPass, values: Tensor) -> tuple[Tensor, Tensor]:
     """Spikes `[batch, neurons, time]` and membrane `[batch, neurons]`, float32, with gradients.
 
     Args:
-        walk: the way.
+        layer_pass: the way.
         values: spikes `[batch, C, H, W, time]` or drive `[batch, C, H, W]`, exact integers of any
             type, on any device; what is returned is there too.
     """
     apply: Any = _Network.apply
-    spikes, membrane = apply(values, walk)
+    spikes, membrane = apply(values, layer_pass)
     return spikes, membrane
 
 
@@ -103,41 +103,41 @@ def _internal(signal: Tensor, shape: Shape) -> Tensor:
 
 class _Network(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, values: Tensor, walk: Walk) -> tuple[Tensor, Tensor]:
-        wanted, room, shape = ctx.needs_input_grad[0], KEPT_BYTES, walk.layers[-1].shape
+    def forward(ctx: Any, values: Tensor, layer_pass: LayerPass) -> tuple[Tensor, Tensor]:
+        wanted, room, shape = ctx.needs_input_grad[0], KEPT_BYTES, layer_pass.layers[-1].shape
         spikes, membranes = list[Tensor](), list[Tensor]()
         kept: list[list[_Trace]] = []
-        for part in walk.parts(len(values)):
-            traces, membrane = _forward(walk, values[part], wanted)
+        for part in layer_pass.parts(len(values)):
+            traces, membrane = _forward(layer_pass, values[part], wanted)
             spikes.append(public(traces[-1].spikes.to(torch.float32), shape))
             membranes.append(public(membrane[:, None].to(torch.float32), shape)[..., 0])
             room -= sum(trace.voltage.nbytes + trace.spikes.nbytes for trace in traces)
             if wanted and room >= 0:
                 kept.append(traces)
         ctx.save_for_backward(values)
-        ctx.walk, ctx.kept = walk, kept
+        ctx.layer_pass, ctx.kept = layer_pass, kept
         return torch.cat(spikes).to(values.device), torch.cat(membranes).to(values.device)
 
     @staticmethod
     @once
     def backward(ctx: Any, to_spikes: Tensor, to_membrane: Tensor) -> tuple[Tensor, None]:
         (values,) = ctx.saved_tensors
-        walk: Walk = ctx.walk
+        layer_pass: LayerPass = ctx.layer_pass
         reached = list[Tensor]()
         with full_float32():
-            for number, part in enumerate(walk.parts(len(values))):
+            for number, part in enumerate(layer_pass.parts(len(values))):
                 known = number < len(ctx.kept)
-                traces = ctx.kept[number] if known else _forward(walk, values[part], True)[0]
-                gradients = (grad[part].to(walk.device) for grad in (to_spikes, to_membrane))
-                reached.append(_back(walk, part.start, traces, *gradients))
+                traces = ctx.kept[number] if known else _forward(layer_pass, values[part], True)[0]
+                gradients = (grad[part].to(layer_pass.device) for grad in (to_spikes, to_membrane))
+                reached.append(_back(layer_pass, part.start, traces, *gradients))
         return torch.cat(reached).to(values), None
 
 
-def _forward(walk: Walk, values: Tensor, keep: bool) -> tuple[list[_Trace], Tensor]:
+def _forward(layer_pass: LayerPass, values: Tensor, keep: bool) -> tuple[list[_Trace], Tensor]:
     """One part through all layers, and v after the last step; without `keep` no layer's v."""
-    signal, traces = signals(values, walk.device), list[_Trace]()
-    for layer in walk.layers:
-        done = layer.fire(signal, walk.steps, keep_voltage=keep)
+    signal, traces = signals(values, layer_pass.device), list[_Trace]()
+    for layer in layer_pass.layers:
+        done = layer.fire(signal, layer_pass.steps, keep_voltage=keep)
         voltage = signal.new_empty(0) if done.voltage is None else done.voltage
         traces.append(_Trace(signal, voltage, done.spikes))
         signal = done.spikes
@@ -145,23 +145,25 @@ def _forward(walk: Walk, values: Tensor, keep: bool) -> tuple[list[_Trace], Tens
 
 
 def _back(
-    walk: Walk, first: int, traces: list[_Trace], to_spikes: Tensor, to_membrane: Tensor
+    layer_pass: LayerPass, first: int, traces: list[_Trace], to_spikes: Tensor, to_membrane: Tensor
 ) -> Tensor:
     """One part from its last layer to its first; the gradient of its input."""
-    shape = walk.layers[-1].shape
+    shape = layer_pass.layers[-1].shape
     gradient = _internal(to_spikes, shape)
     membrane = _internal(to_membrane[..., None], shape)[:, 0]
-    for layer, trace in zip(reversed(walk.layers), reversed(traces), strict=True):
-        sums, level = _adjoint(walk, layer, trace, gradient, membrane, first)
+    for layer, trace in zip(reversed(layer_pass.layers), reversed(traces), strict=True):
+        sums, level = _adjoint(layer_pass, layer, trace, gradient, membrane, first)
         if layer.synapse is None or sums is None:
-            return public(level[:, None], walk.source).view(len(level), *walk.source)
-        gradient = layer.synapse.transposed(sums, walk.precision)
+            return public(level[:, None], layer_pass.source).view(len(level), *layer_pass.source)
+        gradient = layer.synapse.transposed(sums, layer_pass.precision)
         membrane = gradient.new_zeros(gradient[:, 0].shape)
-    return public(gradient, walk.source).view(len(gradient), *walk.source, walk.steps)
+    return public(gradient, layer_pass.source).view(
+        len(gradient), *layer_pass.source, layer_pass.steps
+    )
 
 
 def _adjoint(
-    walk: Walk,
+    layer_pass: LayerPass,
     layer: GpuLayer,
     trace: _Trace,
     gradient: Tensor,
@@ -169,7 +171,7 @@ def _adjoint(
     first: int,
 ) -> tuple[Tensor | None, Tensor]:
     """Gradients of a layer's sums and of its bias, by a mode."""
-    mode, precision = walk.mode, walk.precision
+    mode, precision = layer_pass.mode, layer_pass.precision
     seen = _view(layer, trace, first) if mode.scale or mode.rate else None
     scale = None
     if mode.scale is not None:

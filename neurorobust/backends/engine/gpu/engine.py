@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from neurorobust.backends.base import ALIGNED, neurons
-from neurorobust.backends.engine.gpu.autograd import Walk, differentiable_run, public, signals
+from neurorobust.backends.engine.gpu.autograd import LayerPass, differentiable_run, public, signals
 from neurorobust.backends.engine.gpu.gemm import arithmetic
 from neurorobust.backends.engine.gpu.layer import GpuLayer, gpu_layer
 from neurorobust.backends.engine.memory import MEMORY_LIMIT
@@ -95,8 +95,8 @@ class GpuEngine:
         mode = BackwardMode.of(backward).spelled(KERNELS)
         values, steps, layers = self._open(inputs)
         part = self._part(layers, steps)
-        walk = Walk(layers, self.device, self._source, steps, mode, self._gradient, part)
-        return Run(*differentiable_run(walk, values), {})
+        layer_pass = LayerPass(layers, self.device, self._source, steps, mode, self._gradient, part)
+        return Run(*differentiable_run(layer_pass, values), {})
 
     def _open(self, inputs: Inputs) -> tuple[Tensor, int, tuple[GpuLayer, ...]]:
         """Values, steps, and the layers they go through: spikes skip an on-chip input layer."""

@@ -16,11 +16,11 @@ import numpy as np
 
 from neurorobust.backends.engine.incremental.network import STEPS_MAX, Blocks
 from neurorobust.backends.engine.incremental.vectors import add_scaled, copy, set_bit
-from neurorobust.backends.engine.intrinsics import bare
+from neurorobust.backends.engine.intrinsics import uncounted
 from neurorobust.backends.engine.lif_vector import WIDTH, vector_step
 from neurorobust.backends.engine.loops import Array, compiled, inlined
 
-_vector_step = vector_step(remembers=True, recorded=False, tame=False)
+_vector_step = vector_step(remembers=True, recorded=False, never_wraps=False)
 
 COUNT, CHARGE, LAST, NEAR = range(4)  # what is known of an output neuron, see `Sample.now`
 
@@ -118,14 +118,14 @@ def _run(net: Blocks, sample: Sample, layer: int, block: int, first: int, record
     source = net.first_source[layer] + (block - net.first_block[layer]) * width
     neuron = source - net.first_source[1]
     at = (neuron * net.steps) + first * width
-    lanes, some = bare(sample.lanes), slice(0, width)
+    lanes, some = uncounted(sample.lanes), slice(0, width)
     u, v, charge, near = lanes[0][some], lanes[1][some], lanes[2][some], lanes[3][some]
-    row, one = bare(sample.row)[some], np.float32(1.0)
-    spikes, fired = bare(sample.spikes)[some], bare(sample.fired)[some]
-    cells, own = bare(net.cells), slice(neuron, neuron + width)
+    row, one = uncounted(sample.row)[some], np.float32(1.0)
+    spikes, fired = uncounted(sample.spikes)[some], uncounted(sample.fired)[some]
+    cells, own = uncounted(net.cells), slice(neuron, neuron + width)
     kept_u, kept_v, theta, bias = cells[0][own], cells[1][own], cells[2][own], cells[3][own]
-    sums, extra, words = bare(sample.sums), bare(sample.extra), bare(sample.words)
-    past_u, past_v = bare(sample.past)[0], bare(sample.past)[1]
+    sums, extra, words = uncounted(sample.sums), uncounted(sample.extra), uncounted(sample.words)
+    past_u, past_v = uncounted(sample.past)[0], uncounted(sample.past)[1]
     early = (np.uint64(1) << np.uint64(first)) - np.uint64(1)
     sample.work[0] += width * (net.steps - first)
     for lane in range(0, width, WIDTH):
@@ -168,7 +168,12 @@ def _answers(net: Blocks, sample: Sample, layer: int, into: Array) -> None:
 def _spread(net: Blocks, sample: Sample, source: int) -> None:
     """Add to `extra` what a source sends more or less, and list the blocks that it reaches."""
     before, after = sample.words[source], sample.tried[source]
-    differs, steps, signs, count = before ^ after, bare(sample.bits), bare(sample.signs), 0
+    differs, steps, signs, count = (
+        before ^ after,
+        uncounted(sample.bits),
+        uncounted(sample.signs),
+        0,
+    )
     for step in range(net.steps):
         if (differs >> np.uint64(step)) & np.uint64(1):
             steps[count] = step
@@ -180,10 +185,10 @@ def _spread(net: Blocks, sample: Sample, source: int) -> None:
     width = net.width[layer]
     begin = (net.first_source[layer] - net.first_source[1]) * net.steps
     extra, table, marked, since = (
-        bare(sample.extra),
-        bare(net.table),
-        bare(sample.marked),
-        bare(sample.since),
+        uncounted(sample.extra),
+        uncounted(net.table),
+        uncounted(sample.marked),
+        uncounted(sample.since),
     )
     for link in range(net.links[source], net.links[source + 1]):
         block, row, late = net.block[link], net.row[link], net.late[link]

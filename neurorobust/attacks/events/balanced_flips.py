@@ -9,10 +9,12 @@ from torch import Tensor
 
 from neurorobust.attacks.feasible import Feasible
 from neurorobust.attacks.index_lists import first, listed, marked
-from neurorobust.attacks.sample_random import Lots
+from neurorobust.attacks.sample_random import SampleGenerators
 
 
-def balanced(feasible: Feasible, lots: Lots, rows: Tensor | None = None) -> Tensor:
+def balanced(
+    feasible: Feasible, generators: SampleGenerators, rows: Tensor | None = None
+) -> Tensor:
     """Random scores `[n, entries]` for `Feasible.choose`: both sides come up equally often.
 
     The largest keys log(u) / w are a draw without replacement with weights w (Efraimidis &
@@ -20,12 +22,12 @@ def balanced(feasible: Feasible, lots: Lots, rows: Tensor | None = None) -> Tens
 
     Args:
         feasible: of the whole batch.
-        lots: likewise.
+        generators: likewise.
         rows: int64 `[n]`, the samples; all by default.
     """
     rows = torch.arange(len(feasible)) if rows is None else rows
     own = feasible.rows(rows)
-    keys = lots.uniform(own.spikes.shape[1], rows=rows).clamp_min(1e-30).log()
+    keys = generators.uniform(own.spikes.shape[1], rows=rows).clamp_min(1e-30).log()
     deletions = (own.spikes & own.allowed).sum(1, keepdim=True)
     insertions = (~own.spikes & own.allowed).sum(1, keepdim=True)
     return keys * torch.where(own.spikes, deletions, insertions)
@@ -40,22 +42,22 @@ class Exchanged:
 
     Attributes:
         feasible: of the whole batch.
-        lots: likewise.
+        generators: likewise.
         places: allowed entries, silent ones and spikes, each `[batch, most]` (see `listed`).
         counts: how many there are, int64 `[2, batch]`.
     """
 
     feasible: Feasible
-    lots: Lots
+    generators: SampleGenerators
     places: tuple[Tensor, Tensor]
     counts: Tensor
 
     @staticmethod
-    def of(feasible: Feasible, lots: Lots) -> Exchanged:
+    def of(feasible: Feasible, generators: SampleGenerators) -> Exchanged:
         """For one attack call."""
         sides = (feasible.allowed & ~feasible.spikes, feasible.allowed & feasible.spikes)
         counts = torch.stack([side.sum(1) for side in sides])
-        return Exchanged(feasible, lots, (listed(sides[0]), listed(sides[1])), counts)
+        return Exchanged(feasible, generators, (listed(sides[0]), listed(sides[1])), counts)
 
     def __call__(self, mask: Tensor, rows: Tensor, share: float) -> Tensor:
         """Another set of as many flips.
@@ -68,7 +70,7 @@ class Exchanged:
         """
         here = listed(mask)
         most = max(1, round(share * here.shape[1]))
-        coins = self.lots.counted((here >= 0).sum(1), rows, parts=3)
+        coins = self.generators.counted((here >= 0).sum(1), rows, parts=3)
         going = (share * mask.sum(1)).round().clamp_min(1).long()
         order = coins[0].argsort(1, descending=True)[:, :most]
         go = first(here.gather(1, order), going)

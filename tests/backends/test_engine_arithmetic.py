@@ -8,7 +8,8 @@ import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from neurorobust.backends.engine import EngineBackend, event_weights, int8, make_plan, memory, paths
+from neurorobust.backends.engine import EngineBackend, event_weights, int8, make_plan, memory
+from neurorobust.backends.engine.arithmetic import PATHS, Arithmetic, density
 from neurorobust.backends.engine.synapses import Conv, Dense
 from neurorobust.backends.reference.backend import ReferenceBackend
 from neurorobust.errors import BadInput
@@ -42,7 +43,7 @@ def ways(model: NetxModel) -> list[dict[int, str]]:
     """Every path that some layer can be made to take, the others left to the plan."""
     found = []
     for layer in make_plan(model).layers:
-        for path in paths.PATHS[1:] if layer.synapse else ():
+        for path in PATHS[1:] if layer.synapse else ():
             try:
                 make_plan(model, {layer.number: path})
             except BadInput as error:
@@ -203,7 +204,7 @@ def test_the_gather_is_taken_where_few_inputs_spike(product, at_full):
     """
     planned = make_plan(dense_network(np.full((512, 784), 3), neuron())).layers[0].arithmetic
     assert planned is not None
-    arithmetic = paths.Arithmetic(product, True, planned.synapse, "")
+    arithmetic = Arithmetic(product, True, planned.synapse, "")
     assert arithmetic.gathers(np.zeros((32, 16, 784), dtype=np.uint8))
     assert arithmetic.gathers(np.ones((32, 16, 784), dtype=np.uint8)) is at_full
     assert arithmetic.break_even(16) > arithmetic.break_even(4096)
@@ -218,14 +219,14 @@ def test_the_gather_is_taken_where_few_inputs_spike(product, at_full):
 def test_without_a_product_the_gather_is_taken_always_and_without_the_gather_never():
     planned = make_plan(dense_network(np.full((512, 784), 3), neuron())).layers[0].arithmetic
     signal = np.ones((32, 16, 784), dtype=np.uint8)
-    assert paths.Arithmetic("", True, planned.synapse, "").gathers(signal)
-    assert not paths.Arithmetic("int8", False, planned.synapse, "").gathers(0 * signal)
+    assert Arithmetic("", True, planned.synapse, "").gathers(signal)
+    assert not Arithmetic("int8", False, planned.synapse, "").gathers(0 * signal)
 
 
 def test_the_density_of_a_batch_is_the_share_of_ones():
     signal = np.zeros((2, 3, 10), dtype=np.uint8)
     signal[1, 2, :6] = 1
-    assert paths.density(signal) == 6 / 60
+    assert density(signal) == 6 / 60
 
 
 def test_four_rows_are_added_in_int8_only_where_they_fit():
