@@ -105,11 +105,9 @@ def _diamond(shape: torch.Size, epsilon: float, generator: torch.Generator) -> T
 def _levels(shape: torch.Size, epsilon: float, generator: torch.Generator) -> Tensor:
     """New grey levels in [0, 1] at `epsilon` places, -1 elsewhere."""
     batch, _, height, width = shape
-    generators = torch.rand((batch, 1, height, width), generator=generator)
+    keys = torch.rand((batch, 1, height, width), generator=generator)
     level = torch.rand(shape, generator=generator)
-    return torch.where(
-        _largest(generators.flatten(1), int(epsilon)).view_as(generators), level, -1.0
-    )
+    return torch.where(_largest(keys.flatten(1), int(epsilon)).view_as(keys), level, -1.0)
 
 
 def _sign(z: Tensor, x: Tensor, direction: Tensor, size: float, epsilon: float) -> Tensor:
@@ -121,6 +119,8 @@ def _straight(z: Tensor, x: Tensor, direction: Tensor, size: float, epsilon: flo
 
 
 def _sparse(z: Tensor, x: Tensor, direction: Tensor, size: float, epsilon: float) -> Tensor:
+    # a step goes along the largest entries that have room in [0, 1]; as large ones without room go
+    # on beyond their end, so that the projection onto the ball does not draw them back from it
     free = torch.where(direction > 0, z < 1 - ROOM, z > ROOM)
     usable = torch.where(free, direction, 0)
     count = max(1, int(SHARE * usable[0].numel()))

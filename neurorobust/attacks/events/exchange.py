@@ -105,10 +105,13 @@ class Exchange:
         promise = self.rank(mask, rows).masked_fill(mask, -torch.inf)
         come = top(promise.masked_fill(~self.feasible.allowed[rows], -torch.inf), self.pool)
         go = self._weakest(mask, rows, self.pool)
+        # every pair of a flip that goes and one that comes; -1 in the first column: none of either,
+        # so that pairs with it only drop a flip or only add one
         none = torch.full((len(mask), 1), -1)
         come, go = torch.cat([none, come], 1), torch.cat([none, go], 1)
         pairs = torch.cartesian_prod(torch.arange(go.shape[1]), torch.arange(come.shape[1]))
         both = torch.stack([go[:, pairs[:, 0]], come[:, pairs[:, 1]]], 2)  # [n, pairs, 2]
+        # a pair with a -1 behind the first column is padding of a shorter list
         real = (both >= 0).any(2) & ~((both < 0) & (pairs[None] > 0)).any(2)
         owner, pair = real.nonzero(as_tuple=True)
         tries = mask[owner] ^ marked(both[owner, pair], mask.shape[1])

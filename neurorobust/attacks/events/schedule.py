@@ -133,6 +133,8 @@ class Trains:
 
     def _free(self, occupied: Tensor, rows: Tensor) -> Tensor:
         """Bool `[rows, shifts]`: no spike on the way nor at its end."""
+        # spikes before each step, so that a difference of two entries counts those in between;
+        # the way forward is time + 1 to the end, backward the end to time - 1
         before = torch.nn.functional.pad(occupied[self.line[rows]].int().cumsum(1), (1, 0))
         time = self.time[rows, None]
         end = (time + self.shifts).clamp(0, self.shape[-1] - 1)
@@ -141,7 +143,8 @@ class Trains:
         return before.gather(1, high) - before.gather(1, low.expand_as(high)) == 0
 
     def _won(self, line: Tensor, worth: Tensor) -> Tensor:
-        """Of the proposals of each line the most worth; of equals the first. Their indices."""
+        """Indices of the most worthy proposal of each line; on ties the first one wins."""
+        # sorted by line, and inside a line by worth: the first entry of each line has won
         order = worth.argsort(descending=True, stable=True)
         order = order[line[order].argsort(stable=True)]
         ordered = line[order]
@@ -152,7 +155,9 @@ class Trains:
     def _afforded(
         self, rows: Tensor, chosen: Tensor, worth: Tensor, cost: Tensor, moves: Tensor, way: Tensor
     ) -> Tensor:
-        """Of the chosen those that the budget left has room for, the most worth first."""
+        """The chosen that the remaining budget affords, the most worthy first."""
+        # sorted by sample, and inside a sample by worth; then each sample affords a prefix: `head`
+        # is where it begins, `total` what its moves cost up to and with each
         chosen = chosen[worth[chosen].argsort(descending=True, stable=True)]
         chosen = chosen[self.sample[rows[chosen]].argsort(stable=True)]
         sample = self.sample[rows[chosen]]

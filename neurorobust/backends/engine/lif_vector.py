@@ -41,6 +41,8 @@ def vector_step(remembers: bool, recorded: bool, never_wraps: bool, rest: bool =
             code = _Code(context, build, kinds, v, start)
             if rest:
                 code.end_with(row)
+            # `fixedpoint.lif_step`: u <- trunc(u k / 4096) + 64 a, wrapped into 24 bits;
+            # v <- trunc(v k / 4096) + u + bias, clipped; a spike where v > theta sets v to 0
             whole, unit = code.load(row), code.number(1 << STATE_SHIFT)
             if not never_wraps:
                 whole = code.call("llvm.floor", code.times(whole, code.spread(scale)))

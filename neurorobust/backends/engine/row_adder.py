@@ -54,6 +54,8 @@ def row_adder(rows: int, columns: int) -> Any:
                 build.bitcast(build.gep(sums_of.data, [number(start)]), wide.as_pointer())
                 for start in range(0, columns, lanes)
             ]
+            # the loop carries the totals in registers, as phi nodes: loaded once before it, stored
+            # once behind it
             before = [build.load(spot, align=1) for spot in spots]
             entry, loop, done = (
                 build.block, build.append_basic_block("rows"), build.append_basic_block("done"),
