@@ -35,14 +35,26 @@ class Entry:
         path: the `.net` file.
         card: None where `card.json` lies beside the file.
         origin: `shipped` or `lava-dl wheel`.
-        about: one line.
+        summary: one line; empty: what the card beside the file says.
     """
 
     name: str
     path: Path
     card: Card | None
     origin: str
-    about: str
+    summary: str = ""
+
+    @property
+    def about(self) -> str:
+        """One line.
+
+        Raises:
+            CardError: the card beside the file cannot be read.
+        """
+        if self.summary:
+            return self.summary
+        card = read_card(self.path.parent / CARD_FILE)
+        return card.notes or f"for {card.dataset}"
 
 
 LAVA_MNIST = Card(
@@ -60,12 +72,10 @@ WHEEL_FOLDER = "tests/lava/lib/dl/netx"  # the wheel installs its tests beside i
 
 
 def catalogue() -> dict[str, Entry]:
-    """Every network with a name that is present here: shipped ones first."""
+    """Every network with a name that is present here: shipped ones first. No card is read."""
     entries = {}
-    for folder in sorted(shipped_folder().glob("*/model.net")):
-        card = read_card(folder.parent / CARD_FILE)
-        name = folder.parent.name
-        entries[name] = Entry(name, folder, None, "shipped", card.notes or f"for {card.dataset}")
+    for path in sorted(shipped_folder().glob("*/model.net")):
+        entries[path.parent.name] = Entry(path.parent.name, path, None, "shipped")
     for name, (file, card, about) in WHEEL_NETWORKS.items():
         path = wheel_file(file)
         if path is not None:
