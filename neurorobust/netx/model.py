@@ -174,6 +174,14 @@ class NetxModel:
             or (isinstance(layer, InputLayer) and layer.neuron is not None)
         )
 
+    def running_layers(self, driven: bool) -> tuple[SpikingLayer, ...]:
+        """The layers with neurons that run when the network is fed drive, or spikes.
+
+        Spikes go to the first synapse; an on-chip input layer before it is skipped.
+        """
+        skipped = None if driven else self.input_layer
+        return tuple(layer for layer in self.spiking_layers if layer is not skipped)
+
     @property
     def output_layer(self) -> SpikingLayer:
         """The last layer with neurons."""

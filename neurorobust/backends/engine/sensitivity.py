@@ -14,7 +14,7 @@ from neurorobust.backends.engine.backend import EngineBackend
 from neurorobust.backends.engine.shapes import KERNELS
 from neurorobust.netx.model import DenseLayer, RecurrentLayer, SynapseLayer
 from neurorobust.surrogates import Backward, BackwardMode
-from neurorobust.types import Drive, Inputs, Run
+from neurorobust.types import Inputs, Run
 
 Place = tuple[int, str]  # a layer's number, and `weight` or `weight_rec`
 
@@ -33,7 +33,7 @@ def weight_gradients(
     Returns:
         for every matrix of the file float32 of its shape, by layer number and name.
     """
-    layers = engine.plan.fed(isinstance(inputs, Drive))
+    layers = engine.plan.fed(inputs.driven)
     stored = {layer.number: layer for layer in engine.model.spiking_layers}
     slots: list[Slot] = []
     leaves: list[Tensor] = []
@@ -48,11 +48,11 @@ def weight_gradients(
         if isinstance(layer, RecurrentLayer):
             slots.append(Slot(place, "weight_rec"))
             leaves.append(torch.zeros(layer.weight_rec.shape).requires_grad_())
-    values = inputs.bias_mant if isinstance(inputs, Drive) else inputs
+    values = inputs.values
     walk = Walk(
         layers=layers,
         source=engine.model.input_shape,
-        steps=inputs.steps if isinstance(inputs, Drive) else int(inputs.shape[4]),
+        steps=inputs.steps,
         mode=BackwardMode.of(mode).spelled(KERNELS),
         precision=engine.gradient,
         slots=tuple(slots),

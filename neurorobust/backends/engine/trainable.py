@@ -27,7 +27,7 @@ from neurorobust.netx.model import (
     SynapseLayer,
 )
 from neurorobust.surrogates import DEFAULT, Backward, BackwardMode
-from neurorobust.types import Drive, Inputs, Run
+from neurorobust.types import Inputs, Run
 
 
 class TrainableEngine(nn.Module):
@@ -82,33 +82,29 @@ class TrainableEngine(nn.Module):
             raise BadInput("trainable engine: the network has no layer with weights")
         self._plan = make_plan(self.trained())
 
-    def forward(self, inputs: Inputs) -> Run:
+    def forward(self, inputs: Inputs | Tensor) -> Run:
         """Run a batch; floats with gradients, as `DifferentiableBackend.forward`.
 
         Args:
-            inputs: spikes (uint8 will do) or `Drive`; floats carry gradients too.
+            inputs: spikes (uint8 will do) or drive; floats carry gradients too.
 
         Raises:
             BadInput: inputs that do not fit.
             ModelFileError: the masters became a matrix that Lava cannot pack, all zero.
         """
-        values = inputs.bias_mant if isinstance(inputs, Drive) else inputs
-        fixed = values.detach()
-        check_inputs(self.model, Drive(fixed, inputs.steps) if isinstance(inputs, Drive) else fixed)
-        plan = self._current_plan()
-        steps = inputs.steps if isinstance(inputs, Drive) else inputs.shape[4]
-        skipped = plan.layers[0].synapse is None and not isinstance(inputs, Drive)
-        layers = plan.layers[1:] if skipped else plan.layers
+        inputs = Inputs.of(inputs)
+        check_inputs(self.model, inputs)
+        layers = self._current_plan().fed(inputs.driven)
         slots, masters = self._slots(layers)
         walk = Walk(
             layers=layers,
             source=self.model.input_shape,
-            steps=steps,
+            steps=inputs.steps,
             mode=self.mode,
             precision=self.gradient,
             slots=slots,
         )
-        return Run(*differentiable_run(walk, values, *masters), {})
+        return Run(*differentiable_run(walk, inputs.values, *masters), {})
 
     def trained(self) -> NetxModel:
         """The network with the integers that the masters stand for; `write` makes a file of it."""
