@@ -118,7 +118,7 @@ def _inputs_named(path: Path) -> Arrays:
 
 
 def _neuron(threshold: int) -> Neuron:
-    return Neuron(np.array([1024]), np.array([256]), np.array([threshold]))
+    return Neuron.of(1024, 256, threshold)
 
 
 def delayed() -> NetxModel:
@@ -164,7 +164,7 @@ def biased() -> NetxModel:
 
 def relay(layers: int) -> NetxModel:
     """A chain that hands every spike on within its aligned step."""
-    relaying = Neuron(np.array([4096]), np.array([4096]), np.array([1]))
+    relaying = Neuron.of(4096, 4096, 1)
     return NetxModel(
         (1, 1, 1),
         tuple(DenseLayer(n, (1, 1, 1), relaying, np.array([[100]])) for n in range(layers)),

@@ -10,8 +10,8 @@ from torch import Tensor
 
 from neurorobust.attacks.deployment.prefix import up_to
 from neurorobust.classifier import Classifier
-from neurorobust.hardware.energy import fan_out
-from neurorobust.netx.model import NetxModel, RecurrentLayer, SynapseLayer
+from neurorobust.hardware.energy import fan_out, own_fan_out
+from neurorobust.netx.model import NetxModel, SynapseLayer
 from neurorobust.types import Labels
 
 FIRST = -1  # what is fed to the first synapse as spikes
@@ -74,8 +74,8 @@ def fan_outs(model: NetxModel) -> dict[int, Tensor]:
             found[source] = found.get(source, torch.zeros(())) + fan
             if source != FIRST and FIRST not in found:
                 found[FIRST] = fan  # fed spikes skip the on-chip input layer
-        if isinstance(layer, RecurrentLayer):
-            rows, columns = layer.weight_rec.shape
-            found[layer.number] = torch.full((columns,), float(rows), dtype=torch.float64)
+        own = own_fan_out(layer)
+        if own is not None:
+            found[layer.number] = torch.from_numpy(own).double()
         shape, source = layer.shape, layer.number
     return found

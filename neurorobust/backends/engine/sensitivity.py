@@ -12,11 +12,11 @@ from torch import Tensor
 from neurorobust.backends.engine.autograd import Slot, Walk, differentiable_run
 from neurorobust.backends.engine.backend import EngineBackend
 from neurorobust.backends.engine.shapes import KERNELS
-from neurorobust.netx.model import DenseLayer, RecurrentLayer, SynapseLayer
+from neurorobust.backends.engine.weights import delays
 from neurorobust.surrogates import Backward, BackwardMode
 from neurorobust.types import Inputs, Run
 
-Place = tuple[int, str]  # a layer's number, and `weight` or `weight_rec`
+Place = tuple[int, str]  # a layer's number, and the name of one of its `matrices`
 
 
 def weight_gradients(
@@ -39,15 +39,9 @@ def weight_gradients(
     leaves: list[Tensor] = []
     for place, planned in enumerate(layers):
         layer = stored[planned.number]
-        if not isinstance(layer, SynapseLayer):
-            continue
-        delay = layer.delay if isinstance(layer, DenseLayer) else None
-        delays = None if delay is None else torch.from_numpy(np.asarray(delay, dtype=np.int64))
-        slots.append(Slot(place, "weight", delays))
-        leaves.append(torch.zeros(layer.weight.shape).requires_grad_())
-        if isinstance(layer, RecurrentLayer):
-            slots.append(Slot(place, "weight_rec"))
-            leaves.append(torch.zeros(layer.weight_rec.shape).requires_grad_())
+        for name, weight in layer.matrices().items():
+            slots.append(Slot(place, name, delays(layer)))
+            leaves.append(torch.zeros(weight.shape).requires_grad_())
     values = inputs.values
     walk = Walk(
         layers=layers,

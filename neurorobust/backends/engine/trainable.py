@@ -16,16 +16,9 @@ from neurorobust.backends.engine.memory import keep_freed
 from neurorobust.backends.engine.plan import EnginePlan, make_plan
 from neurorobust.backends.engine.products import check_precision
 from neurorobust.backends.engine.shapes import KERNELS
-from neurorobust.backends.engine.weights import even_weights, repacked, whole_biases
+from neurorobust.backends.engine.weights import delays, even_weights, repacked, whole_biases
 from neurorobust.errors import BadInput
-from neurorobust.netx.model import (
-    DenseLayer,
-    IntArray,
-    Layer,
-    NetxModel,
-    RecurrentLayer,
-    SynapseLayer,
-)
+from neurorobust.netx.model import IntArray, Layer, NetxModel, SynapseLayer
 from neurorobust.surrogates import DEFAULT, Backward, BackwardMode
 from neurorobust.types import Inputs, Run
 
@@ -73,9 +66,8 @@ class TrainableEngine(nn.Module):
         self.feedback = nn.ParameterDict()
         for layer in _trained(model):
             name = str(layer.number)
-            self.weights[name] = _master(layer.weight)
-            if isinstance(layer, RecurrentLayer):
-                self.feedback[name] = _master(layer.weight_rec)
+            for matrix, values in layer.matrices().items():
+                self._matrices[matrix][name] = _master(values)
             if layer.bias is not None:
                 self.biases[name] = _master(layer.bias)
         if not self.weights:
@@ -108,24 +100,19 @@ class TrainableEngine(nn.Module):
 
     def trained(self) -> NetxModel:
         """The network with the integers that the masters stand for; `write` makes a file of it."""
-        return dataclasses.replace(
-            self.model,
-            layers=tuple(self._stored(layer) for layer in self.model.layers),
-            sha256="",
-            path="",
-        )
+        return self.model.with_layers(self._stored(layer) for layer in self.model.layers)
 
     def _stored(self, layer: Layer) -> Layer:
         if not isinstance(layer, SynapseLayer):
             return layer
         name, bias = str(layer.number), layer.bias
-        weight = _integers(even_weights(self.weights[name]))
         if bias is not None:
             bias = _integers(whole_biases(self.biases[name]))
-        if isinstance(layer, RecurrentLayer):
-            back = _integers(even_weights(self.feedback[name]))
-            return dataclasses.replace(layer, weight=weight, bias=bias, weight_rec=back)
-        return dataclasses.replace(layer, weight=weight, bias=bias)
+        matrices = {
+            matrix: _integers(even_weights(self._matrices[matrix][name]))
+            for matrix in layer.matrices()
+        }
+        return dataclasses.replace(layer.with_matrices(matrices), bias=bias)
 
     def _current_plan(self) -> EnginePlan:
         """`make_plan(self.trained())`, by a shorter way where that is certain to be the same."""
@@ -150,25 +137,22 @@ class TrainableEngine(nn.Module):
 
     def _slots(self, layers: tuple[LayerPlan, ...]) -> tuple[tuple[Slot, ...], list[Tensor]]:
         slots, masters = [], []
-        delays = {layer.number: _delays(layer) for layer in _trained(self.model)}
+        late = {layer.number: delays(layer) for layer in _trained(self.model)}
         for place, layer in enumerate(layers):
-            for name, group in self._groups():
+            for name, group in (*self._matrices.items(), ("bias", self.biases)):
                 if str(layer.number) in group:
-                    slots.append(Slot(place, name, delays[layer.number]))
+                    slots.append(Slot(place, name, late[layer.number]))
                     masters.append(group[str(layer.number)])
         return tuple(slots), masters
 
-    def _groups(self) -> tuple[tuple[str, nn.ParameterDict], ...]:
-        return ("weight", self.weights), ("weight_rec", self.feedback), ("bias", self.biases)
+    @property
+    def _matrices(self) -> dict[str, nn.ParameterDict]:
+        """Masters by the name of the layer's matrix, then by its number."""
+        return {"weight": self.weights, "weight_rec": self.feedback}
 
 
 def _trained(model: NetxModel) -> list[SynapseLayer]:
     return [layer for layer in model.layers if isinstance(layer, SynapseLayer)]
-
-
-def _delays(layer: SynapseLayer) -> Tensor | None:
-    delay = layer.delay if isinstance(layer, DenseLayer) else None
-    return None if delay is None else torch.from_numpy(np.asarray(delay, dtype=np.int64))
 
 
 def _master(values: IntArray) -> nn.Parameter:

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 from torch import Tensor
+from typing_extensions import assert_never
 
 from neurorobust.backends.base import (
     ALIGNED,
@@ -32,6 +33,7 @@ from neurorobust.errors import BadInput, ModelFileError
 from neurorobust.fixedpoint import cast_bias, lif_step
 from neurorobust.netx.model import (
     ACCUMULATOR,
+    AverageLayer,
     ConvLayer,
     DenseLayer,
     FlattenLayer,
@@ -137,8 +139,10 @@ class ReferenceBackend:
                 activation = self._synapses[layer.number](_one_late(signal) if late else signal)
                 feedback = self._feedback.get(layer.number)
                 states = self._neurons[layer.number].integrate(activation, None, feedback)
-            else:  # average: the readout's business
+            elif isinstance(layer, AverageLayer):  # the readout's business
                 continue
+            else:
+                assert_never(layer)
             answers[layer.number] = states
             signal = states.spikes
         return answers
