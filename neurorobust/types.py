@@ -47,10 +47,11 @@ class Inputs:
     held: int | None = None
 
     def __post_init__(self) -> None:
-        axes = ("batch", "channel", "height", "width", *(() if self.driven else ("time",)))
-        if self.values.dim() != len(axes):
+        wanted = 4 if self.driven else 5
+        if self.values.dim() != wanted:
+            axes = ("batch", "channel", "height", "width", "time")[:wanted]
             raise BadInput(
-                f"{self.kind}: {self.values.dim()} axes, need {len(axes)} ({', '.join(axes)})"
+                f"{self.kind}: {self.values.dim()} axes, need {wanted} ({', '.join(axes)})"
             )
         if self.steps < 1:
             raise BadInput(f"{self.kind}: {self.steps} time steps, need at least 1")

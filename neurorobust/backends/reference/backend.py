@@ -83,6 +83,8 @@ class ReferenceBackend:
                 self._synapses[layer.number], self._feedback[layer.number] = synapses
             elif isinstance(layer, ConvLayer):
                 self._synapses[layer.number] = conv_synapse(layer, shape)
+            elif not isinstance(layer, InputLayer | FlattenLayer | AverageLayer):
+                assert_never(layer)
             shape = (neurons(shape), 1, 1) if isinstance(layer, FlattenLayer) else layer.shape
         for spiking in model.spiking_layers:
             check_numbers(spiking)
