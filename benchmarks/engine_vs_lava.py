@@ -30,7 +30,7 @@ from neurorobust.backends.engine import EngineBackend
 from neurorobust.backends.lava.backend import LavaBackend
 from neurorobust.models import wheel_file
 from neurorobust.netx.model import DenseLayer, NetxModel
-from neurorobust.types import Drive, Run
+from neurorobust.types import Inputs, Run
 
 RUNTIME = ("long", "backend", "one-by-one")  # in the runtime: the ratio is against its fastest
 BATCHES = (1, 32, 256, 1024)
@@ -98,7 +98,9 @@ def measure(case: Case, options: argparse.Namespace) -> dict[str, Any]:
     drive, source = drives(case, model, max(*batches, samples), options.data_dir)
     engine = EngineBackend(model)
     first = model.spiking_layers[0].number
-    entered = engine.run(Drive(drive[:samples], case.steps), record=[first]).layers[first].spikes
+    entered = (
+        engine.run(Inputs.drive(drive[:samples], case.steps), record=[first]).layers[first].spikes
+    )
     entered = entered.view(samples, *model.input_shape, case.steps)
     job = Job(found, drive[:samples].numpy(), entered.numpy(), dense_layers(model))
     results: dict[int, Run] = {}
@@ -109,7 +111,7 @@ def measure(case: Case, options: argparse.Namespace) -> dict[str, Any]:
         patterns.append("nengo")
 
     def engine_run(batch: int) -> None:
-        results[batch] = engine.run(Drive(drive[:batch], case.steps))
+        results[batch] = engine.run(Inputs.drive(drive[:batch], case.steps))
 
     with LavaBackend(model) as backend, workers(patterns, job) as started:
         lava_run: list[Run] = []
@@ -156,7 +158,7 @@ def measure(case: Case, options: argparse.Namespace) -> dict[str, Any]:
 
 def _backend_turn(backend: LavaBackend, drive: torch.Tensor, steps: int, kept: list[Run]) -> float:
     begun = time.perf_counter()
-    kept[:] = [backend.run(Drive(drive, steps))]
+    kept[:] = [backend.run(Inputs.drive(drive, steps))]
     return time.perf_counter() - begun
 
 

@@ -37,7 +37,7 @@ from neurorobust.netx.model import (
     RecurrentLayer,
 )
 from neurorobust.surrogates import DEFAULT
-from neurorobust.types import Drive, Inputs, Run
+from neurorobust.types import Inputs, Run
 
 SIZES = (784, 512, 512, 10)
 QUICK_SIZES = (24, 16, 10)
@@ -140,7 +140,7 @@ def exactness(engine: Any, mixed: Any, model: NetxModel, steps: int, many: int) 
     inputs = spikes(many, model.input_shape[0], steps, DENSITY)
     mixed_reference, reference = ReferenceBackend(mixed_network()), ReferenceBackend(model)
     return {
-        "mixed network, drive": _equal(mixed, mixed_reference, Drive(drive, steps)),
+        "mixed network, drive": _equal(mixed, mixed_reference, Inputs.drive(drive, steps)),
         "mixed network, spikes": _equal(mixed, mixed_reference, frames),
         "dense network, 4 samples": _equal(engine, reference, few),
         f"dense network, {many} samples, CPU engine": _equal(engine, EngineBackend(model), inputs),
@@ -238,10 +238,9 @@ def _peak_sizes(quick: bool) -> tuple[int, int]:
     return (256, 1 << 20) if quick else (8192, 1 << 30)
 
 
-def _equal(engine: Any, other: Any, inputs: Inputs) -> bool:
-    record = [layer.number for layer in other.model.spiking_layers]
-    if not isinstance(inputs, Drive) and other.model.input_layer is not None:
-        record = record[1:]  # spikes skip it
+def _equal(engine: Any, other: Any, inputs: Inputs | torch.Tensor) -> bool:
+    inputs = Inputs.of(inputs)
+    record = [layer.number for layer in other.model.running_layers(inputs.driven)]
     got, wanted = engine.run(inputs, record), other.run(inputs, record)
     traces = [(got.layers[n], wanted.layers[n]) for n in record]
     pairs = [(got.spikes, wanted.spikes), (got.membrane, wanted.membrane)]

@@ -13,18 +13,12 @@ from neurorobust.backends.engine import EngineBackend
 from neurorobust.backends.reference.backend import ReferenceBackend
 from neurorobust.netx.model import NetxModel
 from neurorobust.readouts import Readout
-from neurorobust.types import Drive, Inputs, Run
+from neurorobust.types import Inputs, Run
 from neurorobust.verify import conformance
 from neurorobust.verify.conformance import ATTACKED, Case
 
 Open = Callable[[NetxModel], Backend]
 SAMPLES = 8
-
-
-def _part(inputs: Inputs, chosen: list[int]) -> Inputs:
-    if isinstance(inputs, Drive):
-        return Drive(inputs.bias_mant[chosen], inputs.steps)
-    return inputs[chosen]
 
 
 def _equal(found: Run, wanted: Run) -> None:
@@ -49,9 +43,8 @@ def _recorded(case: Case, target: Backend, prefix: str) -> None:
     wanted, inputs = case.recorded, case.inputs(prefix)
     layers = [
         layer.number
-        for layer in case.model.spiking_layers
+        for layer in case.model.running_layers(inputs.driven)
         if f"{prefix}layer{layer.number}/spikes" in wanted
-        and (isinstance(inputs, Drive) or layer is not case.model.input_layer)
     ]
     run = target.run(inputs, record=layers)
     assert np.array_equal(run.spikes.numpy(), wanted[f"{prefix}spikes"])
@@ -87,7 +80,7 @@ def test_golden_labels(case: Case, target: Backend) -> None:
 def test_the_given_inputs_as_defined(case: Case, target: Backend) -> None:
     """Whether or not anything was recorded for them."""
     inputs = case.inputs() if case.recorded else case.random(SAMPLES, 7)
-    few = _part(inputs, list(range(min(4, len(inputs)))))
+    few = inputs[:4]
     _equal(target.run(few), _defined(target, few))
 
 
@@ -101,14 +94,14 @@ def test_order_of_samples_does_not_matter(case: Case, target: Backend) -> None:
     """No sample leaks into the next: reversed, the answers are reversed."""
     inputs = case.random(SAMPLES, 2)
     backwards = list(range(SAMPLES))[::-1]
-    run, turned = target.run(inputs), target.run(_part(inputs, backwards))
+    run, turned = target.run(inputs), target.run(inputs[backwards])
     assert torch.equal(run.spikes[backwards], turned.spikes)
     assert torch.equal(run.membrane[backwards], turned.membrane)
 
 
 def test_a_sample_alone_and_in_company(case: Case, target: Backend) -> None:
     inputs = case.random(SAMPLES, 3)
-    whole, alone = target.run(inputs), target.run(_part(inputs, [SAMPLES - 1]))
+    whole, alone = target.run(inputs), target.run(inputs[[SAMPLES - 1]])
     assert torch.equal(whole.spikes[SAMPLES - 1 :], alone.spikes)
     assert torch.equal(whole.membrane[SAMPLES - 1 :], alone.membrane)
 
@@ -124,8 +117,7 @@ def test_inputs_nobody_chose_as_defined(case: Case, target: Backend, seed: int) 
 def test_a_long_stream_as_defined(case: Case, target: Backend) -> None:
     """One sample of 200 steps: nothing drifts, no counter wraps, no reset comes in between."""
     inputs = case.random(1, 6, steps=200)
-    if not isinstance(inputs, Drive):
-        assert inputs.shape[4] == 200
+    assert inputs.steps == 200
     exact = target.name in ("engine", "reference")
     wanted = _defined(target, inputs) if exact else EngineBackend(case.model).run(inputs)
     _equal(target.run(inputs), wanted)

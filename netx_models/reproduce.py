@@ -34,7 +34,7 @@ from neurorobust.networks import NetworkSpec
 from neurorobust.records import rate
 from neurorobust.support import files
 from neurorobust.training import TrainOptions, load_run, recipe, train
-from neurorobust.types import Drive, Inputs
+from neurorobust.types import Inputs
 
 BATCH = 256
 Arrays = dict[str, np.ndarray[Any, Any]]
@@ -188,10 +188,8 @@ def golden(network: Network, target: Classifier, data: Dataset, plan: Recipe) ->
 def _answers(network: Network, inputs: Inputs, prefix: str = "") -> Arrays:
     layers = [layer.number for layer in network.model.spiking_layers]
     run = ReferenceBackend(network.model).run(inputs, record=layers)
-    if isinstance(inputs, Drive):
-        arrays = {"drive": inputs.bias_mant.numpy(), "steps": np.int64(inputs.steps)}
-    else:
-        arrays = {"input": inputs.numpy(), "steps": np.int64(inputs.shape[-1])}
+    name = "drive" if inputs.driven else "input"
+    arrays = {name: inputs.values.numpy(), "steps": np.int64(inputs.steps)}
     arrays |= {"spikes": run.spikes.numpy(), "membrane": run.membrane.numpy()}
     for number, trace in run.layers.items():
         for variable in ("spikes", "u", "v"):

@@ -77,9 +77,9 @@ def catalogue() -> dict[str, Entry]:
     for path in sorted(shipped_folder().glob("*/model.net")):
         entries[path.parent.name] = Entry(path.parent.name, path, None, "shipped")
     for name, (file, card, about) in WHEEL_NETWORKS.items():
-        path = wheel_file(file)
-        if path is not None:
-            entries[name] = Entry(name, path, card, "lava-dl wheel", about)
+        wheel = wheel_file(file)
+        if wheel is not None:
+            entries[name] = Entry(name, wheel, card, "lava-dl wheel", about)
     return entries
 
 

@@ -18,7 +18,7 @@ from neurorobust.classifier import Classifier
 from neurorobust.encoders import DirectEncoder, DriveEncoder, LatencyEncoder, PoissonEncoder
 from neurorobust.netx.model import DenseLayer, InputLayer, NetxModel, Neuron
 from neurorobust.readouts import Readout
-from neurorobust.types import Drive, Run
+from neurorobust.types import Inputs, Run
 
 WheelNet = Callable[[str], Path]
 
@@ -70,7 +70,7 @@ class LinearBackend:
         self.model = NetxModel(shape, (layer,), sha256="0" * 64)
 
     def run(self, inputs: Any, record: Any = ()) -> Run:
-        x = inputs.bias_mant if isinstance(inputs, Drive) else inputs
+        x = inputs.values
         membrane = x.to(torch.float32).flatten(1) @ self.weight.T
         return Run(torch.zeros(*membrane.shape, 1), membrane, {})
 
@@ -83,8 +83,8 @@ class PixelEncoder:
 
     name, domain, steps, random = "pixels", "images", 1, False
 
-    def encode(self, x: torch.Tensor, generator: Any = None) -> Drive:
-        return Drive(x, 1)
+    def encode(self, x: torch.Tensor, generator: Any = None) -> Inputs:
+        return Inputs.drive(x, 1)
 
     forward = encode
 

@@ -24,7 +24,7 @@ from neurorobust.backends.engine import EngineBackend
 from neurorobust.backends.reference.backend import ReferenceBackend
 from neurorobust.errors import ModelFileError
 from neurorobust.netx import DenseLayer, NetxModel, Neuron, read
-from neurorobust.types import Drive
+from neurorobust.types import Inputs
 
 pytestmark = pytest.mark.lava
 
@@ -85,7 +85,7 @@ def test_tiny_network_recording(
 ) -> None:
     folder = wheel / "gts" / "tinynet"
     drive = np.load(folder / "input_bias.npy").transpose(2, 1, 0).astype(np.int32)
-    inputs = Drive(torch.from_numpy(drive)[None], steps=15)
+    inputs = Inputs.drive(torch.from_numpy(drive)[None], steps=15)
     trace = make(read(wheel / "tiny.net")).run(inputs, record=[number]).layers[number]
     recorded = np.load(folder / f"{name}.npy")[0].reshape(-1, 16)[:, 1:]
     assert recorded.sum() == spikes
@@ -127,7 +127,7 @@ def test_pilotnet_recording(wheel: Path, make: Make) -> None:
     folder = wheel / "gts" / "pilotnet_lif"
     drive = np.load(folder / "image.npy").transpose(2, 1, 0).astype(np.int32).copy()
     backend = make(read(folder / "network.net"))
-    run = backend.run(Drive(torch.from_numpy(drive)[None], 16), record=[0, *PILOTNET])
+    run = backend.run(Inputs.drive(torch.from_numpy(drive)[None], 16), record=[0, *PILOTNET])
 
     entered = by_neuron(np.load(folder / "input.npy"))[:, :16]
     assert np.array_equal(run.layers[0].spikes[0].numpy(), entered)
@@ -207,13 +207,13 @@ def digits() -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.int64]]:
     return images, labels
 
 
-def drive_of(x: npt.NDArray[np.float64]) -> Drive:
+def drive_of(x: npt.NDArray[np.float64]) -> Inputs:
     """16 steps of trunc(76 x + 64), the transform that mnist.net's input layer states."""
     bias = np.trunc(76 * x + 64).astype(np.int32)
-    return Drive(torch.from_numpy(bias).reshape(-1, 784, 1, 1), 16)
+    return Inputs.drive(torch.from_numpy(bias).reshape(-1, 784, 1, 1), 16)
 
 
-def answers(backend: Backend, drive: Drive) -> npt.NDArray[np.int64]:
+def answers(backend: Backend, drive: Inputs) -> npt.NDArray[np.int64]:
     return backend.run(drive).membrane.numpy().argmax(axis=1)
 
 

@@ -12,7 +12,7 @@ from neurorobust.fixedpoint import lif_step
 from neurorobust.networks import NetworkSpec, build
 from neurorobust.networks.input import InputBlock, integrate
 from neurorobust.networks.lava_dl import import_slayer
-from neurorobust.types import Drive
+from neurorobust.types import Inputs
 
 pytest.importorskip("lava.lib.dl", reason="lava-dl is not installed")
 pytestmark = pytest.mark.lava
@@ -29,11 +29,11 @@ DELAYED = {"max_delay": 3, "weight_scale": 6.0}
 
 
 def spikes(batch=3, density=0.3, steps=8):
-    return (torch.rand(batch, 2, 6, 5, steps) < density).float()
+    return Inputs.of((torch.rand(batch, 2, 6, 5, steps) < density).float())
 
 
 def drive(batch=3, steps=8):
-    return Drive(torch.randint(-60, 200, (batch, 2, 6, 5)).float(), steps)
+    return Inputs.drive(torch.randint(-60, 200, (batch, 2, 6, 5)).float(), steps)
 
 
 @pytest.mark.parametrize("changes", [{}, CNN, {"encoder": "poisson", "threshold": 0.1}])
@@ -128,7 +128,7 @@ def test_networks_answer_with_spikes_and_gradients_everywhere(changes, encoder):
     torch.manual_seed(0)
     network = build(spec(encoder=encoder, **changes))
     inputs = drive() if encoder == "drive" else spikes()
-    leaf = (inputs.bias_mant if encoder == "drive" else inputs).requires_grad_()
+    leaf = inputs.values.requires_grad_()
     found = network(inputs)
     assert found.shape == (3, 4, 8)
     assert found.dtype == torch.float32
@@ -195,7 +195,7 @@ def test_building_warns_of_nothing_even_with_weight_norm():
 def test_unfitting_inputs_are_refused():
     with pytest.raises(BadInput, match=r"no on-chip input layer \(encoder poisson\)"):
         build(spec(encoder="poisson"))(drive())
-    with pytest.raises(BadInput, match=r"\(1, 2, 2, 8\) does not match \(2, 6, 5\)"):
+    with pytest.raises(BadInput, match=r"\(1, 2, 2\) does not match \(2, 6, 5\)"):
         build(spec())(torch.zeros(3, 1, 2, 2, 8))
 
 

@@ -5,7 +5,7 @@ import torch
 from neurorobust.backends.parity import VARIABLES, parity
 from neurorobust.errors import BadInput
 from neurorobust.netx.model import DenseLayer, InputLayer, NetxModel, Neuron
-from neurorobust.types import Drive, LayerTrace, Run
+from neurorobust.types import Inputs, LayerTrace, Run
 
 SHAPES = {0: 6, 1: 5, 2: 4}
 SAMPLES, STEPS = 150, 7  # more than two chunks
@@ -26,8 +26,7 @@ class Recording:
         self.name, self.traces, self.model = name, traces, net or model()
 
     def run(self, inputs, record=(), clock="aligned"):
-        values = inputs.bias_mant if isinstance(inputs, Drive) else inputs[..., 0]
-        rows = values[:, 0, 0, 0].long()
+        rows = inputs.values.flatten(1)[:, 0].long()
         cut = {n: LayerTrace(*(part[rows] for part in self.traces[n])) for n in record}
         return Run(torch.zeros(0), torch.zeros(0), cut)
 
@@ -35,7 +34,7 @@ class Recording:
 def numbered_drive(samples=SAMPLES):
     bias = torch.zeros(samples, 6, 1, 1, dtype=torch.int32)
     bias[:, 0, 0, 0] = torch.arange(samples)
-    return Drive(bias, STEPS)
+    return Inputs.drive(bias, STEPS)
 
 
 def traces(*planted):
@@ -123,7 +122,7 @@ def test_layers_can_be_chosen_and_spikes_skip_the_input_layer():
     planted = [flipped(0, 1, 1, 1)]
     assert compare(planted, layers=[1, 2]).identical
     assert not compare(planted, layers=[0]).identical
-    given = numbered_drive().bias_mant[..., None].expand(SAMPLES, 6, 1, 1, STEPS)
+    given = numbered_drive().values[..., None].expand(SAMPLES, 6, 1, 1, STEPS)
     result = compare(planted, inputs=given)
     assert result.identical
     assert result.layers == (1, 2)

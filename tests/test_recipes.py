@@ -534,8 +534,8 @@ def test_who_proposes_the_sample_itself_is_flagged(drive, moves: int, may: bool,
 class TwoFaced(EngineBackend):
     """Its gradients are of a network that names other classes than the one that answers."""
 
-    def forward(self, spikes, backward=DEFAULT):
-        made = super().forward(spikes, backward)
+    def forward(self, inputs, backward=DEFAULT):
+        made = super().forward(inputs, backward)
         return replace(made, spikes=made.spikes.roll(1, dims=1))
 
 

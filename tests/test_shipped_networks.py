@@ -24,7 +24,7 @@ from neurorobust.errors import UnavailableError
 from neurorobust.models import shipped_folder
 from neurorobust.records import rate
 from neurorobust.support import files
-from neurorobust.types import Drive, Inputs
+from neurorobust.types import Inputs
 
 NAMES = ("digits-mlp", "mnist-cnn", "fashion-cnn", "nmnist-cnn", "nmnist-delayed")
 PREFIXES = ("", "adversarial/")
@@ -58,8 +58,8 @@ def inputs_of(name: str, prefix: str = "") -> Inputs:
     arrays = golden(name)
     if f"{prefix}drive" in arrays:
         drive = torch.from_numpy(arrays[f"{prefix}drive"])
-        return Drive(drive, int(arrays[f"{prefix}steps"]))
-    return torch.from_numpy(arrays[f"{prefix}input"])
+        return Inputs.drive(drive, int(arrays[f"{prefix}steps"]))
+    return Inputs.of(torch.from_numpy(arrays[f"{prefix}input"]))
 
 
 def test_they_are_the_ones_that_can_be_made_again() -> None:
@@ -109,17 +109,17 @@ def test_attacked_goldens_stay_in_their_budget_and_fool_the_network(network: Net
     budget = reproduce().RECIPES[network.name].budget
     clean, attacked = inputs_of(network.name), inputs_of(network.name, "adversarial/")
     if isinstance(budget, ImageBudget):
-        assert isinstance(clean, Drive)
-        assert isinstance(attacked, Drive)
+        assert clean.driven
+        assert attacked.driven
         layer = network.model.input_layer
         assert layer is not None
         reach = layer.weight * budget.epsilon / network.card.encoder.std
-        moved = (clean.bias_mant - attacked.bias_mant).abs()
+        moved = (clean.values - attacked.values).abs()
         assert 0 < int(moved.max()) <= reach + 1  # both are rounded
     else:
-        assert isinstance(clean, torch.Tensor)
-        assert isinstance(attacked, torch.Tensor)
-        flips = (clean != attacked).flatten(1).sum(1)
+        assert not clean.driven
+        assert not attacked.driven
+        flips = (clean.values != attacked.values).flatten(1).sum(1)
         assert 0 < int(flips.max()) <= budget.flips
     labels, read = golden(network.name)["label"], network.readout
     with registry.open_backend("engine", network.model) as target:
@@ -141,8 +141,7 @@ def test_slayer_reference_engine_and_lava_agree_in_every_layer(network: Network)
         assert type(ours) is type(theirs)
         if hasattr(ours, "weight"):
             assert np.array_equal(ours.weight, theirs.weight)
-    samples = inputs_of(network.name)
-    few = Drive(samples.bias_mant[:2], samples.steps) if isinstance(samples, Drive) else samples[:2]
+    few = inputs_of(network.name)[:2]
     for name in ("reference", "engine", "lava"):
         with registry.open_backend(name, network.model) as other:
             result = parity(slayer, other, few, variables=VARIABLES)

@@ -168,9 +168,9 @@ def _inputs(classifier: Classifier, samples: Mapping[str, Any], batch: list[Case
         return np.stack([samples[f"{group}/{c.key}/{c.attack}"][c.index] for c in batch])
 
     if batch[0].domain == "spikes":
-        return torch.from_numpy(rows("adversarial"))
+        return Inputs.of(torch.from_numpy(rows("adversarial")))
     if classifier.encoder.random:
-        return unpack(rows("drawn"), tuple(samples["drawn_shape"].tolist()))
+        return Inputs.of(unpack(rows("drawn"), tuple(samples["drawn_shape"].tolist())))
     return classifier.encoder.encode(torch.from_numpy(rows("adversarial")))
 
 

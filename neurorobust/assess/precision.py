@@ -20,7 +20,7 @@ from neurorobust.models import CARD_FILE, write_card
 from neurorobust.netx.model import NetxModel
 from neurorobust.netx.quantise import Precision, quantise
 from neurorobust.rates import Rate
-from neurorobust.types import Drive, Labels
+from neurorobust.types import Labels
 
 MODEL_FILE = "model.net"
 BATCH = 64
@@ -174,9 +174,7 @@ def mismatches(
     x, _ = data.batch(0, min(TRACED, len(data)))
     inputs = plain.encoder.encode(x, fork(seed, 0, "clean"))
     model: NetxModel = plain.backend.model
-    numbers = [layer.number for layer in model.spiking_layers]
-    if not isinstance(inputs, Drive) and model.input_layer is not None:
-        numbers = numbers[1:]
+    numbers = [layer.number for layer in model.running_layers(inputs.driven)]
     one, other = (backend.run(inputs, record=numbers).layers for backend in (plain.backend, coarse))
     rows = []
     for number in numbers:

@@ -10,7 +10,7 @@ from torch import Tensor
 from neurorobust.classifier import Classifier
 from neurorobust.encoders import DirectEncoder
 from neurorobust.errors import BadInput
-from neurorobust.types import Drive, Inputs, Spikes
+from neurorobust.types import Inputs, Spikes
 
 
 def spike_view(
@@ -35,8 +35,8 @@ def spike_view(
 
 def first_spikes(classifier: Classifier, inputs: Inputs) -> Spikes:
     """What encoded inputs put into the first synapse: uint8 `[batch, *input_shape, time]`."""
-    if not isinstance(inputs, Drive):
-        return inputs
+    if not inputs.driven:
+        return inputs.values
     layer = classifier.backend.model.input_layer
     if layer is None:
         raise BadInput("drive: the network has no on-chip input layer")

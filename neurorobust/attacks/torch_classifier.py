@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Collection
-from typing import Any
 
 import numpy as np
 import torch
@@ -17,7 +16,7 @@ from neurorobust.errors import BadInput
 from neurorobust.netx.model import DenseLayer, NetxModel
 from neurorobust.readouts import Readout
 from neurorobust.surrogates import Backward
-from neurorobust.types import Run
+from neurorobust.types import Inputs, Run
 
 
 class PixelEncoder:
@@ -32,8 +31,8 @@ class PixelEncoder:
     def __init__(self, input_shape: Shape) -> None:
         self.input_shape = input_shape
 
-    def encode(self, x: Tensor, generator: torch.Generator | None = None) -> Any:
-        """The pixels, float32; the generator is not used.
+    def encode(self, x: Tensor, generator: torch.Generator | None = None) -> Inputs:
+        """The pixels, float32, as drive for one step; the generator is not used.
 
         Raises:
             BadInput: other images.
@@ -42,7 +41,7 @@ class PixelEncoder:
             raise BadInput(
                 f"pixels: images {tuple(x.shape[1:])}, the module takes {self.input_shape}"
             )
-        return x.to(torch.float32)
+        return Inputs.drive(x.to(torch.float32), 1)
 
     forward = encode
 
@@ -64,7 +63,7 @@ class ModuleBackend:
         layer = DenseLayer(0, (classes, 1, 1), None, nothing)
         self.model = NetxModel(input_shape, (layer,), sha256=_digest(module))
 
-    def run(self, inputs: Any, record: Collection[int] = (), clock: str = ALIGNED) -> Run:
+    def run(self, inputs: Inputs, record: Collection[int] = (), clock: str = ALIGNED) -> Run:
         """The logits, without gradients.
 
         Raises:
@@ -76,15 +75,15 @@ class ModuleBackend:
         with torch.no_grad():
             return self._answer(inputs)
 
-    def forward(self, inputs: Any, surrogate: Backward) -> Run:
+    def forward(self, inputs: Inputs, surrogate: Backward) -> Run:
         """The logits with the module's own gradients; there is no spike to have a surrogate."""
         return self._answer(inputs)
 
-    def _answer(self, pixels: Tensor) -> Run:
+    def _answer(self, inputs: Inputs) -> Run:
         training = self.module.training
         self.module.eval()
         try:
-            logits = self.module(pixels)
+            logits = self.module(inputs.values)
         finally:
             self.module.train(training)
         return Run(torch.zeros(*logits.shape, 1), logits, {})
@@ -102,7 +101,7 @@ def twin(module: nn.Module, input_shape: Shape, classes: int) -> Classifier:
         BadInput: the module does not give so many logits.
     """
     backend = ModuleBackend(module, input_shape, classes)
-    given = tuple(backend.run(torch.zeros(1, *input_shape)).membrane.shape)
+    given = tuple(backend.run(Inputs.drive(torch.zeros(1, *input_shape), 1)).membrane.shape)
     if given != (1, classes):
         raise BadInput(f"twin: the module gives {given}, need (1, {classes})")
     return Classifier(PixelEncoder(input_shape), backend, Readout("membrane", 1.0))

@@ -19,7 +19,7 @@ import torch
 from neurorobust.errors import BadInput
 from neurorobust.netx.model import NetxModel
 from neurorobust.surrogates import Backward
-from neurorobust.types import Drive, Inputs, Run
+from neurorobust.types import Inputs, Run
 
 Clock: TypeAlias = Literal["aligned", "global"]
 ALIGNED: Literal["aligned"] = "aligned"
@@ -39,7 +39,8 @@ class Backend(Protocol):
 
         Args:
             inputs: spikes uint8 `[batch, *model.input_shape, time]` for the first synapse (an
-                on-chip input layer before it is skipped), or `Drive` for the on-chip input layer.
+                on-chip input layer before it is skipped), or drive for the on-chip input layer.
+                Our own backends take a bare tensor of spikes too (`Inputs.of`).
             record: numbers (in the file) of the layers whose spikes, u and v are wanted.
             clock: `aligned` or `global`.
 
@@ -69,39 +70,29 @@ def check_inputs(model: NetxModel, inputs: Inputs) -> None:
 
     Accepts integer tensors (`run`) and float tensors with integral values (`forward`).
     """
-    if isinstance(inputs, Drive):
-        if model.input_layer is None:
-            raise BadInput("drive: the network has no on-chip input layer, give it spikes")
-        _check_shape("drive", tuple(inputs.bias_mant.shape[1:]), model.input_shape)
-        _check_integral("drive", inputs.bias_mant)
-        low, high = _range(inputs.bias_mant)
-        if low < -(1 << 15) or high >= 1 << 15:
-            worst = low if low < -(1 << 15) else high
-            raise BadInput(f"drive: bias_mant {worst:g} outside [-32768, 32767] (int16 in Lava)")
-        return
-    if inputs.dim() != 5:
-        raise BadInput(f"spikes: {inputs.dim()} axes, need 5 (batch, channel, height, width, time)")
-    _check_shape("spikes", tuple(inputs.shape[1:4]), model.input_shape)
-    if inputs.shape[4] < 1:
-        raise BadInput("spikes: 0 time steps, need at least 1")
-    _check_integral("spikes", inputs)
-    low, high = _range(inputs)
-    if low < 0 or high > 1:
+    if inputs.driven and model.input_layer is None:
+        raise BadInput("drive: the network has no on-chip input layer, give it spikes")
+    values = inputs.values.detach()
+    given = tuple(values.shape[1:4])
+    if given != model.input_shape:
+        raise BadInput(
+            f"{inputs.kind}: shape {given} does not match the network's input {model.input_shape} "
+            "(C, H, W)"
+        )
+    _check_integral(inputs.kind, values)
+    low, high = _range(values)
+    if inputs.driven and (low < -(1 << 15) or high >= 1 << 15):
+        worst = low if low < -(1 << 15) else high
+        raise BadInput(f"drive: bias_mant {worst:g} outside [-32768, 32767] (int16 in Lava)")
+    if not inputs.driven and (low < 0 or high > 1):
         raise BadInput(f"spikes: value {low if low < 0 else high:g} is neither 0 nor 1")
 
 
-def _check_shape(name: str, given: tuple[int, ...], wanted: tuple[int, ...]) -> None:
-    if given != wanted:
-        raise BadInput(
-            f"{name}: shape {given} does not match the network's input {wanted} (C, H, W)"
-        )
-
-
 def _check_integral(name: str, values: torch.Tensor) -> None:
-    if not values.is_floating_point() or not bool(torch.frac(values.detach()).any()):
+    if not values.is_floating_point() or not bool(torch.frac(values).any()):
         return  # frac is one fast pass; infinities and NaN have one that is NaN
     if not bool(torch.all(values == torch.trunc(values))):
-        fractional = values.detach()[values.detach() != torch.trunc(values.detach())][0].item()
+        fractional = values[values != torch.trunc(values)][0].item()
         raise BadInput(f"{name}: value {fractional} is not an integer")
 
 

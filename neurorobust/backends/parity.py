@@ -12,7 +12,7 @@ from neurorobust.backends.base import ALIGNED, Backend, Clock
 from neurorobust.errors import BadInput
 from neurorobust.netx.model import NetxModel
 from neurorobust.records import ParityResult
-from neurorobust.types import Drive, Inputs, LayerTrace
+from neurorobust.types import Inputs, LayerTrace
 
 VARIABLES = ("spikes", "u", "v")
 CHUNK = 64  # samples traced at a time
@@ -34,7 +34,7 @@ class Difference:
 def parity(
     first: Backend,
     second: Backend,
-    inputs: Inputs,
+    inputs: Inputs | Tensor,
     layers: Collection[int] | None = None,
     variables: Collection[str] = ("spikes",),
     clock: Clock = ALIGNED,
@@ -62,6 +62,7 @@ def parity(
         >>> parity(engine, lava, inputs).first_difference  # doctest: +SKIP
         'layer 2 (dense), sample 17, neuron 4, step 9: spikes 1 (engine) against 0 (lava)'
     """
+    inputs = Inputs.of(inputs)
     numbers = _layers(first.model, second.model, inputs, layers)
     names = tuple(variables)
     for name in names:
@@ -74,7 +75,7 @@ def parity(
         )
     found: list[Difference] = []
     for start in range(0, len(inputs), CHUNK):
-        part = _part(inputs, start, start + CHUNK)
+        part = inputs[start : start + CHUNK]
         one, other = first.run(part, numbers, clock).layers, second.run(part, numbers, clock).layers
         for place, number in enumerate(numbers):
             here = [
@@ -112,8 +113,7 @@ def _layers(
             )
     if len(ours) != len(theirs):
         raise BadInput(f"parity: {len(ours)} layers with neurons against {len(theirs)}")
-    driven = isinstance(inputs, Drive)
-    known = [number for number, kind, _ in ours if driven or kind != "input"]
+    known = [layer.number for layer in first.running_layers(inputs.driven)]
     for number in wanted or ():
         if number not in known:
             raise BadInput(f"parity: layer {number} does not compute here, layers that do: {known}")
@@ -123,12 +123,6 @@ def _layers(
 def _layer_name(layer: tuple[int, str, tuple[int, int, int]]) -> str:
     number, kind, shape = layer
     return f"layer {number} ({kind}) {shape}"
-
-
-def _part(inputs: Inputs, start: int, stop: int) -> Inputs:
-    if isinstance(inputs, Drive):
-        return Drive(inputs.bias_mant[start:stop], inputs.steps)
-    return inputs[start:stop]
 
 
 def _first(

@@ -172,12 +172,12 @@ def random_inputs(
     """Uniform drive of the input layer's own scale, or spikes with probability 0.2."""
     import torch
 
-    from neurorobust.types import Drive
+    from neurorobust.types import Inputs
 
     shape = (samples, *model.input_shape)
     layer = model.input_layer
     if layer is not None:
         x = torch.rand(shape, generator=generator, dtype=torch.float64)
         drive = (abs(layer.weight) * x + layer.bias).trunc()
-        return Drive(drive.clamp(-(1 << 15), (1 << 15) - 1).to(torch.int32), steps)
-    return (torch.rand((*shape, steps), generator=generator) < 0.2).to(torch.uint8)
+        return Inputs.drive(drive.clamp(-(1 << 15), (1 << 15) - 1).to(torch.int32), steps)
+    return Inputs.of((torch.rand((*shape, steps), generator=generator) < 0.2).to(torch.uint8))

@@ -44,20 +44,17 @@ def run(
         from neurorobust.backends.registry import TARGETS, Settings, open_backend
         from neurorobust.models import locate_model
         from neurorobust.support import files
-        from neurorobust.types import Drive
 
         if out.exists() and not overwrite:
             raise OutputError(f"{out}: exists already; --overwrite replaces it")
         network = locate_model(model)
         inputs = read_inputs(source)
         files.probe(out.parent)
-        layers = [layer.number for layer in network.spiking_layers] if record else []
-        if record and not isinstance(inputs, Drive) and network.input_layer is not None:
-            layers = layers[1:]  # spikes go to the first synapse: the input layer does not run
+        running = network.running_layers(inputs.driven) if record else ()
         settings = Settings(device, memory_limit, timeout, workers, worker_memory, sparse)
         with open_backend(backend, network, settings) as target:
             begun = time.perf_counter()
-            result = target.run(inputs, record=layers)
+            result = target.run(inputs, record=[layer.number for layer in running])
             seconds = time.perf_counter() - begun
             told = measured(target)
         files.write_npz(out, arrays(result))
@@ -98,7 +95,7 @@ def read_inputs(path: Path) -> Inputs:
     import torch
 
     from neurorobust.support import files
-    from neurorobust.types import Drive
+    from neurorobust.types import Inputs
 
     present = set(files.npz_names(path))
     if present not in ({"spikes"}, {"drive", "steps"}):
@@ -111,7 +108,7 @@ def read_inputs(path: Path) -> Inputs:
         spikes = found["spikes"]
         if spikes.dtype not in (np.dtype(np.uint8), np.dtype(np.bool_)):
             raise BadInput(f"{path}: spikes is {spikes.dtype}, need uint8")
-        return torch.from_numpy(spikes.astype(np.uint8, copy=False))
+        return Inputs.of(torch.from_numpy(spikes.astype(np.uint8, copy=False)))
     drive, steps = found["drive"], found["steps"]
     if not np.issubdtype(drive.dtype, np.integer):
         raise BadInput(f"{path}: drive is {drive.dtype}, need int32")
@@ -119,7 +116,7 @@ def read_inputs(path: Path) -> Inputs:
         raise BadInput(f"{path}: steps must be one integer")
     if drive.ndim != 4:
         raise BadInput(f"{path}: drive has {drive.ndim} axes, need 4 (N, C, H, W)")
-    return Drive(torch.from_numpy(drive.astype(np.int64)), int(steps.item()))
+    return Inputs.drive(torch.from_numpy(drive.astype(np.int64)), int(steps.item()))
 
 
 def arrays(run: Run) -> Arrays:

@@ -64,7 +64,7 @@ class Encoder(Protocol):
     random: bool
 
     def encode(self, x: Tensor, generator: torch.Generator | None = None) -> Inputs:
-        """The exact integers: uint8 spikes `[batch, *input_shape, steps]` or int32 `Drive`."""
+        """The exact integers: uint8 spikes `[batch, *input_shape, steps]`, or int32 drive."""
         ...
 
     def forward(self, x: Tensor, generator: torch.Generator | None = None) -> Inputs:

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     import torch
     from torch import Tensor
 
-    from neurorobust.types import Spikes
+    from neurorobust.types import Inputs
 
 
 @dataclass
@@ -44,17 +44,21 @@ class DirectEncoder:
         del parameters
         return "the data are spikes already"
 
-    def encode(self, x: Tensor, generator: torch.Generator | None = None) -> Spikes:
+    def encode(self, x: Tensor, generator: torch.Generator | None = None) -> Inputs:
         """uint8 spikes `[batch, *input_shape, time]`; the generator is not used.
 
         Raises:
             BadInput: x has not five axes, does not fit, or holds anything but 0 and 1.
         """
-        return self._checked(x).detach().byte()
+        from neurorobust.types import Inputs
 
-    def forward(self, x: Tensor, generator: torch.Generator | None = None) -> Tensor:
+        return Inputs.of(self._checked(x).detach().byte())
+
+    def forward(self, x: Tensor, generator: torch.Generator | None = None) -> Inputs:
         """The same spikes as float32; the gradient passes unchanged."""
-        return self._checked(x).float()
+        from neurorobust.types import Inputs
+
+        return Inputs.of(self._checked(x).float())
 
     def _checked(self, x: Tensor) -> Tensor:
         if x.dim() != 5:

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     import torch
     from torch import Tensor
 
-    from neurorobust.types import Drive
+    from neurorobust.types import Inputs
 
 BIAS_MIN, BIAS_MAX = -(1 << 15), (1 << 15) - 1  # Lava casts bias_mant to int16
 
@@ -81,23 +81,23 @@ class DriveEncoder:
         if not self.std > 0:
             raise BadInput(f"drive: std {self.std} not above 0")
 
-    def encode(self, x: Tensor, generator: torch.Generator | None = None) -> Drive:
+    def encode(self, x: Tensor, generator: torch.Generator | None = None) -> Inputs:
         """int32 drive; the generator is not used.
 
         Raises:
             BadInput: x is no batch of images in [0, 1], does not fit, or drives a bias beyond
             int16.
         """
-        from neurorobust.types import Drive
+        from neurorobust.types import Inputs
 
-        return Drive(self._integers(x).int(), self.steps)
+        return Inputs.drive(self._integers(x).int(), self.steps)
 
-    def forward(self, x: Tensor, generator: torch.Generator | None = None) -> Drive:
+    def forward(self, x: Tensor, generator: torch.Generator | None = None) -> Inputs:
         """The same integers as float32 (exact: int16 fits); d bias_mant / d x = weight / std."""
-        from neurorobust.types import Drive
+        from neurorobust.types import Inputs
 
         slope = self.weight / self.std * zero_with_gradient(x).reshape(len(x), *self.input_shape)
-        return Drive(self._integers(x).float() + slope, self.steps)
+        return Inputs.drive(self._integers(x).float() + slope, self.steps)
 
     def _integers(self, x: Tensor) -> Tensor:
         """float64 `[batch, *input_shape]` with integral values in int16's range."""

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     import torch
     from torch import Tensor
 
-    from neurorobust.types import Spikes
+    from neurorobust.types import Inputs
 
 
 @dataclass
@@ -57,15 +57,17 @@ class LatencyEncoder:
     def __post_init__(self) -> None:
         check_steps(self.name, self.steps)
 
-    def encode(self, x: Tensor, generator: torch.Generator | None = None) -> Spikes:
+    def encode(self, x: Tensor, generator: torch.Generator | None = None) -> Inputs:
         """uint8 spikes `[batch, *input_shape, steps]`; the generator is not used.
 
         Raises:
             BadInput: x is no batch of images in [0, 1] or does not fit.
         """
-        return self._spikes(x).byte()
+        from neurorobust.types import Inputs
 
-    def forward(self, x: Tensor, generator: torch.Generator | None = None) -> Tensor:
+        return Inputs.of(self._spikes(x).byte())
+
+    def forward(self, x: Tensor, generator: torch.Generator | None = None) -> Inputs:
         """The same spikes as float32, with a straight-through gradient of the time.
 
         The time (1 - x) * steps is taken as if it were not rounded down, so dt/dx = -steps. To what
@@ -76,6 +78,8 @@ class LatencyEncoder:
         """
         import torch
 
+        from neurorobust.types import Inputs
+
         spikes: Tensor = self._spikes(x).float()
         none = 1 - spikes.sum(-1, keepdim=True)
         columns = torch.cat([spikes, none], -1)  # the last stands for no spike
@@ -85,7 +89,7 @@ class LatencyEncoder:
         slope = self.steps * ((1 - share) * earlier - share * later)
         zero = zero_with_gradient(x).reshape(*spikes.shape[:-1], 1)
         spikes += slope[..., :-1] * zero
-        return spikes
+        return Inputs.of(spikes)
 
     def _spikes(self, x: Tensor) -> Tensor:
         """Bool `[batch, *input_shape, steps]`."""

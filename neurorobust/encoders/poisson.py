@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     import torch
     from torch import Tensor
 
-    from neurorobust.types import Spikes
+    from neurorobust.types import Inputs
 
 
 @dataclass
@@ -68,22 +68,26 @@ class PoissonEncoder:
         if not 0 < self.gain <= 1:
             raise BadInput(f"poisson: gain {self.gain} outside (0, 1]")
 
-    def encode(self, x: Tensor, generator: torch.Generator | None = None) -> Spikes:
+    def encode(self, x: Tensor, generator: torch.Generator | None = None) -> Inputs:
         """uint8 spikes `[batch, *input_shape, steps]`.
 
         Raises:
             BadInput: no CPU generator given, x is no batch of images in [0, 1] or does not fit.
         """
-        return self._draw(x, generator).byte()
+        from neurorobust.types import Inputs
 
-    def forward(self, x: Tensor, generator: torch.Generator | None = None) -> Tensor:
+        return Inputs.of(self._draw(x, generator).byte())
+
+    def forward(self, x: Tensor, generator: torch.Generator | None = None) -> Inputs:
         """The same draw as float32; d spike / d x = gain at every step (straight through the coin).
 
         Source: Bengio et al., arXiv:1308.3432 (straight-through estimator; unbiased for the
         expected spike).
         """
+        from neurorobust.types import Inputs
+
         slope = self.gain * zero_with_gradient(x).reshape(len(x), *self.input_shape, 1)
-        return self._draw(x, generator).float() + slope
+        return Inputs.of(self._draw(x, generator).float() + slope)
 
     def _draw(self, x: Tensor, generator: torch.Generator | None) -> Tensor:
         import torch

@@ -26,7 +26,7 @@ from neurorobust.classifier import Classifier
 from neurorobust.errors import BadInput
 from neurorobust.evaluation.query import Arrays, pack, score
 from neurorobust.evaluation.seeds import fork
-from neurorobust.types import Labels, Spikes
+from neurorobust.types import Inputs, Labels, Spikes
 
 DRAWS = 10  # selecting, and as many scoring, where the encoder draws
 HALF = 0.5  # a sample stands while more than this share of the selecting draws is right
@@ -153,7 +153,8 @@ class Draws:
             with torch.no_grad():
                 parts = torch.split(drawn, query_batch(classifier.backend))
                 answers = [
-                    classifier.readout.labels(classifier.backend.run(part)) for part in parts
+                    classifier.readout.labels(classifier.backend.run(Inputs.of(part)))
+                    for part in parts
                 ]
             predicted = torch.cat(answers).to(labels.device)
             right += (predicted == labels).double()
@@ -172,7 +173,6 @@ class Draws:
             classifier.encoder.encode(row[None], fork(self.seed, self.number, place, purpose, draw))
             for row, place in zip(x, places.tolist(), strict=True)
         ]
-        spikes = [one for one in encoded if isinstance(one, Tensor)]
-        if len(spikes) != len(encoded):
+        if any(one.driven for one in encoded):
             raise BadInput(f"encoder {classifier.encoder.name}: draws, but gives no spikes")
-        return torch.cat(spikes)
+        return torch.cat([one.values for one in encoded])

@@ -6,7 +6,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor
 
 from neurorobust.attacks.spike_view import first_spikes, spike_view
 from neurorobust.budgets import KINDS
@@ -80,16 +79,15 @@ def _one(
         columns["image/adversarial"] = adversarial[0].numpy()
     direct, _ = spike_view(classifier, x, fork(seed, "example"))
     for side, images in (("clean", x), ("adversarial", adversarial)):
-        inputs: Inputs
         name = "drawn/clean" if side == "clean" else f"drawn/{job.outcome}"
         if name in shard:
             shape = (*classifier.backend.model.input_shape, classifier.encoder.steps)
-            inputs = unpack(shard[name][row : row + 1], shape)
+            inputs = Inputs.of(unpack(shard[name][row : row + 1], shape))
         elif side == "adversarial" and job.domain == "spikes":
-            inputs = images
+            inputs = Inputs.of(images)
         else:
             inputs = classifier.encoder.encode(images)
-        spikes: Tensor = first_spikes(classifier, inputs)
+        spikes = first_spikes(classifier, inputs)
         run = direct.run(spikes)
         columns[f"input/{side}"] = spikes[0].numpy()
         columns[f"output/{side}"] = run.spikes[0].to(torch.uint8).numpy()

@@ -24,9 +24,7 @@ def score(
     with torch.no_grad():
         inputs = classifier.encoder.encode(x, generator)
         labels = classifier.readout.labels(classifier.backend.run(inputs))
-    if classifier.encoder.random and isinstance(inputs, Tensor):
-        return labels, inputs
-    return labels, None
+    return labels, inputs.values if classifier.encoder.random and not inputs.driven else None
 
 
 def pack(spikes: Spikes) -> npt.NDArray[np.generic]:

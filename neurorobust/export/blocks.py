@@ -40,11 +40,8 @@ def make_layer(twin: BlockNetwork, number: int) -> Made:
 
 
 def _input(place: Place, block: Any) -> Made:
-    neuron = Neuron(
-        current_decay=np.array([DECAY_UNITY]),  # nothing ever enters u
-        voltage_decay=np.array([block.voltage_decay]),
-        threshold=np.array([block.threshold]),
-    )
+    # nothing ever enters u
+    neuron = Neuron.of(DECAY_UNITY, block.voltage_decay, block.threshold)
     return Made(
         InputLayer(place.number, block.shape, neuron, float(block.weight), float(block.bias))
     )

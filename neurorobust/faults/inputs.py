@@ -15,7 +15,7 @@ from neurorobust.backends.engine.overflow import Bound, before_wrap, bounds, wra
 from neurorobust.classifier import Classifier
 from neurorobust.errors import BadInput
 from neurorobust.records import Rate, rate
-from neurorobust.types import Drive, Labels
+from neurorobust.types import Labels
 
 
 @dataclass(frozen=True)
@@ -66,8 +66,7 @@ def reached(
     right = classifier.readout.labels(engine.run(inputs)) == labels
     late = classifier.readout.labels(engine.run(inputs, clock=GLOBAL)) == labels
     count = np.zeros(total, dtype=np.int64)
-    steps = inputs.steps if isinstance(inputs, Drive) else int(inputs.shape[4])
-    for bound in bounds(engine, steps):
+    for bound in bounds(engine, inputs.steps):
         if bound.can_wrap:
             count += wraps(before_wrap(engine, inputs, bound.layer))
     generator.set_state(state)  # the same spikes again

@@ -19,7 +19,7 @@ from torch import Tensor
 from neurorobust.attacks.best import Best, Standing
 from neurorobust.classifier import Classifier
 from neurorobust.errors import BadInput
-from neurorobust.faults.sequence import Regime, Sequence, repeated
+from neurorobust.faults.sequence import Regime, Sequence
 from neurorobust.records import Rate, rate
 from neurorobust.types import Labels
 
@@ -101,7 +101,7 @@ class LeakSearch:
         drawn = torch.randint(len(pool), (count,), generator=generator)
         control = torch.zeros(count)
         for row in range(len(everyone)):
-            standing = sequence.standing(labels, repeated(before, row, count), second)
+            standing = sequence.standing(labels, before[[row] * count], second)
             here = everyone[row : row + 1].expand(victims.shape).contiguous()
             best.update(here, standing)
             control = torch.where(drawn == row, standing.broken, control)

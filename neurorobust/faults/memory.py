@@ -8,7 +8,6 @@ are not offered.
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Iterable
 from dataclasses import dataclass
 
@@ -17,10 +16,10 @@ import numpy.typing as npt
 
 from neurorobust.errors import BadInput
 from neurorobust.fixedpoint import WEIGHT_MAX
-from neurorobust.netx.model import IntArray, Layer, NetxModel, RecurrentLayer, SynapseLayer
+from neurorobust.netx.model import IntArray, Layer, NetxModel
 
 BoolArray = npt.NDArray[np.bool_]
-Place = tuple[int, str]  # a layer's number, and `weight` or `weight_rec`
+Place = tuple[int, str]  # a layer's number, and the name of one of its `matrices`
 BITS = 8  # of an even weight
 
 
@@ -91,12 +90,11 @@ class Memory:
 
     def __init__(self, model: NetxModel) -> None:
         self._model = model
-        self.matrices: dict[Place, Matrix] = {}
-        for layer in model.layers:
-            if isinstance(layer, SynapseLayer):
-                self.matrices[layer.number, "weight"] = Matrix.of(layer.weight)
-            if isinstance(layer, RecurrentLayer):
-                self.matrices[layer.number, "weight_rec"] = Matrix.of(layer.weight_rec)
+        self.matrices: dict[Place, Matrix] = {
+            (layer.number, name): Matrix.of(weight)
+            for layer in model.layers
+            for name, weight in layer.matrices().items()
+        }
         if not self.matrices:
             raise BadInput("weight bits: the network has no layer with weights")
 
@@ -129,20 +127,15 @@ class Memory:
 
     def model(self) -> NetxModel:
         """The network as it is now."""
-        layers = tuple(self._stored(layer) for layer in self._model.layers)
-        return dataclasses.replace(self._model, layers=layers, sha256="", path="")
+        return self._model.with_layers(self._stored(layer) for layer in self._model.layers)
 
     def _stored(self, layer: Layer) -> Layer:
-        if not isinstance(layer, SynapseLayer):
-            return layer
-        weight = self._copy(layer.number, "weight", layer.weight)
-        if isinstance(layer, RecurrentLayer):
-            back = self._copy(layer.number, "weight_rec", layer.weight_rec)
-            return dataclasses.replace(layer, weight=weight, weight_rec=back)
-        return dataclasses.replace(layer, weight=weight)
-
-    def _copy(self, layer: int, name: str, like: IntArray) -> IntArray:
-        return self.matrices[layer, name].weight.reshape(like.shape).copy()
+        return layer.with_matrices(
+            {
+                name: self.matrices[layer.number, name].weight.reshape(stored.shape).copy()
+                for name, stored in layer.matrices().items()
+            }
+        )
 
 
 def flipped(model: NetxModel, flips: Iterable[Flip]) -> NetxModel:

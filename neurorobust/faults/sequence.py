@@ -4,15 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from torch import Tensor
-
 from neurorobust.attacks import objectives
 from neurorobust.attacks.best import Standing
 from neurorobust.backends.base import ALIGNED, GLOBAL
 from neurorobust.backends.engine import EngineBackend
 from neurorobust.classifier import Classifier
 from neurorobust.errors import BadInput
-from neurorobust.types import Drive, Inputs, Labels, Run
+from neurorobust.types import Inputs, Labels, Run
 
 
 @dataclass(frozen=True)
@@ -75,14 +73,3 @@ class Sequence:
         """Whether the last sample is misclassified, and its margin."""
         logits = objectives.unscaled(self.classifier).readout.logits(self.last(*samples))
         return objectives.standing(logits.float(), labels)
-
-
-def repeated(inputs: Inputs, row: int, count: int) -> Inputs:
-    """One sample of a batch, `count` times."""
-    if isinstance(inputs, Drive):
-        return Drive(_repeated(inputs.bias_mant, row, count), inputs.steps)
-    return _repeated(inputs, row, count)
-
-
-def _repeated(values: Tensor, row: int, count: int) -> Tensor:
-    return values[row : row + 1].expand(count, *values.shape[1:]).contiguous()

@@ -13,9 +13,18 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
+from typing_extensions import assert_never
 
 from neurorobust.hardware.limits import LOIHI1_ENERGY
-from neurorobust.netx.model import ConvLayer, NetxModel, RecurrentLayer, Shape, SynapseLayer
+from neurorobust.netx.model import (
+    ConvLayer,
+    DenseLayer,
+    NetxModel,
+    RecurrentLayer,
+    Shape,
+    SpikingLayer,
+    SynapseLayer,
+)
 
 LABEL = "by Loihi 1's figures per operation; none are published for Loihi 2"
 
@@ -62,8 +71,8 @@ def count(
         if isinstance(layer, SynapseLayer):
             fan = fan_out(layer, shape)
             operations = int(source.sum((0, 2), dtype=np.int64) @ fan)
-        if isinstance(layer, RecurrentLayer):
-            own = np.full(layer.weight_rec.shape[1], layer.weight_rec.shape[0], dtype=np.int64)
+        own = own_fan_out(layer)
+        if own is not None:
             operations += int(fired.sum((0, 2), dtype=np.int64) @ own)
         total = int(fired.sum(dtype=np.int64))
         counts.append(Counts(layer.number, operations, fired.size, total, total))
@@ -78,8 +87,10 @@ def fan_out(layer: SynapseLayer, shape: Shape) -> npt.NDArray[np.int64]:
         layer: with synapses.
         shape: C, H, W of its input.
     """
-    if not isinstance(layer, ConvLayer):
+    if isinstance(layer, DenseLayer | RecurrentLayer):
         return np.full(math.prod(shape), len(layer.weight), dtype=np.int64)
+    if not isinstance(layer, ConvLayer):
+        assert_never(layer)
     _, height, width = shape
     rows, columns = (
         _reached(size, layer.weight.shape[2 + axis], layer, axis)
@@ -88,6 +99,12 @@ def fan_out(layer: SynapseLayer, shape: Shape) -> npt.NDArray[np.int64]:
     maps = len(layer.weight) // layer.groups
     plane = maps * np.multiply.outer(rows, columns)
     return np.broadcast_to(plane, shape).reshape(-1).astype(np.int64)
+
+
+def own_fan_out(layer: SpikingLayer) -> npt.NDArray[np.int64] | None:
+    """Synapses of a recurrent layer that a spike of its own reaches, `[neurons]`; else None."""
+    back = layer.matrices().get("weight_rec")
+    return None if back is None else np.full(back.shape[1], len(back), dtype=np.int64)
 
 
 def _reached(size: int, kernel: int, layer: ConvLayer, axis: int) -> npt.NDArray[np.int64]:

@@ -16,11 +16,13 @@ import math
 from dataclasses import dataclass
 
 import numpy as np
+from typing_extensions import assert_never
 
 from neurorobust.hardware.limits import DELAY_BITS, HEADER_BITS, LOIHI2, WEIGHT_BITS
 from neurorobust.netx.model import (
     ConvLayer,
     DenseLayer,
+    InputLayer,
     NetxModel,
     RecurrentLayer,
     Shape,
@@ -128,7 +130,11 @@ def _axons(layer: SpikingLayer, source: Shape, cores: int) -> int:
         return channels * width * min(height, seen)
     if isinstance(layer, RecurrentLayer):
         return math.prod(source) + math.prod(layer.shape)
-    return math.prod(source) if isinstance(layer, DenseLayer) else 0  # input: no synapses
+    if isinstance(layer, DenseLayer):
+        return math.prod(source)
+    if isinstance(layer, InputLayer):
+        return 0  # no synapses
+    assert_never(layer)
 
 
 def _words(layer: SpikingLayer, source: Shape, cores: int) -> int:

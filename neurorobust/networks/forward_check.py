@@ -11,7 +11,7 @@ from neurorobust.errors import BadInput
 from neurorobust.networks.block_network import BlockNetwork, Shape, thawed_copy
 from neurorobust.networks.blocks import forget, is_recurrent
 from neurorobust.networks.input import InputBlock
-from neurorobust.types import Drive
+from neurorobust.types import Inputs
 
 _DENSITY = 0.3
 
@@ -125,7 +125,7 @@ def _drive(whole: Any, first: InputBlock, shape: Shape, depth: int) -> tuple[Any
     for block in whole.modules():
         if isinstance(block, InputBlock):
             block.forward = spikes_of  # type: ignore[method-assign, assignment]
-    for given in ((bias, steps), (Drive(bias, steps),), (bias,)):
+    for given in ((bias, steps), (Inputs.drive(bias, steps),), (bias,)):
         seen.clear()
         try:
             _begin(whole)

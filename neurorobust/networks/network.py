@@ -12,7 +12,7 @@ from neurorobust.networks.block_network import BlockNetwork
 from neurorobust.networks.blocks import call, cnn, mlp
 from neurorobust.networks.input import InputBlock
 from neurorobust.networks.spec import NetworkSpec
-from neurorobust.types import Drive, Inputs
+from neurorobust.types import Inputs
 
 KINDS = {"mlp": mlp, "cnn": cnn, "recurrent": mlp}
 
@@ -28,12 +28,12 @@ class SlayerNetwork(BlockNetwork):
         super().__init__(KINDS[spec.kind](spec), spec.input_shape)
         self.spec = spec
 
-    def forward(self, inputs: Inputs) -> Tensor:
+    def forward(self, inputs: Inputs | Tensor) -> Tensor:
         """Output spikes float `[batch, classes, time]`.
 
         Args:
             inputs: spikes `[batch, C, H, W, time]` holding 0 and 1 (an on-chip input layer before
-                them is skipped), or `Drive`; float tensors carry gradients.
+                them is skipped), or drive; float tensors carry gradients.
 
         Raises:
             BadInput: drive for a network without an on-chip input layer, or another shape than
@@ -42,14 +42,15 @@ class SlayerNetwork(BlockNetwork):
         *_, spikes = self.layers(inputs).values()
         return spikes
 
-    def layers(self, inputs: Inputs) -> dict[int, Tensor]:
+    def layers(self, inputs: Inputs | Tensor) -> dict[int, Tensor]:
         """Every spiking layer's output `[batch, neurons, time]`, by the layer's number.
 
         Neurons are in C, H, W order. Arguments and errors as for `forward`.
         """
         found: dict[int, Tensor] = {}
+        inputs = Inputs.of(inputs)
         x = self.start(inputs)
-        if isinstance(inputs, Drive):
+        if inputs.driven:
             found[0] = x.flatten(1, -2)
         for number, block in self.after_input():
             x = call(block, x)
@@ -60,21 +61,19 @@ class SlayerNetwork(BlockNetwork):
     def start(self, inputs: Inputs) -> Tensor:
         """What the first synapse is given, float `[batch, C, H, W, time]`."""
         first: Any = self.blocks[0]
-        given = inputs.bias_mant if isinstance(inputs, Drive) else inputs
-        wanted_axes = 4 if isinstance(inputs, Drive) else 5
-        if given.dim() != wanted_axes or tuple(given.shape[1:4]) != self.spec.input_shape:
+        given = tuple(inputs.values.shape[1:4])
+        if given != self.spec.input_shape:
             raise BadInput(
-                f"network: input shape {tuple(given.shape[1:])} does not match "
-                f"{self.spec.input_shape} (C, H, W)"
+                f"network: input shape {given} does not match {self.spec.input_shape} (C, H, W)"
             )
-        if not isinstance(inputs, Drive):
-            return inputs.to(torch.get_default_dtype())
+        if not inputs.driven:
+            return inputs.values.to(torch.get_default_dtype())
         if not isinstance(first, InputBlock):
             raise BadInput(
                 "drive: the network has no on-chip input layer "
                 f"(encoder {self.spec.encoder}), give it spikes"
             )
-        spikes: Tensor = first(inputs.bias_mant, inputs.steps)
+        spikes: Tensor = first(inputs.values, inputs.steps)
         return spikes
 
 

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
+from typing_extensions import assert_never
 
 from neurorobust.fixedpoint import (
     DECAY_UNITY,
@@ -24,7 +25,14 @@ from neurorobust.fixedpoint import (
     pack_dense_weights,
     pack_recurrent_weights,
 )
-from neurorobust.netx.model import ACCUMULATOR, ConvLayer, DenseLayer, IntArray, SynapseLayer
+from neurorobust.netx.model import (
+    ACCUMULATOR,
+    ConvLayer,
+    DenseLayer,
+    IntArray,
+    RecurrentLayer,
+    SynapseLayer,
+)
 
 Floats = npt.NDArray[np.float64]
 
@@ -111,9 +119,11 @@ def _sums(layer: SynapseLayer) -> tuple[Floats, Floats, Floats]:
     elif isinstance(layer, DenseLayer):
         packed = pack_dense_weights(layer.weight)
         parts = [(packed.weights, packed.shift)]
-    else:
+    elif isinstance(layer, RecurrentLayer):
         pair = pack_recurrent_weights(layer.weight, layer.weight_rec)
         parts = [(packed.weights, packed.shift) for packed in pair]
+    else:
+        assert_never(layer)
     buckets = _buckets(layer)
     low = sum(_floor(np.minimum(weights, 0).sum(1), shift) for weights, shift in parts) - buckets
     high = sum(_floor(np.maximum(weights, 0).sum(1), shift) for weights, shift in parts)

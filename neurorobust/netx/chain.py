@@ -5,6 +5,8 @@ from __future__ import annotations
 import math
 from typing import NoReturn
 
+from typing_extensions import assert_never
+
 from neurorobust.errors import ModelFileError
 from neurorobust.netx.model import (
     AverageLayer,
@@ -47,8 +49,10 @@ def check_chain(layers: tuple[Layer, ...], name: str) -> Shape:
             _check_conv(name, layer, shape, previous)
         elif isinstance(layer, DenseLayer | RecurrentLayer):
             _check_dense(name, layer, shape)
-        elif shape is not None:
+        elif isinstance(layer, InputLayer | FlattenLayer | AverageLayer):
             _check_size(name, layer, shape)
+        else:
+            assert_never(layer)
         shape = layer.shape
     if not any(
         isinstance(layer, SynapseLayer) or getattr(layer, "neuron", None) for layer in layers
@@ -109,7 +113,9 @@ def _check_dense(name: str, layer: DenseLayer | RecurrentLayer, shape: Shape | N
         )
 
 
-def _check_size(name: str, layer: Layer, shape: Shape) -> None:
+def _check_size(name: str, layer: Layer, shape: Shape | None) -> None:
+    if shape is None:
+        return
     before, here = math.prod(shape), math.prod(layer.shape)
     if before % here if isinstance(layer, AverageLayer) else before != here:
         _fail(name, layer, f"shape {layer.shape} does not fit the {before} neurons before it")

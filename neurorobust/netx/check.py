@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from itertools import pairwise
 
 import numpy as np
+from typing_extensions import assert_never
 
 from neurorobust.fixedpoint import (
     BIAS_BITS as CHIP_BIAS_BITS,
@@ -13,6 +14,7 @@ from neurorobust.fixedpoint import (
 from neurorobust.fixedpoint import (
     STATE_LIMIT,
     THRESHOLD_MAX,
+    PackedWeights,
     cast_bias,
     pack_dense_weights,
     pack_recurrent_weights,
@@ -90,12 +92,14 @@ def _numbers(layer: SpikingLayer) -> Iterator[Finding]:
 def _packing(layer: SynapseLayer) -> Iterator[Finding]:
     if isinstance(layer, ConvLayer):
         return  # convolutions take weights as they are
+    packed: tuple[PackedWeights, ...]
     if isinstance(layer, RecurrentLayer):
         packed = pack_recurrent_weights(layer.weight, layer.weight_rec)
-        pairs = [(layer.weight, packed[0]), (layer.weight_rec, packed[1])]
+    elif isinstance(layer, DenseLayer):
+        packed = (pack_dense_weights(layer.weight),)
     else:
-        pairs = [(layer.weight, pack_dense_weights(layer.weight))]
-    for weights, kept in pairs:
+        assert_never(layer)
+    for weights, kept in zip(layer.matrices().values(), packed, strict=True):
         now = kept.weights / 2.0**kept.shift
         changed = now != weights
         if changed.any():

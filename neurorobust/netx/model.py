@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
-from typing import TypeAlias
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+from typing import Any, ClassVar, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
+from typing_extensions import Self
 
+from neurorobust.errors import BadInput
 from neurorobust.fixedpoint import ACCUMULATOR_THRESHOLD, DECAY_UNITY
 
 IntArray: TypeAlias = npt.NDArray[np.int64]
@@ -30,6 +33,17 @@ class Neuron:
     voltage_decay: IntArray
     threshold: IntArray
 
+    @classmethod
+    def of(
+        cls,
+        current_decay: npt.ArrayLike,
+        voltage_decay: npt.ArrayLike,
+        threshold: npt.ArrayLike,
+    ) -> Neuron:
+        """Of numbers, or of lists with one number a channel."""
+        fields = (current_decay, voltage_decay, threshold)
+        return cls(*(np.atleast_1d(np.asarray(values, dtype=np.int64)) for values in fields))
+
 
 # NetX's neuron for a dense layer without a neuron group: v = u = the running sum, never a spike.
 ACCUMULATOR = Neuron(
@@ -40,17 +54,50 @@ ACCUMULATOR = Neuron(
 
 
 @dataclass(frozen=True, eq=False)
-class InputLayer:
-    """`type: input`. With a neuron it is on the chip and fed drive; without, it declares a shape.
+class FileLayer:
+    """What the layers of a file have in common.
 
     Attributes:
         number: position in the file.
-        weight, bias: how the encoder turns x into drive, `trunc(weight * x + bias)`; Lava never
-            applies them.
+        shape: of what the layer gives.
+        kind: `type` in the file.
+        matrix_names: fields that hold weights.
     """
 
     number: int
     shape: Shape
+    kind: ClassVar[str]
+    matrix_names: ClassVar[tuple[str, ...]] = ()
+
+    def matrices(self) -> dict[str, IntArray]:
+        """The weights as stored, by the field's name; none in a layer without synapses."""
+        return {name: getattr(self, name) for name in self.matrix_names}
+
+    def with_matrices(self, matrices: Mapping[str, IntArray]) -> Self:
+        """The same layer with other weights, by the names of `matrices`; others stay.
+
+        Raises:
+            BadInput: a name that the layer does not have.
+        """
+        unknown = sorted(set(matrices) - set(self.matrix_names))
+        if unknown:
+            known = ", ".join(self.matrix_names) or "none"
+            raise BadInput(
+                f"layer {self.number} ({self.kind}): no matrix {unknown[0]!r}, known: {known}"
+            )
+        changes: dict[str, Any] = dict(matrices)
+        return replace(self, **changes)
+
+
+@dataclass(frozen=True, eq=False)
+class InputLayer(FileLayer):
+    """`type: input`. With a neuron it is on the chip and fed drive; without, it declares a shape.
+
+    Attributes:
+        weight, bias: how the encoder turns x into drive, `trunc(weight * x + bias)`; Lava never
+            applies them.
+    """
+
     neuron: Neuron | None
     weight: float = 64.0
     bias: float = 0.0
@@ -58,7 +105,7 @@ class InputLayer:
 
 
 @dataclass(frozen=True, eq=False)
-class DenseLayer:
+class DenseLayer(FileLayer):
     """`type: dense`.
 
     Attributes:
@@ -68,17 +115,16 @@ class DenseLayer:
         neuron: None means NetX's accumulator: iDecay 0, vDecay 4096, threshold 2^17.
     """
 
-    number: int
-    shape: Shape
     neuron: Neuron | None
     weight: IntArray
     bias: IntArray | None = None
     delay: IntArray | None = None
     kind = "dense"
+    matrix_names = ("weight",)
 
 
 @dataclass(frozen=True, eq=False)
-class RecurrentLayer:
+class RecurrentLayer(FileLayer):
     """`type: dense_rec`: a dense layer whose spikes come back to it one step later.
 
     Attributes:
@@ -88,17 +134,16 @@ class RecurrentLayer:
         neuron: None means NetX's accumulator, which never spikes.
     """
 
-    number: int
-    shape: Shape
     neuron: Neuron | None
     weight: IntArray
     weight_rec: IntArray
     bias: IntArray | None = None
     kind = "dense_rec"
+    matrix_names = ("weight", "weight_rec")
 
 
 @dataclass(frozen=True, eq=False)
-class ConvLayer:
+class ConvLayer(FileLayer):
     """`type: conv`; the stored kernel equals torch's cross-correlation.
 
     Attributes:
@@ -107,8 +152,6 @@ class ConvLayer:
         stride, padding, dilation: (H, W).
     """
 
-    number: int
-    shape: Shape
     neuron: Neuron
     weight: IntArray
     bias: IntArray | None = None
@@ -117,23 +160,20 @@ class ConvLayer:
     dilation: Pair = (1, 1)
     groups: int = 1
     kind = "conv"
+    matrix_names = ("weight",)
 
 
 @dataclass(frozen=True, eq=False)
-class FlattenLayer:
+class FlattenLayer(FileLayer):
     """`type: flatten`: C, H, W order from here on; computes nothing."""
 
-    number: int
-    shape: Shape
     kind = "flatten"
 
 
 @dataclass(frozen=True, eq=False)
-class AverageLayer:
+class AverageLayer(FileLayer):
     """`type: average`: the readout's business, a no-op for spikes. Lava's NetX cannot load it."""
 
-    number: int
-    shape: Shape
     kind = "average"
 
 
@@ -158,6 +198,10 @@ class NetxModel:
     sha256: str = ""
     path: str = ""
 
+    def with_layers(self, layers: Iterable[Layer]) -> NetxModel:
+        """A network of other layers, not yet written to a file."""
+        return replace(self, layers=tuple(layers), sha256="", path="")
+
     @property
     def input_layer(self) -> InputLayer | None:
         """The on-chip input layer that takes drive, if the network starts with one."""
@@ -173,6 +217,14 @@ class NetxModel:
             if isinstance(layer, SynapseLayer)
             or (isinstance(layer, InputLayer) and layer.neuron is not None)
         )
+
+    def running_layers(self, driven: bool) -> tuple[SpikingLayer, ...]:
+        """The layers with neurons that run when the network is fed drive, or spikes.
+
+        Spikes go to the first synapse; an on-chip input layer before it is skipped.
+        """
+        skipped = None if driven else self.input_layer
+        return tuple(layer for layer in self.spiking_layers if layer is not skipped)
 
     @property
     def output_layer(self) -> SpikingLayer:

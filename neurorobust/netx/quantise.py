@@ -23,7 +23,6 @@ from neurorobust.netx.model import (
     IntArray,
     NetxModel,
     Neuron,
-    RecurrentLayer,
     SpikingLayer,
     SynapseLayer,
 )
@@ -82,11 +81,10 @@ def quantise(model: NetxModel, precision: Precision) -> NetxModel:
         ModelFileError: a layer that loses all its weights, or a threshold or bias that outgrows the
             chip's bits; names the layer.
     """
-    layers = tuple(
+    return model.with_layers(
         _layer(layer, precision) if isinstance(layer, SpikingLayer) else layer
         for layer in model.layers
     )
-    return replace(model, layers=layers, sha256="", path="")
 
 
 def _layer(layer: SpikingLayer, precision: Precision) -> SpikingLayer:
@@ -96,13 +94,15 @@ def _layer(layer: SpikingLayer, precision: Precision) -> SpikingLayer:
     step = _step(layer, precision)
     unit = 1 << (MOST_BITS + 1 - precision.weight_bits)
     stretch = unit / step
-    changes: dict[str, Any] = {"weight": _rounded(layer.weight, step, precision.weight_bits, unit)}
-    if isinstance(layer, RecurrentLayer):
-        changes["weight_rec"] = _rounded(layer.weight_rec, step, precision.weight_bits, unit)
-    if not any(np.any(weights) for weights in changes.values()):
+    matrices = {
+        name: _rounded(weights, step, precision.weight_bits, unit)
+        for name, weights in layer.matrices().items()
+    }
+    if not any(np.any(weights) for weights in matrices.values()):
         raise ModelFileError(
             f"{_name(layer)}: all weights round to 0 at {precision.weight_bits} bits"
         )
+    changes: dict[str, Any] = {}
     if layer.bias is not None:
         bias = np.rint(layer.bias * stretch).astype(np.int64)
         if stretch != 1 and np.abs(bias).max() > BIAS_MOST:
@@ -113,16 +113,14 @@ def _layer(layer: SpikingLayer, precision: Precision) -> SpikingLayer:
         changes["bias"] = bias
     if layer.neuron is not None:
         changes["neuron"] = _neuron(layer, layer.neuron, precision, stretch)
-    return replace(layer, **changes)
+    return replace(layer.with_matrices(matrices), **changes)
 
 
 def _step(layer: SynapseLayer, precision: Precision) -> float:
     """Q."""
     bits = precision.weight_bits
     fixed = float(1 << (MOST_BITS + 1 - bits))
-    weights = layer.weight.reshape(-1)
-    if isinstance(layer, RecurrentLayer):
-        weights = np.concatenate([weights, layer.weight_rec.reshape(-1)])
+    weights = np.concatenate([matrix.reshape(-1) for matrix in layer.matrices().values()])
     if precision.scale == "fixed" or (bits == MOST_BITS and not np.any(weights % 2)):
         return fixed
     largest = float(np.abs(weights).max())

@@ -8,6 +8,7 @@ from typing import Any
 import h5py
 import numpy as np
 import numpy.typing as npt
+from typing_extensions import assert_never
 
 from neurorobust.errors import ModelFileError
 from neurorobust.netx.compare import difference
@@ -82,8 +83,8 @@ def _put_layer(group: Any, layer: Layer, following: Layer | None) -> None:
         _put_recurrent(group, layer)
     elif isinstance(layer, ConvLayer):
         _put_conv(group, layer)
-    else:
-        assert isinstance(layer, FlattenLayer | AverageLayer)  # they are a type and a shape
+    elif not isinstance(layer, FlattenLayer | AverageLayer):  # they are a type and a shape
+        assert_never(layer)
 
 
 def _put_input(group: Any, layer: InputLayer) -> None:

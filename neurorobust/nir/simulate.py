@@ -11,7 +11,7 @@ from neurorobust.backends.base import ALIGNED, check_clock, check_inputs
 from neurorobust.errors import BadInput
 from neurorobust.netx.model import NetxModel
 from neurorobust.nir.layers import FloatLayer, Floats
-from neurorobust.types import Drive, Inputs, Run
+from neurorobust.types import Inputs, Run
 
 
 class FloatNetwork:
@@ -28,17 +28,20 @@ class FloatNetwork:
         self.model = model
         self.layers = layers
 
-    def run(self, inputs: Inputs, record: Collection[int] = (), clock: str = ALIGNED) -> Run:
+    def run(
+        self, inputs: Inputs | Tensor, record: Collection[int] = (), clock: str = ALIGNED
+    ) -> Run:
         """See `Backend.run`; layers cannot be recorded, the membrane is float32.
 
         Raises:
             BadInput: drive, a recorded layer or another clock.
         """
         check_clock(clock, self.name, known=[ALIGNED])
-        if isinstance(inputs, Drive) or record:
+        inputs = Inputs.of(inputs)
+        if inputs.driven or record:
             raise BadInput(f"{self.name}: takes spikes, records no layers")
         check_inputs(self.model, inputs)
-        spikes = inputs.to(torch.float64)
+        spikes = inputs.values.to(torch.float64)
         voltage = torch.empty(0)
         for layer in self.layers:
             spikes, voltage = _fire(layer, spikes)

@@ -16,7 +16,7 @@ from neurorobust.models import catalogue
 from neurorobust.netx.model import DenseLayer, NetxModel, Neuron
 from neurorobust.records import Card
 from neurorobust.support import files
-from neurorobust.types import Drive, Inputs
+from neurorobust.types import Inputs
 
 Arrays = dict[str, npt.NDArray[np.generic]]
 ATTACKED = "adversarial/"
@@ -51,8 +51,8 @@ class Case:
         arrays = self.recorded
         if f"{prefix}drive" in arrays:
             drive = torch.from_numpy(arrays[f"{prefix}drive"].astype(np.int32))
-            return Drive(drive, int(arrays[f"{prefix}steps"].item()))
-        return torch.from_numpy(arrays[f"{prefix}input"].astype(np.uint8))
+            return Inputs.drive(drive, int(arrays[f"{prefix}steps"].item()))
+        return Inputs.of(torch.from_numpy(arrays[f"{prefix}input"].astype(np.uint8)))
 
     def random(self, samples: int, seed: int, steps: int | None = None) -> Inputs:
         """Inputs that nobody chose: as the card encodes noise, or of the recorded inputs' kind."""
@@ -64,14 +64,16 @@ class Case:
         if self.card is not None:
             fed_spikes = not self.card.encoder.code.input_layer
         if fed_spikes or layer is None:
-            return (torch.rand((*shape, length), generator=generator) < 0.2).to(torch.uint8)
+            return Inputs.of(
+                (torch.rand((*shape, length), generator=generator) < 0.2).to(torch.uint8)
+            )
         if self.card is not None:
             encoder = Network("", self.model, self.card).encoder
             encoded = encoder.encode(torch.rand(shape, generator=generator), generator)
-            return Drive(encoded.bias_mant, length) if isinstance(encoded, Drive) else encoded
+            return Inputs.drive(encoded.values, length) if encoded.driven else encoded
         x = torch.rand(shape, generator=generator, dtype=torch.float64)
         drive = (abs(layer.weight) * x + layer.bias).trunc().clamp(-(1 << 15), (1 << 15) - 1)
-        return Drive(drive.to(torch.int32), length)
+        return Inputs.drive(drive.to(torch.int32), length)
 
 
 def names(given: str | None) -> list[str]:
@@ -116,7 +118,7 @@ def _inputs_named(path: Path) -> Arrays:
 
 
 def _neuron(threshold: int) -> Neuron:
-    return Neuron(np.array([1024]), np.array([256]), np.array([threshold]))
+    return Neuron.of(1024, 256, threshold)
 
 
 def delayed() -> NetxModel:
@@ -162,7 +164,7 @@ def biased() -> NetxModel:
 
 def relay(layers: int) -> NetxModel:
     """A chain that hands every spike on within its aligned step."""
-    relaying = Neuron(np.array([4096]), np.array([4096]), np.array([1]))
+    relaying = Neuron.of(4096, 4096, 1)
     return NetxModel(
         (1, 1, 1),
         tuple(DenseLayer(n, (1, 1, 1), relaying, np.array([[100]])) for n in range(layers)),

@@ -26,7 +26,7 @@ from neurorobust.netx.guarded import examine
 from neurorobust.netx.model import NetxModel
 from neurorobust.netx.rules import ERROR, SEVERITIES, Finding
 from neurorobust.records import Card
-from neurorobust.types import Drive, LayerTrace
+from neurorobust.types import LayerTrace
 
 NEAR = 0.5  # share of 2^23 that a current reached on sample data: worth a word in the message
 SAMPLES = 64  # run together
@@ -113,15 +113,12 @@ def on_samples(verdict: Verdict, encoder: Encoder, x: Tensor, seed: int = 0) -> 
     for start in range(0, len(x), SAMPLES):
         part = x[start : start + SAMPLES]
         inputs = encoder.encode(part, generator)
-        numbers = [layer.number for layer in model.spiking_layers]
-        driven = isinstance(inputs, Drive)
-        if not driven and model.input_layer is not None:
-            numbers = numbers[1:]
+        numbers = [layer.number for layer in model.running_layers(inputs.driven)]
         traces = backend.run(inputs, record=numbers).layers
         seen.append({number: _look(trace) for number, trace in traces.items()})
         spikes = {number: trace.spikes.numpy() for number, trace in traces.items()}
-        first = spikes[numbers[0]] if isinstance(inputs, Drive) else inputs.flatten(1, 3).numpy()
-        if not driven and model.input_layer is not None:
+        first = spikes[numbers[0]] if inputs.driven else inputs.values.flatten(1, 3).numpy()
+        if not inputs.driven and model.input_layer is not None:
             spikes[0] = np.zeros((len(part), math.prod(model.input_shape), 0), dtype=np.uint8)
         counted.append(count(model, spikes, first))
     findings = [*verdict.findings, *_activity(model, seen)]

@@ -25,7 +25,7 @@ from neurorobust.netx.model import (
     Neuron,
 )
 from neurorobust.surrogates import BackwardMode, Surrogate
-from neurorobust.types import Drive
+from neurorobust.types import Inputs
 
 STEPS, BATCH = 9, 5
 
@@ -192,7 +192,7 @@ def test_pdsg_of_equal_potentials_has_width_one():
         view_of.append(view)
         return torch.ones(1)
 
-    drive = Drive(torch.full((3, 1, 1, 1), 10.0, requires_grad=True), 1)
+    drive = Inputs.drive(torch.full((3, 1, 1, 1), 10.0, requires_grad=True), 1)
     run = EngineBackend(NetxModel((1, 1, 1), (layer,))).forward(drive, BackwardMode(scale=keep))
     run.spikes.sum().backward()
     assert spread(view_of[0]).tolist() == [[[1.0]]]

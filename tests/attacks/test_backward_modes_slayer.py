@@ -9,7 +9,7 @@ from neurorobust.backends.slayer.backend import SlayerBackend
 from neurorobust.errors import BadInput
 from neurorobust.networks import NetworkSpec, build
 from neurorobust.surrogates import BackwardMode
-from neurorobust.types import Drive
+from neurorobust.types import Inputs
 
 pytest.importorskip("lava.lib.dl", reason="lava-dl is not installed")
 pytestmark = pytest.mark.lava
@@ -42,7 +42,7 @@ def inputs_for(kind, seed):
 
 def gradient(backend, values, mode):
     leaf = values.clone().requires_grad_()
-    run = backend.forward(Drive(leaf, STEPS) if leaf.dim() == 4 else leaf, mode)
+    run = backend.forward(Inputs.drive(leaf, STEPS) if leaf.dim() == 4 else leaf, mode)
     weights = torch.linspace(-1, 1, run.spikes[0].numel()).view_as(run.spikes[0])
     ((run.spikes * weights).sum() + run.membrane[:, 1].sum() / 1e4).backward()
     return leaf.grad

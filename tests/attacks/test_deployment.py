@@ -27,6 +27,7 @@ from neurorobust.netx.model import (
     RecurrentLayer,
 )
 from neurorobust.readouts import Readout
+from neurorobust.types import Inputs
 
 STEPS = 8
 
@@ -64,12 +65,12 @@ def test_wraps_are_found_by_flips():
     x[:, :150, 0, 0, :3] = 1
     labels = torch.zeros(3, dtype=torch.int64)
     attack, budget = DEPLOYMENT["overflow-flips"], SpikeBudget(100)
-    assert wraps(before_wrap(classifier.backend, x, 0)).tolist() == [0, 0, 0]
+    assert wraps(before_wrap(classifier.backend, Inputs.of(x), 0)).tolist() == [0, 0, 0]
     found = attack(classifier, x, labels, budget, generator())
     assert inside(found, x, budget).all()
-    assert (wraps(before_wrap(classifier.backend, found, 0)) > 0).all()
+    assert (wraps(before_wrap(classifier.backend, Inputs.of(found), 0)) > 0).all()
     little = attack(classifier, x, labels, SpikeBudget(10), generator())
-    assert wraps(before_wrap(classifier.backend, little, 0)).tolist() == [0, 0, 0]
+    assert wraps(before_wrap(classifier.backend, Inputs.of(little), 0)).tolist() == [0, 0, 0]
     assert (OBJECTIVES["overflow"].value(classifier, little, labels, generator()) < 1).all()
 
 
@@ -92,13 +93,13 @@ def test_u_before_the_wrap_is_what_wraps_to_the_recorded_u(seed):
     x = torch.from_numpy((rng.random((3, 2, 4, 4, STEPS)) < 0.5).astype(np.uint8))
     traces = ReferenceBackend(model).run(x, [1, 3, 4]).layers
     for bound in bounds(EngineBackend(model), STEPS):
-        current = before_wrap(EngineBackend(model), x, bound.layer)
+        current = before_wrap(EngineBackend(model), Inputs.of(x), bound.layer)
         channels = layers[bound.layer].shape[0]
         public = current.reshape(3, STEPS, -1, channels).transpose(0, 3, 2, 1).reshape(3, -1, STEPS)
         assert np.array_equal(public, traces[bound.layer].u.numpy())  # none of them wraps
         assert np.abs(current).max() <= bound.current
     with pytest.raises(BadInput, match="overflow: layer 2 has no synapses"):
-        before_wrap(EngineBackend(model), x, 2)
+        before_wrap(EngineBackend(model), Inputs.of(x), 2)
 
 
 def test_where_nothing_can_wrap_x_stays(spiking):

@@ -113,14 +113,14 @@ class Together:
         self.model = model
 
     def run(self, inputs, record=(), clock="aligned"):
-        membrane = self._margin(inputs.double())
+        membrane = self._margin(inputs.values.double())
         return Run(torch.zeros(len(inputs), 2, 1, dtype=torch.uint8), membrane, {})
 
     def forward(self, inputs, surrogate):
-        return Run(inputs.flatten(1)[:, :2, None], self._margin(inputs), {})
+        return Run(inputs.values.flatten(1)[:, :2, None], self._margin(inputs.values), {})
 
-    def _margin(self, inputs):
-        a, b, c = inputs.flatten(1).unbind(1)
+    def _margin(self, spikes):
+        a, b, c = spikes.flatten(1).unbind(1)
         return torch.stack([a * 0, 3 * a + 2 * b + 2 * c - a * b - a * c + 2 * b * c - 5], 1)
 
 

@@ -36,7 +36,7 @@ from neurorobust.netx.model import (
     Shape,
 )
 from neurorobust.netx.write import serialise
-from neurorobust.types import Drive, Inputs, LayerTrace
+from neurorobust.types import Inputs, LayerTrace
 
 Array = npt.NDArray[np.integer[Any]]
 Oracle = Callable[..., dict[int, LayerTrace]]
@@ -81,18 +81,18 @@ def recurrent_networks() -> st.SearchStrategy[tuple[NetxModel, Inputs]]:
 
 
 def _run(
-    model: NetxModel, inputs: Inputs, path: Path, clock: str = "aligned"
+    model: NetxModel, inputs: Inputs | torch.Tensor, path: Path, clock: str = "aligned"
 ) -> dict[int, LayerTrace]:
+    inputs = Inputs.of(inputs)
     blocks = _build(model, inputs, path)
     layers = [layer for layer in model.spiking_layers if layer.number in blocks]
     traces: dict[int, list[LayerTrace]] = {layer.number: [] for layer in layers}
     for sample in range(len(inputs)):
-        signal = None if isinstance(inputs, Drive) else inputs[sample].numpy()
+        signal = None if inputs.driven else inputs.values[sample].numpy()
         for layer in layers:
             block = blocks[layer.number]
             if signal is None:
-                assert isinstance(inputs, Drive)
-                drive = inputs.bias_mant[sample].numpy()
+                drive = inputs.values[sample].numpy()
                 states = _step_input(block, _to_lava(drive, block.neuron.a_in.shape), inputs.steps)
             else:
                 states = _step(block, signal, clock)
@@ -106,7 +106,7 @@ def _build(model: NetxModel, inputs: Inputs, path: Path) -> dict[int, Any]:
     """NetX's blocks by the layer's number in the file."""
     from lava.lib.dl.netx import hdf5
 
-    skipped = model.input_layer is not None and not isinstance(inputs, Drive)
+    skipped = model.input_layer is not None and not inputs.driven
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # 127 / 0 while it looks for a scale
         network = hdf5.Network(
@@ -115,7 +115,7 @@ def _build(model: NetxModel, inputs: Inputs, path: Path) -> dict[int, Any]:
             input_shape=model.input_shape[::-1],
         )
     network.net_config.f.close()
-    layers = model.spiking_layers[1:] if skipped else model.spiking_layers
+    layers = model.running_layers(inputs.driven)
     assert len(layers) == len(network.layers)
     return {layer.number: block for layer, block in zip(layers, network.layers, strict=True)}
 
@@ -379,10 +379,10 @@ def _networks(draw: st.DrawFn, recurrent: bool = False) -> tuple[NetxModel, Inpu
     if model.input_layer is not None and draw(st.booleans()):
         limit = draw(st.sampled_from([100, 4095, 32767]))
         drive = generator.integers(-limit, limit, (batch, *input_shape), endpoint=True)
-        return model, Drive(torch.from_numpy(drive.astype(np.int32)), steps)
+        return model, Inputs.drive(torch.from_numpy(drive.astype(np.int32)), steps)
     density = draw(st.sampled_from([0.0, 0.3, 0.7, 1.0]))
     spikes = generator.random((batch, *input_shape, steps)) < density
-    return model, torch.from_numpy(spikes.astype(np.uint8))
+    return model, Inputs.of(torch.from_numpy(spikes.astype(np.uint8)))
 
 
 class Remains:

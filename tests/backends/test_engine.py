@@ -21,7 +21,7 @@ from neurorobust.netx.model import (
     Neuron,
 )
 from neurorobust.surrogates import DEFAULT, Surrogate
-from neurorobust.types import Drive, Run
+from neurorobust.types import Inputs, Run
 
 cases = settings(deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
 
@@ -42,9 +42,7 @@ def network(*layers) -> NetxModel:
 
 
 def recordable(model, inputs) -> list[int]:
-    numbers = [layer.number for layer in model.spiking_layers]
-    skipped = model.input_layer is not None and not isinstance(inputs, Drive)
-    return numbers[1:] if skipped else numbers
+    return [layer.number for layer in model.running_layers(Inputs.of(inputs).driven)]
 
 
 def assert_same(got: Run, wanted: Run) -> None:
@@ -233,11 +231,11 @@ def small_network() -> NetxModel:
 
 
 @pytest.fixture
-def small_inputs() -> tuple[Drive, torch.Tensor]:
+def small_inputs() -> tuple[Inputs, Inputs]:
     generator = np.random.default_rng(6)
     drive = torch.from_numpy(generator.integers(-20, 90, (5, 2, 5, 6)).astype(np.int32))
     spikes = torch.from_numpy(generator.integers(0, 2, (5, 2, 5, 6, 11)).astype(np.uint8))
-    return Drive(drive, 11), spikes
+    return Inputs.drive(drive, 11), Inputs.of(spikes)
 
 
 @pytest.mark.parametrize("kind", [0, 1])
@@ -256,7 +254,7 @@ def test_results_do_not_depend_on_batch_chunks_or_threads(
     assert_same(engine.run(inputs, record), whole)
     for sample in range(5):
         part = slice(sample, sample + 1)
-        one = Drive(inputs.bias_mant[part], 11) if kind == 0 else inputs[part]
+        one = inputs[part]
         assert torch.equal(engine.run(one).spikes, whole.spikes[part])
         assert torch.equal(engine.run(one).membrane, whole.membrane[part])
 
@@ -265,7 +263,7 @@ def test_results_do_not_depend_on_batch_chunks_or_threads(
 def test_forward_returns_the_integers_of_run(kind, small_inputs):
     inputs, engine = small_inputs[kind], EngineBackend(small_network())
     run = engine.run(inputs)
-    floats = Drive(inputs.bias_mant.float(), 11) if kind == 0 else inputs.double()
+    floats = inputs.with_values(inputs.values.double())
     forward = engine.forward(floats, DEFAULT)
     assert forward.spikes.dtype == forward.membrane.dtype == torch.float32
     assert torch.equal(forward.spikes.to(torch.uint8), run.spikes)
@@ -290,13 +288,13 @@ def test_it_is_a_differentiable_backend():
 def test_inputs_are_left_alone(small_inputs):
     drive, spikes = small_inputs
     engine = EngineBackend(small_network())
-    before = spikes.clone(), drive.bias_mant.clone()
+    before = spikes.values.clone(), drive.values.clone()
     engine.run(spikes)
     engine.run(drive)
-    floats = spikes.float()
+    floats = spikes.values.float()
     engine.forward(floats, Surrogate())
-    assert torch.equal(spikes, before[0])
-    assert torch.equal(drive.bias_mant, before[1])
+    assert torch.equal(spikes.values, before[0])
+    assert torch.equal(drive.values, before[1])
     assert torch.equal(floats, before[0].float())
 
 
@@ -325,7 +323,7 @@ def test_refusals(small_inputs):
     with pytest.raises(BadInput, match=r"record: layer 2 holds no neurons"):
         engine.run(small_inputs[1], [2])
     with pytest.raises(BadInput, match=r"drive: value 0.25 is not an integer"):
-        engine.forward(Drive(torch.full((1, 2, 5, 6), 0.25), 3), DEFAULT)
+        engine.forward(Inputs.drive(torch.full((1, 2, 5, 6), 0.25), 3), DEFAULT)
     with pytest.raises(BadInput, match=r"spikes: the network has no synapse, give it drive"):
         EngineBackend(network(InputLayer(0, (2, 1, 1), neuron()))).run(torch.zeros(1, 2, 1, 1, 3))
 

@@ -14,7 +14,7 @@ from neurorobust.backends.engine.synapses import Conv, Dense
 from neurorobust.backends.reference.backend import ReferenceBackend
 from neurorobust.errors import BadInput
 from neurorobust.netx.model import ConvLayer, DenseLayer, InputLayer, NetxModel, Neuron
-from neurorobust.types import Drive, Run
+from neurorobust.types import Inputs, Run
 
 cases = settings(deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
 
@@ -54,8 +54,8 @@ def ways(model: NetxModel) -> list[dict[int, str]]:
 
 
 def check_all_ways(model: NetxModel, inputs) -> set[str]:
-    skipped = model.input_layer is not None and not isinstance(inputs, Drive)
-    numbers = [layer.number for layer in model.spiking_layers][1 if skipped else 0 :]
+    inputs = Inputs.of(inputs)
+    numbers = [layer.number for layer in model.running_layers(inputs.driven)]
     wanted = ReferenceBackend(model).run(inputs, numbers)
     taken = set()
     for way in ways(model):
@@ -72,7 +72,7 @@ def check_all_ways(model: NetxModel, inputs) -> set[str]:
 @given(data=st.data())
 def test_random_networks_on_every_path(tiny_networks, data):
     model, inputs = data.draw(tiny_networks)
-    if isinstance(inputs, Drive) or model.input_layer is None or len(model.spiking_layers) > 1:
+    if inputs.driven or model.input_layer is None or len(model.spiking_layers) > 1:
         check_all_ways(model, inputs)
 
 

@@ -34,7 +34,7 @@ from neurorobust.netx.model import (
     RecurrentLayer,
 )
 from neurorobust.surrogates import BackwardMode, Surrogate, fired
-from neurorobust.types import Drive, Run
+from neurorobust.types import Inputs, Run
 
 triton = pytest.importorskip("triton", reason="needs triton, which compiles for GPUs")
 if tuple(int(part) for part in re.findall(r"\d+", triton.__version__)[:2]) < devices.OLDEST_TRITON:
@@ -60,9 +60,7 @@ def engine(model: NetxModel, gradient: str = "float32", **options: int) -> gpu_e
 
 
 def recordable(model, inputs) -> list[int]:
-    numbers = [layer.number for layer in model.spiking_layers]
-    skipped = model.input_layer is not None and not isinstance(inputs, Drive)
-    return numbers[1:] if skipped else numbers
+    return [layer.number for layer in model.running_layers(Inputs.of(inputs).driven)]
 
 
 def assert_same(got: Run, wanted: Run) -> None:
@@ -79,6 +77,7 @@ def assert_same(got: Run, wanted: Run) -> None:
 
 
 def check(model: NetxModel, inputs, clock: str = "aligned") -> Run:
+    inputs = Inputs.of(inputs)
     record = recordable(model, inputs)
     wanted = ReferenceBackend(model).run(inputs, record, clock)
     assert_same(engine(model).run(inputs, record, clock), wanted)
@@ -111,9 +110,9 @@ def small_inputs(kind: str, batch: int = 3):
     generator = np.random.default_rng(6)
     if kind == "drive":
         drive = generator.integers(-20, 90, (batch, 2, 5, 6)).astype(np.int32)
-        return Drive(torch.from_numpy(drive), 11)
+        return Inputs.drive(torch.from_numpy(drive), 11)
     spikes = generator.integers(0, 2, (batch, 2, 5, 6, 11)).astype(np.uint8)
-    return torch.from_numpy(spikes)
+    return Inputs.of(torch.from_numpy(spikes))
 
 
 @st.composite
@@ -378,9 +377,9 @@ def test_the_adjoint_equals_its_formula(belief, want_sums):
 
 def gradient_of(target, inputs, mode) -> tuple[torch.Tensor, Run]:
     """Of a random linear loss."""
-    driven = isinstance(inputs, Drive)
-    values = (inputs.bias_mant if driven else inputs).float().requires_grad_()
-    run = target.forward(Drive(values, inputs.steps) if driven else values, mode)
+    inputs = Inputs.of(inputs)
+    values = inputs.values.float().requires_grad_()
+    run = target.forward(inputs.with_values(values), mode)
     loss_of(run).backward()
     return values.grad, run
 
@@ -604,7 +603,7 @@ def test_the_backend_asks_the_device(kind, cuda):
     assert torch.equal(got, gradient_of(engine(model), inputs, Surrogate())[0])
     if kind == "spikes":
         with pytest.raises(BadInput, match="value 2 is neither 0 nor 1"):
-            backend.run(inputs * 2)
+            backend.run(inputs.values * 2)
     assert str(backend) == str(engine(model))
     with pytest.raises(BadInput, match=r"engine: no streams on \w+(:0)?, they run on cpu"):
         backend.stream()
@@ -621,7 +620,7 @@ def test_the_backend_on_a_gpu(kind):
     got, wanted = on_gpu.run(inputs, record), EngineBackend(model).run(inputs, record)
     assert_same(got, wanted)
     assert got.spikes.device.type == "cpu"
-    moved = Drive(inputs.bias_mant.cuda(), 11) if kind == "drive" else inputs.cuda()
+    moved = inputs.with_values(inputs.values.cuda())
     assert on_gpu.run(moved).spikes.device.type == "cuda"
 
 

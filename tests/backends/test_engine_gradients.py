@@ -45,7 +45,7 @@ from neurorobust.netx.model import (
     RecurrentLayer,
 )
 from neurorobust.surrogates import DEFAULT, Backward, BackwardMode, LayerView, Surrogate, fired
-from neurorobust.types import Drive, Inputs
+from neurorobust.types import Inputs
 
 
 def straight_through(exact: Tensor, smooth: Tensor) -> Tensor:
@@ -83,13 +83,14 @@ class Twin:
                     leaf = torch.tensor(values).double().requires_grad_()
                     self.leaves[layer.number, name] = leaf
 
-    def __call__(self, inputs: Inputs) -> tuple[Tensor, Tensor]:
-        if isinstance(inputs, Drive):
+    def __call__(self, inputs: Inputs | Tensor) -> tuple[Tensor, Tensor]:
+        inputs = Inputs.of(inputs)
+        if inputs.driven:
             layer, steps = self.model.input_layer, inputs.steps
-            silence = torch.zeros((*inputs.bias_mant.shape, steps), dtype=torch.float64)
-            signal, membrane = self.neurons(layer, silence, inputs.bias_mant)
+            silence = torch.zeros((*inputs.values.shape, steps), dtype=torch.float64)
+            signal, membrane = self.neurons(layer, silence, inputs.values)
         else:
-            signal, membrane = inputs, torch.empty(0)
+            signal, membrane = inputs.values, torch.empty(0)
         for layer in self.model.spiking_layers:
             if layer is self.model.input_layer:
                 continue
@@ -171,12 +172,10 @@ class Twin:
         return torch.stack(spikes, -1), membrane
 
 
-def leaf(inputs: Inputs, dtype: torch.dtype) -> tuple[Tensor, Inputs]:
-    if isinstance(inputs, Drive):
-        values = inputs.bias_mant.to(dtype).requires_grad_()
-        return values, Drive(values, inputs.steps)
-    values = inputs.to(dtype).requires_grad_()
-    return values, values
+def leaf(inputs: Inputs | Tensor, dtype: torch.dtype) -> tuple[Tensor, Inputs]:
+    inputs = Inputs.of(inputs)
+    values = inputs.values.to(dtype).requires_grad_()
+    return values, inputs.with_values(values)
 
 
 def loss(spikes: Tensor, membrane: Tensor) -> Tensor:
@@ -187,7 +186,9 @@ def loss(spikes: Tensor, membrane: Tensor) -> Tensor:
     return (spikes * to_spikes).sum() + (membrane * to_membrane).sum()
 
 
-def gradient_of(model: NetxModel, inputs: Inputs, mode: Backward, precision="float32") -> Tensor:
+def gradient_of(
+    model: NetxModel, inputs: Inputs | Tensor, mode: Backward, precision="float32"
+) -> Tensor:
     mine, given_mine = leaf(inputs, torch.float32)
     run = EngineBackend(model, gradient=precision).forward(given_mine, mode)
     loss(run.spikes, run.membrane).backward()
@@ -201,7 +202,7 @@ def assert_close(mine: Tensor, theirs: Tensor) -> None:
     assert (mine - theirs).abs().max() <= tolerance.clamp_min(torch.finfo(torch.float32).tiny)
 
 
-def compare(model: NetxModel, inputs: Inputs, surrogate: Surrogate) -> Tensor:
+def compare(model: NetxModel, inputs: Inputs | Tensor, surrogate: Surrogate) -> Tensor:
     """Same numbers and same gradients; returns the gradient."""
     mine, given_mine = leaf(inputs, torch.float32)
     theirs, given_theirs = leaf(inputs, torch.float64)
@@ -215,7 +216,7 @@ def compare(model: NetxModel, inputs: Inputs, surrogate: Surrogate) -> Tensor:
     return mine.grad
 
 
-def compare_trained(model: NetxModel, inputs: Inputs, surrogate: Surrogate) -> None:
+def compare_trained(model: NetxModel, inputs: Inputs | Tensor, surrogate: Surrogate) -> None:
     """Same numbers and same gradients of everything that is trained."""
     engine = TrainableEngine(model, surrogate)
     assert list(engine.parameters())
@@ -243,7 +244,7 @@ beliefs = st.builds(
 @given(data=st.data())
 def test_random_networks(tiny_networks, data):
     model, inputs = data.draw(tiny_networks)
-    if isinstance(inputs, Drive) or model.spiking_layers[-1] is not model.input_layer:
+    if inputs.driven or model.spiking_layers[-1] is not model.input_layer:
         compare(model, inputs, data.draw(beliefs))
 
 
@@ -538,7 +539,7 @@ def test_a_rate_has_an_adjoint_of_its_own(trained, small_parts):
 
 def test_a_rate_reaches_drive_and_the_membrane():
     model = read(published("mnist.net"))
-    drive = Drive(torch.full((2, *model.input_shape), 60, dtype=torch.int32), 16)
+    drive = Inputs.drive(torch.full((2, *model.input_shape), 60, dtype=torch.int32), 16)
     mine, inputs = leaf(drive, torch.float32)
     EngineBackend(model).forward(inputs, BackwardMode(rate=rate_of)).membrane.sum().backward()
     assert torch.isfinite(mine.grad).all()
@@ -597,7 +598,7 @@ def test_drive_into_the_published_mnist_network():
     model = read(published("mnist.net"))
     generator = torch.Generator().manual_seed(0)
     pixels = torch.rand((2, *model.input_shape), generator=generator)
-    drive = Drive(torch.trunc(76 * (2 * pixels - 1) + 64).to(torch.int32), 16)
+    drive = Inputs.drive(torch.trunc(76 * (2 * pixels - 1) + 64).to(torch.int32), 16)
     gradient = compare(model, drive, Surrogate())
     assert math.isfinite(float(gradient.sum()))
     assert (gradient != 0).float().mean() > 0.5

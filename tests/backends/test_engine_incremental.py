@@ -14,7 +14,6 @@ from neurorobust.backends.engine.incremental.loops import empty, probe, refresh,
 from neurorobust.backends.engine.incremental.network import build, obstacle
 from neurorobust.backends.reference.backend import ReferenceBackend
 from neurorobust.netx.model import ConvLayer, DenseLayer, NetxModel, Neuron, RecurrentLayer
-from neurorobust.types import Drive
 
 
 def words(spikes: torch.Tensor) -> np.ndarray:
@@ -65,7 +64,7 @@ def check(model: NetxModel, backend, spikes: torch.Tensor, seed: int, changes: i
 @given(data=st.data())
 def test_random_networks(tiny_networks, data):
     model, inputs = data.draw(tiny_networks)
-    steps = inputs.steps if isinstance(inputs, Drive) else inputs.shape[-1]
+    steps = inputs.steps
     assume(not obstacle(model, steps))
     seed = data.draw(st.integers(0, 2**32 - 1))
     generator = torch.Generator().manual_seed(seed)

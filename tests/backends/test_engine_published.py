@@ -12,7 +12,7 @@ import torch
 
 from neurorobust.backends.engine import EngineBackend
 from neurorobust.netx import read
-from neurorobust.types import Drive
+from neurorobust.types import Inputs
 
 PILOTNET = ("conv-0", "conv-1", "conv-2", "conv-3", "conv-4", "fc-0", "fc-1", "fc-2")
 
@@ -45,7 +45,7 @@ def test_pilotnet_spikes_and_currents_of_a_sample(published):
     model = read(folder / "network.net")
     image = np.load(folder / "image.npy").astype(np.int32).transpose(2, 1, 0)
     numbers = [layer.number for layer in model.spiking_layers][1 : 1 + len(PILOTNET)]
-    run = EngineBackend(model).run(Drive(torch.from_numpy(image[None].copy()), 16), numbers)
+    run = EngineBackend(model).run(Inputs.drive(torch.from_numpy(image[None].copy()), 16), numbers)
     for late, (number, name) in enumerate(zip(numbers, PILOTNET, strict=True), 1):
         trace = run.layers[number]
         spikes, u, v = (
@@ -74,5 +74,5 @@ def test_mnist_digits_classified_as_published(published):
     labels = np.frombuffer((folder / "t10k-labels-idx1-ubyte").read_bytes(), np.uint8, offset=8)
     model = read(published / "mnist.net")
     drive = np.trunc(76 * (pixels.reshape(-1, *model.input_shape) / 127.5 - 1) + 64)
-    run = EngineBackend(model).run(Drive(torch.from_numpy(drive.astype(np.int32)), 16))
+    run = EngineBackend(model).run(Inputs.drive(torch.from_numpy(drive.astype(np.int32)), 16))
     assert int((run.membrane.numpy().argmax(1) == labels).sum()) == 9921

@@ -32,7 +32,7 @@ from neurorobust.netx.model import (
     Neuron,
     RecurrentLayer,
 )
-from neurorobust.types import Drive, Inputs, LayerTrace, Run
+from neurorobust.types import Inputs, LayerTrace, Run
 
 NO_GPU = pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
 
@@ -254,10 +254,10 @@ def at_borders(draw: st.DrawFn) -> Case:
     if model.input_layer is not None and rng.random() < 0.7:
         limit = rng.choice([5, 4095, 32767])
         drive = rng.integers(-limit - 1, limit, (batch, *shape), endpoint=True)
-        inputs: Inputs = Drive(torch.from_numpy(drive.astype(np.int32)), steps)
+        inputs = Inputs.drive(torch.from_numpy(drive.astype(np.int32)), steps)
         return Case(words, model, inputs, clock)
     spikes = rng.random((batch, *shape, steps)) < density
-    return Case(words, model, torch.from_numpy(spikes.astype(np.uint8)), clock)
+    return Case(words, model, Inputs.of(torch.from_numpy(spikes.astype(np.uint8))), clock)
 
 
 # ---- the comparison
@@ -278,13 +278,6 @@ def assert_answers(run: Run, truth: dict[int, LayerTrace], who: str) -> None:
     last = truth[max(truth)]
     assert run.spikes.equal(last.spikes), who
     assert run.membrane.equal(last.v[:, :, -1]), who
-
-
-def part(inputs: Inputs, sample: int) -> Inputs:
-    chosen = slice(sample, sample + 1)
-    if isinstance(inputs, Drive):
-        return Drive(inputs.bias_mant[chosen], inputs.steps)
-    return inputs[chosen]
 
 
 def one_sample(truth: dict[int, LayerTrace], sample: int) -> dict[int, LayerTrace]:
@@ -350,7 +343,7 @@ def compare(
                 assert_answers(run, truth, "step by step, nothing recorded")
         if path == AUTO:
             assert_equals(engine.run(inputs, record, clock), truth, "engine")
-            alone = engine.run(part(inputs, last), record, clock)
+            alone = engine.run(inputs[last : last + 1], record, clock)
             assert_equals(alone, one_sample(truth, last), "engine, a sample alone")
         met[f"path {path}"] += 1
     met[f"{clock} clock"] += 1
@@ -359,12 +352,12 @@ def compare(
 
 def met_in(model: NetxModel, inputs: Inputs, truth: dict[int, LayerTrace]) -> set[str]:
     """What of the borders a case came to."""
-    steps = inputs.steps if isinstance(inputs, Drive) else inputs.shape[-1]
+    steps = inputs.steps
     met = {"case"}
     met |= {"one step"} if steps == 1 else set()
     met |= {"batch of one"} if len(inputs) == 1 else set()
-    met |= {"drive"} if isinstance(inputs, Drive) else set()
-    met |= {"no input spikes"} if torch.is_tensor(inputs) and not inputs.any() else set()
+    met |= {"drive"} if inputs.driven else set()
+    met |= {"no input spikes"} if not inputs.driven and not inputs.values.any() else set()
     for layer in model.spiking_layers:
         if layer.number not in truth:
             continue
@@ -472,9 +465,7 @@ def test_networks_at_the_borders_equal_the_reference(monkeypatch, device):
     met: Counter[str] = Counter()
 
     def reference(model: NetxModel, inputs: Inputs, clock: str) -> dict[int, LayerTrace]:
-        numbers = [layer.number for layer in model.spiking_layers]
-        skipped = model.input_layer is not None and not isinstance(inputs, Drive)
-        record = numbers[1:] if skipped else numbers
+        record = [layer.number for layer in model.running_layers(inputs.driven)]
         return ReferenceBackend(model).run(inputs, record, clock).layers
 
     count = 60 if device == "cpu" else 1000

@@ -36,7 +36,7 @@ from neurorobust.netx.model import (
 )
 from neurorobust.netx.read import parse
 from neurorobust.netx.write import serialise
-from neurorobust.types import Drive, Inputs, LayerTrace
+from neurorobust.types import Inputs, LayerTrace
 
 pytestmark = pytest.mark.lava
 
@@ -231,9 +231,9 @@ def fed(rng: np.random.Generator, model: NetxModel, driven: bool) -> Inputs:
     shape = (batch, *model.input_shape)
     if driven:
         values = spoilt(rng, rng.integers(-300, 4000, shape), DRIVES)
-        return Drive(torch.from_numpy(values.astype(np.int32)), steps)
+        return Inputs.drive(torch.from_numpy(values.astype(np.int32)), steps)
     density = rng.choice([0.0, 0.4, 0.8, 1.0], p=[0.05, 0.4, 0.25, 0.3])
-    return torch.from_numpy((rng.random((*shape, steps)) < density).astype(np.uint8))
+    return Inputs.of(torch.from_numpy((rng.random((*shape, steps)) < density).astype(np.uint8)))
 
 
 def restored(rng: np.random.Generator, image: bytes) -> tuple[bytes, list[str]]:
@@ -290,9 +290,7 @@ def backend_answer(
     try:
         model = given()
         backend = make(model)
-        numbers = [layer.number for layer in model.spiking_layers]
-        skipped = model.input_layer is not None and not isinstance(inputs, Drive)
-        run = backend.run(inputs, numbers[1:] if skipped else numbers)
+        run = backend.run(inputs, [layer.number for layer in model.running_layers(inputs.driven)])
     except NeuroRobustError as error:
         return str(error)
     return run.layers

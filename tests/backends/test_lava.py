@@ -28,7 +28,7 @@ from neurorobust.netx.model import (
     NetxModel,
     Neuron,
 )
-from neurorobust.types import Drive, Inputs, Run
+from neurorobust.types import Inputs, Run
 
 try:
     require_lava()
@@ -106,10 +106,11 @@ def _spikes(model: NetxModel, batch: int, steps: int, seed: int = 0) -> torch.Te
     return (noise < 0.3).to(torch.uint8)
 
 
-def _drive(model: NetxModel, batch: int, steps: int, seed: int = 0) -> Drive:
+def _drive(model: NetxModel, batch: int, steps: int, seed: int = 0) -> Inputs:
     generator = torch.Generator().manual_seed(seed)
     shape = (batch, *model.input_shape)
-    return Drive(torch.randint(-100, 400, shape, generator=generator, dtype=torch.int32), steps)
+    bias = torch.randint(-100, 400, shape, generator=generator, dtype=torch.int32)
+    return Inputs.drive(bias, steps)
 
 
 def _assert_same(run: Run, expected: Run) -> None:
@@ -125,7 +126,7 @@ def _assert_same(run: Run, expected: Run) -> None:
         assert torch.equal(mine, other), name
 
 
-def _assert_exact(backend: Backend, inputs: Inputs, record: tuple[int, ...]) -> Run:
+def _assert_exact(backend: Backend, inputs: Inputs | torch.Tensor, record: tuple[int, ...]) -> Run:
     expected = ReferenceBackend(backend.model).run(inputs, record)
     run = backend.run(inputs, record)
     _assert_same(run, expected)

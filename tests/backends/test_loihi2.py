@@ -31,7 +31,7 @@ from neurorobust.netx.model import (
     Neuron,
     RecurrentLayer,
 )
-from neurorobust.types import Drive, Inputs, Run
+from neurorobust.types import Inputs, Run
 
 try:
     require_lava()
@@ -116,7 +116,9 @@ def events(model: NetxModel, batch: int, steps: int = 9) -> torch.Tensor:
     return (torch.rand(shape, generator=generator) < 0.4).to(torch.uint8)
 
 
-def assert_exact(backend: Loihi2Backend, inputs: Inputs, record: tuple[int, ...]) -> Run:
+def assert_exact(
+    backend: Loihi2Backend, inputs: Inputs | torch.Tensor, record: tuple[int, ...]
+) -> Run:
     expected = ReferenceBackend(backend.model).run(inputs, record)
     run = backend.run(inputs, record)
     assert expected.spikes.any()
@@ -186,7 +188,7 @@ def test_conv_by_spikes_and_by_drive(board: Any) -> None:
     bias = torch.randint(-50, 300, (3, *model.input_shape), generator=generator, dtype=torch.int32)
     with Loihi2Backend(model, timeout=120) as backend:
         assert_exact(backend, events(model, 3), (1, 3))
-        assert_exact(backend, Drive(bias, 12), (0, 3))
+        assert_exact(backend, Inputs.drive(bias, 12), (0, 3))
 
 
 @pytest.mark.slow

@@ -12,7 +12,7 @@ from neurorobust.backends.engine import EngineBackend
 from neurorobust.backends.reference.backend import ReferenceBackend
 from neurorobust.fixedpoint import pack_recurrent_weights
 from neurorobust.netx.model import NetxModel, Neuron, RecurrentLayer
-from neurorobust.types import Drive, LayerTrace, Run
+from neurorobust.types import LayerTrace, Run
 
 
 def neuron(current_decay=4096, voltage_decay=4096, threshold=10):
@@ -105,10 +105,10 @@ def test_many_networks_on_both_clocks_equal_lava(
         return  # spikes for a network that is an on-chip input layer alone
     record, engine = tuple(truth), EngineBackend(model)
     runs = [backend.run(inputs, record, clock) for backend in (ReferenceBackend(model), engine)]
-    if not isinstance(inputs, Drive) and inputs.shape[4] > 1:
-        stream, cut = engine.stream(record, clock), inputs.shape[4] // 2
+    if not inputs.driven and inputs.steps > 1:
+        stream, cut, spikes = engine.stream(record, clock), inputs.steps // 2, inputs.values
         first, second = (
-            stream.feed(part).layers for part in (inputs[..., :cut], inputs[..., cut:])
+            stream.feed(part).layers for part in (spikes[..., :cut], spikes[..., cut:])
         )
         pairs = {
             number: (vars(trace).values(), vars(second[number]).values())

@@ -15,12 +15,11 @@ from neurorobust.errors import BadInput
 from neurorobust.fixedpoint import cast_bias, pack_dense_weights, pack_recurrent_weights
 from neurorobust.netx.model import ACCUMULATOR, DenseLayer, NetxModel, Neuron, RecurrentLayer
 from neurorobust.surrogates import BackwardMode, Surrogate
-from neurorobust.types import Drive
+from neurorobust.types import Inputs
 
 
 def numbers(model, inputs):
-    skipped = None if isinstance(inputs, Drive) else model.input_layer
-    return [layer.number for layer in model.spiking_layers if layer is not skipped]
+    return [layer.number for layer in model.running_layers(Inputs.of(inputs).driven)]
 
 
 def assert_engine_equals_reference(model, inputs):

@@ -23,7 +23,7 @@ from neurorobust.netx import (
     NetxModel,
     Neuron,
 )
-from neurorobust.types import Drive
+from neurorobust.types import Inputs
 
 
 def neuron(current_decay=4096, voltage_decay=0, threshold=10):
@@ -230,7 +230,7 @@ def test_drive_enters_the_input_layer_and_spikes_skip_it():
         (InputLayer(0, (2, 1, 1), neuron(4096, 0, 10)), dense([[2, 0], [0, 4]], 1, neuron=None)),
     )
     backend = ReferenceBackend(model)
-    drive = Drive(torch.tensor([[11, 4]], dtype=torch.int32).reshape(1, 2, 1, 1), steps=4)
+    drive = Inputs.drive(torch.tensor([[11, 4]], dtype=torch.int32).reshape(1, 2, 1, 1), steps=4)
     run = backend.run(drive, record=[0, 1])
     assert run.layers[0].spikes[0].tolist() == [[1, 1, 1, 1], [0, 0, 1, 0]]
     assert run.layers[0].u.abs().sum() == 0
@@ -299,4 +299,4 @@ def test_inputs_and_record_are_checked():
     with pytest.raises(BadInput, match="record: layer 7 holds no neurons"):
         backend.run(spikes([1], [1]), record=[7])
     with pytest.raises(BadInput, match="no on-chip input layer"):
-        backend.run(Drive(torch.zeros(1, 2, 1, 1, dtype=torch.int32), 1))
+        backend.run(Inputs.drive(torch.zeros(1, 2, 1, 1, dtype=torch.int32), 1))

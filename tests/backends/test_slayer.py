@@ -12,7 +12,7 @@ from neurorobust.errors import BadInput
 from neurorobust.networks import NetworkSpec, build
 from neurorobust.networks.lava_dl import import_slayer
 from neurorobust.surrogates import DEFAULT, Surrogate
-from neurorobust.types import Drive
+from neurorobust.types import Inputs
 
 pytest.importorskip("lava.lib.dl", reason="lava-dl is not installed")
 pytestmark = pytest.mark.lava
@@ -34,15 +34,14 @@ def inputs_for(encoder, batch=6, seed=1):
     generator = torch.Generator().manual_seed(seed)
     if encoder == "drive":
         bias = torch.randint(-60, 250, (batch, 2, 8, 7), generator=generator)
-        return Drive(bias.to(torch.int32), STEPS)
-    return (torch.rand(batch, 2, 8, 7, STEPS, generator=generator) < 0.3).to(torch.uint8)
+        return Inputs.drive(bias.to(torch.int32), STEPS)
+    return Inputs.of((torch.rand(batch, 2, 8, 7, STEPS, generator=generator) < 0.3).to(torch.uint8))
 
 
 def leaf_of(inputs):
     """The same inputs as floats that take gradients, and the tensor that collects them."""
-    values = inputs.bias_mant if isinstance(inputs, Drive) else inputs
-    leaf = values.float().requires_grad_()
-    return (Drive(leaf, inputs.steps) if isinstance(inputs, Drive) else leaf), leaf
+    leaf = inputs.values.float().requires_grad_()
+    return inputs.with_values(leaf), leaf
 
 
 def gradient(backend, inputs, surrogate=DEFAULT):
@@ -205,7 +204,7 @@ def test_every_call_starts_from_zero_state(precision, changes):
     first = backend.run(inputs, [2])
     backend.run(inputs_for("drive", seed=9))
     again = backend.run(inputs, [2])
-    alone = backend.run(Drive(inputs.bias_mant[3:4], STEPS))
+    alone = backend.run(inputs[3:4])
     assert first.spikes.sum() > 0
     assert torch.equal(first.spikes, again.spikes)
     assert torch.equal(first.layers[2].v, again.layers[2].v)
@@ -232,7 +231,7 @@ def test_unfitting_requests_are_refused():
     with pytest.raises(BadInput, match="precision 'int4' unknown, known: float, quantised"):
         SlayerBackend(made, "int4")
     with pytest.raises(BadInput, match=r"value 0\.5 is not an integer"):
-        backend.forward(Drive(torch.full((1, 2, 8, 7), 0.5), STEPS), DEFAULT)
+        backend.forward(Inputs.drive(torch.full((1, 2, 8, 7), 0.5), STEPS), DEFAULT)
     with pytest.raises(BadInput, match="neither 0 nor 1"):
         backend.forward(torch.full((1, 2, 8, 7, 4), 2.0), DEFAULT)
     with pytest.raises(BadInput, match=r"layer 0 \(input\) is skipped when spikes are given"):

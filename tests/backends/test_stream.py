@@ -12,7 +12,7 @@ from neurorobust.backends.engine import EngineBackend
 from neurorobust.backends.reference.backend import ReferenceBackend
 from neurorobust.errors import BadInput
 from neurorobust.netx.model import DenseLayer, InputLayer, NetxModel, Neuron, RecurrentLayer
-from neurorobust.types import Drive, LayerTrace, Run
+from neurorobust.types import Inputs, LayerTrace, Run
 
 CLOCKS = ("aligned", "global")
 
@@ -30,21 +30,20 @@ def assert_same(run: Run, expected: Run) -> None:
 
 
 def numbers(model, inputs):
-    skipped = None if isinstance(inputs, Drive) else model.input_layer
-    return [layer.number for layer in model.spiking_layers if layer is not skipped]
+    return [layer.number for layer in model.running_layers(inputs.driven)]
 
 
 def either(data, tiny_networks, recurrent_networks):
     model, inputs = data.draw(st.one_of(tiny_networks, recurrent_networks))
     if model.input_layer is not None and len(model.spiking_layers) == 1:
-        inputs = Drive(torch.full((1, *model.input_shape), 90, dtype=torch.int32), 7)
+        inputs = Inputs.drive(torch.full((1, *model.input_shape), 90, dtype=torch.int32), 7)
     return model, inputs
 
 
 def split(inputs, sizes):
-    if isinstance(inputs, Drive):
-        return [Drive(inputs.bias_mant, size) for size in sizes]
-    return list(inputs.split(sizes, dim=-1))
+    if inputs.driven:
+        return [inputs.first_steps(size) for size in sizes]
+    return list(inputs.values.split(sizes, dim=-1))
 
 
 def joined(runs):
@@ -73,7 +72,7 @@ def test_engine_equals_reference_on_the_global_clock(tiny_networks, recurrent_ne
 @given(data=st.data())
 def test_chunks_are_one_run_for_any_chunking(tiny_networks, recurrent_networks, data):
     model, inputs = either(data, tiny_networks, recurrent_networks)
-    steps = inputs.steps if isinstance(inputs, Drive) else inputs.shape[4]
+    steps = inputs.steps
     sizes = []
     while sum(sizes) < steps:
         sizes.append(data.draw(st.integers(1, steps - sum(sizes))))
@@ -139,7 +138,7 @@ def test_a_long_stream_is_the_definition_in_uneven_chunks(clock):
 def test_drive_may_change_from_chunk_to_chunk():
     model, drives = busy(), [torch.full((2, 10, 1, 1), n, dtype=torch.int32) for n in (500, -70)]
     stream = EngineBackend(model).stream([0, 3])
-    runs = [stream.feed(Drive(drive, 9)) for drive in drives]
+    runs = [stream.feed(Inputs.drive(drive, 9)) for drive in drives]
     spikes = torch.cat([run.layers[0].spikes for run in runs], -1)
     assert spikes[..., :9].any()
     assert not spikes[..., 9:].any()
@@ -154,7 +153,7 @@ def test_chunks_must_fit_each_other():
     with pytest.raises(BadInput, match="stream: 1 samples of spikes, began with 2 of spikes"):
         stream.feed(torch.zeros(1, 10, 1, 1, 3, dtype=torch.uint8))
     with pytest.raises(BadInput, match="stream: 2 samples of drive, began with 2 of spikes"):
-        stream.feed(Drive(torch.zeros(2, 10, 1, 1, dtype=torch.int32), 3))
+        stream.feed(Inputs.drive(torch.zeros(2, 10, 1, 1, dtype=torch.int32), 3))
     with pytest.raises(BadInput, match=r"record: layer 0 \(input\) is skipped"):
         EngineBackend(model).stream([0]).feed(torch.zeros(2, 10, 1, 1, 3, dtype=torch.uint8))
     with pytest.raises(BadInput, match="record: layer 9 holds no neurons"):

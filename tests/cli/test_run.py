@@ -11,7 +11,7 @@ from typer.testing import Result
 from neurorobust import netx
 from neurorobust.backends.reference.backend import ReferenceBackend
 from neurorobust.support import files
-from neurorobust.types import Drive
+from neurorobust.types import Inputs
 
 
 @pytest.mark.parametrize("backend", ["engine", "reference"])
@@ -26,7 +26,7 @@ def test_drive_gives_the_documented_arrays(
     assert result.exit_code == 0, result.output
     given = files.read_npz(workshop / "drive.npz")
     wanted = ReferenceBackend(netx.read(workshop / "model.net")).run(
-        Drive(torch.from_numpy(given["drive"]), 9), record=[0, 2, 3]
+        Inputs.drive(torch.from_numpy(given["drive"]), 9), record=[0, 2, 3]
     )
     found = files.read_npz(out)
     names = {f"layer{i}/{what}" for i in (0, 2, 3) for what in ("spikes", "u", "v")}
@@ -67,7 +67,7 @@ def test_spikes_skip_the_input_layer(workshop: Path, command: Callable[..., Resu
         ),
         (
             {"drive": np.zeros((1, 1, 4, 4), np.int32), "steps": np.int64(0)},
-            "steps 0 below 1",
+            "drive: 0 time steps, need at least 1",
         ),
     ],
 )

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from neurorobust.networks.blocks import _quiet
 from neurorobust.networks.lava_dl import import_slayer
-from neurorobust.types import Drive, Inputs
+from neurorobust.types import Inputs
 
 NEURON = {"threshold": 1.25, "current_decay": 0.25, "voltage_decay": 0.06}
 STEPS = 12
@@ -44,9 +44,9 @@ class Case:
         generator = torch.Generator().manual_seed(seed)
         if self.driven:
             drive = torch.randint(-40, 220, (batch, *self.shape), generator=generator)
-            return Drive(drive.to(torch.int32), steps)
+            return Inputs.drive(drive.to(torch.int32), steps)
         noise = torch.rand((batch, *self.shape, steps), generator=generator)
-        return (noise < 0.3).to(torch.uint8)
+        return Inputs.of((noise < 0.3).to(torch.uint8))
 
 
 def _dense(n_in: int, n_out: int, neuron: dict[str, Any] | None = None, **more: Any) -> nn.Module:

@@ -12,7 +12,7 @@ from neurorobust.networks import NetworkSpec, build
 from neurorobust.networks.lava_dl import import_slayer
 from neurorobust.netx.compare import difference
 from neurorobust.netx.model import RecurrentLayer, SynapseLayer
-from neurorobust.types import Drive
+from neurorobust.types import Inputs
 
 pytest.importorskip("lava.lib.dl", reason="lava-dl is not installed")
 pytestmark = pytest.mark.lava
@@ -32,7 +32,7 @@ def network(seed=0, **changes):
 def train(trained, optimiser, seed):
     generator = torch.Generator().manual_seed(seed)
     drive = torch.randint(0, 200, (6, 2, 7, 5), generator=generator).float()
-    loss = (trained(Drive(drive, 8)).sum(-1) - 3).square().mean()
+    loss = (trained(Inputs.drive(drive, 8)).sum(-1) - 3).square().mean()
     optimiser.zero_grad()
     loss.backward()
     optimiser.step()
@@ -118,7 +118,7 @@ def test_training_goes_on_as_if_nothing_had_been_exported(weight_norm):
 @pytest.mark.parametrize("weight_norm", [False, True])
 def test_exporting_between_forward_and_backward_harms_neither(weight_norm):
     trained = network(weight_norm=weight_norm)
-    answer = trained(Drive(torch.full((2, 2, 7, 5), 100.0), 8)).sum()
+    answer = trained(Inputs.drive(torch.full((2, 2, 7, 5), 100.0), 8)).sum()
     export(trained)
     answer.backward()
     assert all(p.grad is not None for p in trained.parameters() if p.requires_grad)

@@ -74,7 +74,7 @@ def test_gradients_of_slayers_integers_are_the_engines(cases, name):
     slayer, case = prepared(cases, name)
     found = []
     for backend in (slayer, EngineBackend(slayer.model)):
-        x = case.inputs().float().requires_grad_()
+        x = case.inputs().values.float().requires_grad_()
         run = backend.forward(x, DEFAULT)
         (run.spikes[:, 0].sum() + run.membrane[:, 1].sum() / 1e3).backward()
         found.append(x.grad)

@@ -20,7 +20,6 @@ from neurorobust.networks.input import InputBlock
 from neurorobust.networks.lava_dl import import_slayer
 from neurorobust.netx.compare import difference
 from neurorobust.netx.model import ConvLayer, DenseLayer
-from neurorobust.types import Drive
 
 pytest.importorskip("lava.lib.dl", reason="lava-dl is not installed")
 pytestmark = pytest.mark.lava
@@ -236,7 +235,7 @@ def test_pain_14_life_cycle_export_leaves_the_training_network_alone(cases, name
     case = case_of(cases, name)
     module = case.module.train(training)
     optimiser = torch.optim.Adam(module.parameters(), lr=0.01)
-    spikes = case.inputs().float()
+    spikes = case.inputs().values.float()
     answer = module(spikes).sum()
     before, state = snapshot(module), torch.get_rng_state()
     first = export(adopt(module, case.shape))
@@ -260,7 +259,7 @@ def test_pain_14_life_cycle_export_before_any_forward_pass(cases):
     for name in ("conv", "weight-norm", "delays", "pool-sum"):
         fresh, used = (case_of(cases, name) for _ in range(2))
         with torch.no_grad():
-            used.module.eval()(used.inputs().float())
+            used.module.eval()(used.inputs().values.float())
         models = [export(adopt(case.module, case.shape)) for case in (fresh, used)]
         assert difference(*models) is None, name
 
@@ -305,7 +304,7 @@ def test_pain_14_life_cycle_the_file_is_fresh_whole_and_closed(cases, tmp_path):
 
 def test_a_training_network_that_holds_a_graph_can_be_copied(cases):
     case = case_of(cases, "weight-norm")
-    case.module(case.inputs().float())  # weight norm keeps a weight with a graph
+    case.module(case.inputs().values.float())  # weight norm keeps a weight with a graph
     with pytest.raises(RuntimeError, match="deepcopy"):
         copy.deepcopy(case.module)
     assert len(export(adopt(case.module, case.shape)).layers) == 5
@@ -315,5 +314,5 @@ def test_drive_reaches_the_first_block_of_a_network_of_ones_own(cases):
     case = case_of(cases, "own-input")
     slayer = SlayerBackend(adopt(case.module, case.shape))
     drive = case.inputs()
-    assert isinstance(drive, Drive)
+    assert drive.driven
     assert slayer.run(drive, [0]).layers[0].u.abs().sum() == 0

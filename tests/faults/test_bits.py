@@ -23,6 +23,7 @@ from neurorobust.faults.memory import Flip, Matrix, Memory, flipped
 from neurorobust.netx.model import DenseLayer, InputLayer, NetxModel, Neuron, RecurrentLayer
 from neurorobust.readouts import Readout
 from neurorobust.surrogates import DEFAULT
+from neurorobust.types import Inputs
 
 
 def cell(threshold: int = 60) -> Neuron:
@@ -146,7 +147,7 @@ def test_weight_gradients_are_those_of_training(odd):
     def loss(run):
         return (run.spikes * torch.linspace(-1, 1, 10)).sum()
 
-    found = weight_gradients(EngineBackend(model), spikes, DEFAULT, loss)
+    found = weight_gradients(EngineBackend(model), Inputs.of(spikes), DEFAULT, loss)
     assert set(found) == {(1, "weight"), (2, "weight"), (2, "weight_rec"), (3, "weight")}
     assert all(np.any(gradient != 0) for gradient in found.values())
     if odd:

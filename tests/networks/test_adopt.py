@@ -242,7 +242,7 @@ class Stepped(Net):
 
 class OfDrive(Stepped):
     def forward(self, drive):
-        return super().forward(drive.bias_mant, drive.steps)
+        return super().forward(drive.values, drive.steps)
 
 
 class Named(Stepped):

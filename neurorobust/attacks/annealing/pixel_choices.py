@@ -14,7 +14,6 @@ from neurorobust.budgets import ImageBudget, project
 from neurorobust.classifier import Classifier
 from neurorobust.fixedpoint import cast_bias, lif_step
 from neurorobust.netx.model import NetxModel
-from neurorobust.types import Drive
 
 LEVELS = 257  # of each pixel, evenly over what the ball allows, that are tried for its choices
 
@@ -85,9 +84,9 @@ def choices(classifier: Classifier, image: Tensor, budget: ImageBudget) -> Choic
 def input_words(classifier: Classifier, images: Tensor) -> Array:
     """Spikes that reach the first synapse: uint64 `[batch, inputs]`, in C, H, W order."""
     inputs = classifier.encoder.encode(images)
-    if not isinstance(inputs, Drive):
-        return spike_words(inputs.flatten(1, 3))
-    drive = cast_bias(inputs.bias_mant.numpy())
+    if not inputs.driven:
+        return spike_words(inputs.values.flatten(1, 3))
+    drive = cast_bias(inputs.values.numpy())
     levels, place = np.unique(drive, return_inverse=True)
     trains = _driven(classifier.backend.model, levels, inputs.steps)
     channel = np.arange(drive.shape[1])[None, :, None, None]

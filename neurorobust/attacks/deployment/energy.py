@@ -9,11 +9,10 @@ import torch
 from torch import Tensor
 
 from neurorobust.attacks.deployment.prefix import up_to
-from neurorobust.attacks.spike_view import first_spikes
 from neurorobust.classifier import Classifier
-from neurorobust.hardware.energy import fan_out
-from neurorobust.netx.model import NetxModel, RecurrentLayer, SynapseLayer
-from neurorobust.types import Drive, Labels
+from neurorobust.hardware.energy import fan_out, own_fan_out
+from neurorobust.netx.model import NetxModel, SynapseLayer
+from neurorobust.types import Labels
 
 FIRST = -1  # what is fed to the first synapse as spikes
 
@@ -35,17 +34,15 @@ class Energy:
         model = classifier.backend.model
         inputs = classifier.encoder.encode(x, generator)
         costs = fan_outs(model)
-        numbers = [number for number in costs if number != FIRST]
-        if not isinstance(inputs, Drive) and model.input_layer is not None:
-            numbers = [number for number in numbers if number != model.input_layer.number]
+        running = (layer.number for layer in model.running_layers(inputs.driven))
+        numbers = [number for number in running if number in costs]
         with torch.no_grad():
             traces = classifier.backend.run(inputs, numbers).layers
         total = torch.zeros(len(x), dtype=torch.float64)
         for number in numbers:
             total += traces[number].spikes.sum(-1).double() @ costs[number]
-        if not isinstance(inputs, Drive):
-            spikes = first_spikes(classifier, inputs)
-            total += spikes.flatten(1, 3).sum(-1).double() @ costs[FIRST]
+        if not inputs.driven:
+            total += inputs.values.flatten(1, 3).sum(-1).double() @ costs[FIRST]
         return total
 
     def promise(
@@ -54,15 +51,13 @@ class Energy:
         """The same sum; each layer's spikes by the network that ends there."""
         model = classifier.backend.model
         inputs = classifier.encoder.forward(x, generator)
-        total = torch.zeros(len(x))
-        for number, cost in fan_outs(model).items():
-            skipped = model.input_layer is not None and number == model.input_layer.number
-            if number == FIRST:
-                if not isinstance(inputs, Drive):
-                    total = total + inputs.flatten(1, 3).sum(-1) @ cost.float()
-            elif isinstance(inputs, Drive) or not skipped:
-                run = up_to(model, number).forward(inputs, classifier.backward)
-                total = total + run.spikes.sum(-1) @ cost.float()
+        costs, total = fan_outs(model), torch.zeros(len(x))
+        if not inputs.driven:
+            total = total + inputs.values.flatten(1, 3).sum(-1) @ costs[FIRST].float()
+        for layer in model.running_layers(inputs.driven):
+            if layer.number in costs:
+                run = up_to(model, layer.number).forward(inputs, classifier.backward)
+                total = total + run.spikes.sum(-1) @ costs[layer.number].float()
         return total
 
 
@@ -79,8 +74,8 @@ def fan_outs(model: NetxModel) -> dict[int, Tensor]:
             found[source] = found.get(source, torch.zeros(())) + fan
             if source != FIRST and FIRST not in found:
                 found[FIRST] = fan  # fed spikes skip the on-chip input layer
-        if isinstance(layer, RecurrentLayer):
-            rows, columns = layer.weight_rec.shape
-            found[layer.number] = torch.full((columns,), float(rows), dtype=torch.float64)
+        own = own_fan_out(layer)
+        if own is not None:
+            found[layer.number] = torch.from_numpy(own).double()
         shape, source = layer.shape, layer.number
     return found

@@ -13,7 +13,7 @@ from neurorobust.backends.engine import EngineBackend
 from neurorobust.backends.engine.overflow import before_wrap, bounds
 from neurorobust.classifier import Classifier
 from neurorobust.fixedpoint import STATE_LIMIT
-from neurorobust.types import Drive, Inputs, Labels
+from neurorobust.types import Inputs, Labels
 
 
 @dataclass(frozen=True)
@@ -54,6 +54,5 @@ class Overflow:
 
 def _able(classifier: Classifier, inputs: Inputs) -> list[int]:
     """Numbers of the layers that can wrap within these steps."""
-    steps = inputs.steps if isinstance(inputs, Drive) else int(inputs.shape[4])
     assert isinstance(classifier.backend, EngineBackend)
-    return [bound.layer for bound in bounds(classifier.backend, steps) if bound.can_wrap]
+    return [bound.layer for bound in bounds(classifier.backend, inputs.steps) if bound.can_wrap]

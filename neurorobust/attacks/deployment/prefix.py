@@ -33,7 +33,7 @@ def current_of(model: NetxModel, number: int) -> EngineBackend:
             threshold=np.array(ACCUMULATOR_THRESHOLD),
         )
         shown = dataclasses.replace(last, neuron=neuron, bias=None)
-        return EngineBackend(dataclasses.replace(cut, layers=(*cut.layers[:-1], shown)))
+        return EngineBackend(cut.with_layers((*cut.layers[:-1], shown)))
 
     return _known(model, "current", number, make)
 
@@ -41,7 +41,7 @@ def current_of(model: NetxModel, number: int) -> EngineBackend:
 def _cut(model: NetxModel, number: int) -> NetxModel:
     kept = tuple(layer for layer in model.layers if layer.number <= number)
     assert any(isinstance(layer, SynapseLayer | InputLayer) for layer in kept)
-    return dataclasses.replace(model, layers=kept, sha256="", path="")
+    return model.with_layers(kept)
 
 
 def _known(

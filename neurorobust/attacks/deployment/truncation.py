@@ -13,7 +13,7 @@ from neurorobust.classifier import Classifier
 from neurorobust.errors import BadInput
 from neurorobust.netx.model import SynapseLayer
 from neurorobust.readouts import first_argmax
-from neurorobust.types import Drive, Inputs, Labels
+from neurorobust.types import Inputs, Labels
 
 SLIGHT = 0.05  # the margin by which the aligned answer is kept right
 
@@ -68,9 +68,8 @@ def _shorter(classifier: Classifier, inputs: Inputs) -> Inputs:
     """Without the last L steps."""
     layers = classifier.backend.model.layers
     lost = sum(isinstance(layer, SynapseLayer) for layer in layers)
-    steps = inputs.steps if isinstance(inputs, Drive) else int(inputs.shape[4])
-    if steps <= lost:
-        raise BadInput(f"truncation: {steps} steps, not above the latency of {lost} synapses")
-    if isinstance(inputs, Drive):
-        return Drive(inputs.bias_mant, steps - lost)
-    return inputs[..., : steps - lost]
+    if inputs.steps <= lost:
+        raise BadInput(
+            f"truncation: {inputs.steps} steps, not above the latency of {lost} synapses"
+        )
+    return inputs.first_steps(inputs.steps - lost)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection
 
 import torch
+from torch import Tensor
 
 from neurorobust.backends.base import ALIGNED, GLOBAL, check_clock, check_inputs, check_record
 from neurorobust.backends.engine import loops
@@ -23,7 +24,7 @@ from neurorobust.backends.engine.stream import Stream
 from neurorobust.errors import BadInput
 from neurorobust.netx.model import NetxModel
 from neurorobust.surrogates import Backward, BackwardMode
-from neurorobust.types import Drive, Inputs, Run
+from neurorobust.types import Inputs, Run
 
 
 class EngineBackend:
@@ -72,15 +73,18 @@ class EngineBackend:
         """What is computed where, and why it is exact: the plan, or the GPU's."""
         return str(self.plan if self._gpu is None else self._gpu)
 
-    def run(self, inputs: Inputs, record: Collection[int] = (), clock: str = ALIGNED) -> Run:
+    def run(
+        self, inputs: Inputs | Tensor, record: Collection[int] = (), clock: str = ALIGNED
+    ) -> Run:
         """See `Backend.run`."""
         check_clock(clock)
+        inputs = Inputs.of(inputs)
         check_inputs(self.model, inputs)
         check_record(self.model, record)
-        layers = self.plan.fed(isinstance(inputs, Drive), record)
+        layers = self.plan.fed(inputs.driven, record)
         if self._gpu is not None:
             return self._gpu.run(inputs, record, clock)
-        steps = inputs.steps if isinstance(inputs, Drive) else inputs.shape[4]
+        steps, values = inputs.steps, inputs.values
         answer = Answer(layers, len(inputs), steps, record)
         threads = torch.get_num_threads()
         size = self.plan.chunk(steps, threads, bool(record))
@@ -90,7 +94,6 @@ class EngineBackend:
         if count > 1 or threads > 1:  # even shares: no thread waits for another's last chunk
             count = min(-(-count // threads) * threads, len(inputs))
         edges = [len(inputs) * i // max(1, count) for i in range(max(1, count) + 1)]
-        values = inputs.bias_mant if isinstance(inputs, Drive) else inputs
 
         def work(number: int) -> None:
             some = slice(edges[number], edges[number + 1])
@@ -110,19 +113,19 @@ class EngineBackend:
             work(0)  # here: `torch.set_num_threads` takes longer than a small network
         return Run(answer.spikes, answer.membrane, answer.layers)
 
-    def forward(self, inputs: Inputs, surrogate: Backward) -> Run:
+    def forward(self, inputs: Inputs | Tensor, surrogate: Backward) -> Run:
         """See `DifferentiableBackend.forward`; the floats are float32.
 
         A `BackwardMode` in place of a surrogate brings its hooks.
         """
-        check_inputs(self.model, _detached(inputs))
+        inputs = Inputs.of(inputs)
+        check_inputs(self.model, inputs)
         if self._gpu is not None:
             return self._gpu.forward(inputs, surrogate)
-        layers = self.plan.fed(isinstance(inputs, Drive))
+        layers = self.plan.fed(inputs.driven)
         mode = BackwardMode.of(surrogate).spelled(KERNELS)
-        steps = inputs.steps if isinstance(inputs, Drive) else inputs.shape[4]
+        steps, values = inputs.steps, inputs.values
         layer_pass = LayerPass(layers, self.model.input_shape, steps, mode, self.gradient)
-        values = inputs.bias_mant if isinstance(inputs, Drive) else inputs
         if not len(values):
             nothing = values.flatten(1).sum(1, keepdim=True).to(torch.float32)
             membrane = nothing.expand(0, layers[-1].neurons)
@@ -138,9 +141,3 @@ class EngineBackend:
         if self._gpu is not None:
             raise BadInput(f"engine: no streams on {self._gpu.device}, they run on cpu")
         return Stream(self.model, self.plan, record, clock)
-
-
-def _detached(inputs: Inputs) -> Inputs:
-    if isinstance(inputs, Drive):
-        return Drive(inputs.bias_mant.detach(), inputs.steps)
-    return inputs.detach()

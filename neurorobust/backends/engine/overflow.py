@@ -6,7 +6,6 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from torch import Tensor
 
 from neurorobust.backends.engine import gemm, recurrent
 from neurorobust.backends.engine.backend import EngineBackend
@@ -15,7 +14,7 @@ from neurorobust.errors import BadInput
 from neurorobust.fixedpoint import DECAY_UNITY, STATE_LIMIT, STATE_SHIFT, IntArray, decay
 from neurorobust.netx import bounds as static
 from neurorobust.netx.model import SynapseLayer
-from neurorobust.types import Drive, Inputs
+from neurorobust.types import Inputs
 
 
 @dataclass(frozen=True)
@@ -56,7 +55,7 @@ def before_wrap(engine: EngineBackend, inputs: Inputs, number: int) -> IntArray:
     Raises:
         BadInput: the layer has none.
     """
-    layers = engine.plan.fed(isinstance(inputs, Drive))
+    layers = engine.plan.fed(inputs.driven)
     place = next((i for i, layer in enumerate(layers) if layer.number == number), None)
     layer = None if place is None else layers[place]
     if layer is None or layer.synapse is None or place is None:
@@ -66,8 +65,7 @@ def before_wrap(engine: EngineBackend, inputs: Inputs, number: int) -> IntArray:
     if place:
         source = internal(traces[earlier[0]].spikes, layers[place - 1].shape)
     else:
-        assert isinstance(inputs, Tensor)
-        source = signals(inputs)
+        source = signals(inputs.values)
     sums = gemm.weighted_sums(layer.synapse, source.contiguous()).to(torch.float64)
     if layer.synapse.shift:
         sums = sums.mul_(2.0**-layer.synapse.shift).floor_()

@@ -10,6 +10,7 @@ from collections.abc import Callable, Collection
 from dataclasses import dataclass
 
 import numpy as np
+from typing_extensions import assert_never
 
 from neurorobust.backends.base import neurons
 from neurorobust.backends.engine import gemm, synapses
@@ -125,8 +126,10 @@ def make_plan(
             layers.append(_layer(layer, source, synapse, path, feedback))
         elif isinstance(layer, ConvLayer):
             layers.append(_layer(layer, source, synapses.conv(layer, source), path))
-        else:
+        elif isinstance(layer, InputLayer):
             layers.append(_layer(layer, source, None, path))
+        else:
+            assert_never(layer)
         source = layer.shape
     _check_numbers(paths, layers)
     plan = EnginePlan(model.input_shape, tuple(layers), memory_limit)

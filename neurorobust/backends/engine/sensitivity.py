@@ -12,11 +12,11 @@ from torch import Tensor
 from neurorobust.backends.engine.autograd import LayerPass, TrainedTensor, differentiable_run
 from neurorobust.backends.engine.backend import EngineBackend
 from neurorobust.backends.engine.shapes import KERNELS
-from neurorobust.netx.model import DenseLayer, RecurrentLayer, SynapseLayer
+from neurorobust.backends.engine.weights import delays
 from neurorobust.surrogates import Backward, BackwardMode
-from neurorobust.types import Drive, Inputs, Run
+from neurorobust.types import Inputs, Run
 
-Place = tuple[int, str]  # a layer's number, and `weight` or `weight_rec`
+Place = tuple[int, str]  # a layer's number, and the name of one of its `matrices`
 
 
 def weight_gradients(
@@ -33,26 +33,20 @@ def weight_gradients(
     Returns:
         for every matrix of the file float32 of its shape, by layer number and name.
     """
-    layers = engine.plan.fed(isinstance(inputs, Drive))
+    layers = engine.plan.fed(inputs.driven)
     stored = {layer.number: layer for layer in engine.model.spiking_layers}
     slots: list[TrainedTensor] = []
     leaves: list[Tensor] = []
     for place, planned in enumerate(layers):
         layer = stored[planned.number]
-        if not isinstance(layer, SynapseLayer):
-            continue
-        delay = layer.delay if isinstance(layer, DenseLayer) else None
-        delays = None if delay is None else torch.from_numpy(np.asarray(delay, dtype=np.int64))
-        slots.append(TrainedTensor(place, "weight", delays))
-        leaves.append(torch.zeros(layer.weight.shape).requires_grad_())
-        if isinstance(layer, RecurrentLayer):
-            slots.append(TrainedTensor(place, "weight_rec"))
-            leaves.append(torch.zeros(layer.weight_rec.shape).requires_grad_())
-    values = inputs.bias_mant if isinstance(inputs, Drive) else inputs
+        for name, weight in layer.matrices().items():
+            slots.append(TrainedTensor(place, name, delays(layer)))
+            leaves.append(torch.zeros(weight.shape).requires_grad_())
+    values = inputs.values
     layer_pass = LayerPass(
         layers=layers,
         source=engine.model.input_shape,
-        steps=inputs.steps if isinstance(inputs, Drive) else int(inputs.shape[4]),
+        steps=inputs.steps,
         mode=BackwardMode.of(mode).spelled(KERNELS),
         precision=engine.gradient,
         slots=tuple(slots),

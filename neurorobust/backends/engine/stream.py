@@ -21,7 +21,7 @@ from neurorobust.backends.engine.run_buffers import Answer
 from neurorobust.backends.engine.synapses import DelayedDense
 from neurorobust.errors import BadInput
 from neurorobust.netx.model import NetxModel
-from neurorobust.types import Drive, Inputs, Run
+from neurorobust.types import Inputs, Run
 
 
 class Stream:
@@ -58,13 +58,13 @@ class Stream:
         self.model, self.clock, self.record = model, clock, frozenset(record)
         self._plan = plan
         self._cells: list[_Cell] | None = None
-        self._driven, self._batch = False, 0
+        self._kind, self._batch = "", 0
 
-    def feed(self, inputs: Inputs) -> Run:
+    def feed(self, inputs: Inputs | Tensor) -> Run:
         """Go on by the steps of `inputs`; the first call decides the batch and its kind.
 
         Args:
-            inputs: spikes uint8 `[batch, *model.input_shape, time]`, or `Drive`, whose values may
+            inputs: spikes uint8 `[batch, *model.input_shape, time]`, or drive, whose values may
                 change from chunk to chunk.
 
         Returns:
@@ -73,25 +73,20 @@ class Stream:
         Raises:
             BadInput: inputs that do not fit the model, or not the chunks before.
         """
+        inputs = Inputs.of(inputs)
         check_inputs(self.model, inputs)
-        driven = isinstance(inputs, Drive)
         if self._cells is None:
-            self._cells = self._open(driven, len(inputs))
-        if driven != self._driven or len(inputs) != self._batch:
-            kinds = ("spikes", "drive")
+            self._cells = self._open(inputs)
+        if inputs.kind != self._kind or len(inputs) != self._batch:
             raise BadInput(
-                f"stream: {len(inputs)} samples of {kinds[driven]},"
-                f" began with {self._batch} of {kinds[self._driven]}"
+                f"stream: {len(inputs)} samples of {inputs.kind},"
+                f" began with {self._batch} of {self._kind}"
             )
-        values, steps = (
-            (inputs.bias_mant, inputs.steps)
-            if isinstance(inputs, Drive)
-            else (inputs, int(inputs.shape[4]))
-        )
+        steps = inputs.steps
         layers = tuple(cell.layer for cell in self._cells)
         answer, whole = Answer(layers, len(inputs), steps, self.record), slice(None)
         with torch.no_grad():
-            signal = signals(values)
+            signal = signals(inputs.values)
             for cell in self._cells:
                 kept = cell.layer.number in self.record
                 done = fire(cell.layer, cell.source(signal), steps, kept, kept, cell.carried)
@@ -111,10 +106,10 @@ class Stream:
         for cell in self._cells or ():
             cell.carried.state[:] = 0
 
-    def _open(self, driven: bool, batch: int) -> list[_Cell]:
-        layers = self._plan.fed(driven, self.record)
-        self._driven, self._batch = driven, batch
-        return [_Cell(layer, batch, self.clock == GLOBAL) for layer in layers]
+    def _open(self, inputs: Inputs) -> list[_Cell]:
+        layers = self._plan.fed(inputs.driven, self.record)
+        self._kind, self._batch = inputs.kind, len(inputs)
+        return [_Cell(layer, self._batch, self.clock == GLOBAL) for layer in layers]
 
 
 class _Cell:

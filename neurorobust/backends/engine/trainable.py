@@ -16,18 +16,11 @@ from neurorobust.backends.engine.matmul import check_precision
 from neurorobust.backends.engine.memory import keep_freed
 from neurorobust.backends.engine.plan import EnginePlan, make_plan
 from neurorobust.backends.engine.shapes import KERNELS
-from neurorobust.backends.engine.weights import even_weights, repacked, whole_biases
+from neurorobust.backends.engine.weights import delays, even_weights, repacked, whole_biases
 from neurorobust.errors import BadInput
-from neurorobust.netx.model import (
-    DenseLayer,
-    IntArray,
-    Layer,
-    NetxModel,
-    RecurrentLayer,
-    SynapseLayer,
-)
+from neurorobust.netx.model import IntArray, Layer, NetxModel, SynapseLayer
 from neurorobust.surrogates import DEFAULT, Backward, BackwardMode
-from neurorobust.types import Drive, Inputs, Run
+from neurorobust.types import Inputs, Run
 
 
 class TrainableEngine(nn.Module):
@@ -73,63 +66,53 @@ class TrainableEngine(nn.Module):
         self.feedback = nn.ParameterDict()
         for layer in _trained(model):
             name = str(layer.number)
-            self.weights[name] = _master(layer.weight)
-            if isinstance(layer, RecurrentLayer):
-                self.feedback[name] = _master(layer.weight_rec)
+            for matrix, values in layer.matrices().items():
+                self._matrices[matrix][name] = _master(values)
             if layer.bias is not None:
                 self.biases[name] = _master(layer.bias)
         if not self.weights:
             raise BadInput("trainable engine: the network has no layer with weights")
         self._plan = make_plan(self.trained())
 
-    def forward(self, inputs: Inputs) -> Run:
+    def forward(self, inputs: Inputs | Tensor) -> Run:
         """Run a batch; floats with gradients, as `DifferentiableBackend.forward`.
 
         Args:
-            inputs: spikes (uint8 will do) or `Drive`; floats carry gradients too.
+            inputs: spikes (uint8 will do) or drive; floats carry gradients too.
 
         Raises:
             BadInput: inputs that do not fit.
             ModelFileError: the masters became a matrix that Lava cannot pack, all zero.
         """
-        values = inputs.bias_mant if isinstance(inputs, Drive) else inputs
-        fixed = values.detach()
-        check_inputs(self.model, Drive(fixed, inputs.steps) if isinstance(inputs, Drive) else fixed)
-        plan = self._current_plan()
-        steps = inputs.steps if isinstance(inputs, Drive) else inputs.shape[4]
-        skipped = plan.layers[0].synapse is None and not isinstance(inputs, Drive)
-        layers = plan.layers[1:] if skipped else plan.layers
+        inputs = Inputs.of(inputs)
+        check_inputs(self.model, inputs)
+        layers = self._current_plan().fed(inputs.driven)
         slots, masters = self._slots(layers)
         layer_pass = LayerPass(
             layers=layers,
             source=self.model.input_shape,
-            steps=steps,
+            steps=inputs.steps,
             mode=self.mode,
             precision=self.gradient,
             slots=slots,
         )
-        return Run(*differentiable_run(layer_pass, values, *masters), {})
+        return Run(*differentiable_run(layer_pass, inputs.values, *masters), {})
 
     def trained(self) -> NetxModel:
         """The network with the integers that the masters stand for; `write` makes a file of it."""
-        return dataclasses.replace(
-            self.model,
-            layers=tuple(self._stored(layer) for layer in self.model.layers),
-            sha256="",
-            path="",
-        )
+        return self.model.with_layers(self._stored(layer) for layer in self.model.layers)
 
     def _stored(self, layer: Layer) -> Layer:
         if not isinstance(layer, SynapseLayer):
             return layer
         name, bias = str(layer.number), layer.bias
-        weight = _integers(even_weights(self.weights[name]))
         if bias is not None:
             bias = _integers(whole_biases(self.biases[name]))
-        if isinstance(layer, RecurrentLayer):
-            back = _integers(even_weights(self.feedback[name]))
-            return dataclasses.replace(layer, weight=weight, bias=bias, weight_rec=back)
-        return dataclasses.replace(layer, weight=weight, bias=bias)
+        matrices = {
+            matrix: _integers(even_weights(self._matrices[matrix][name]))
+            for matrix in layer.matrices()
+        }
+        return dataclasses.replace(layer.with_matrices(matrices), bias=bias)
 
     def _current_plan(self) -> EnginePlan:
         """`make_plan(self.trained())`, by a shorter way where that is certain to be the same."""
@@ -156,25 +139,22 @@ class TrainableEngine(nn.Module):
         self, layers: tuple[LayerPlan, ...]
     ) -> tuple[tuple[TrainedTensor, ...], list[Tensor]]:
         slots, masters = [], []
-        delays = {layer.number: _delays(layer) for layer in _trained(self.model)}
+        late = {layer.number: delays(layer) for layer in _trained(self.model)}
         for place, layer in enumerate(layers):
-            for name, group in self._groups():
+            for name, group in (*self._matrices.items(), ("bias", self.biases)):
                 if str(layer.number) in group:
-                    slots.append(TrainedTensor(place, name, delays[layer.number]))
+                    slots.append(TrainedTensor(place, name, late[layer.number]))
                     masters.append(group[str(layer.number)])
         return tuple(slots), masters
 
-    def _groups(self) -> tuple[tuple[str, nn.ParameterDict], ...]:
-        return ("weight", self.weights), ("weight_rec", self.feedback), ("bias", self.biases)
+    @property
+    def _matrices(self) -> dict[str, nn.ParameterDict]:
+        """Masters by the name of the layer's matrix, then by its number."""
+        return {"weight": self.weights, "weight_rec": self.feedback}
 
 
 def _trained(model: NetxModel) -> list[SynapseLayer]:
     return [layer for layer in model.layers if isinstance(layer, SynapseLayer)]
-
-
-def _delays(layer: SynapseLayer) -> Tensor | None:
-    delay = layer.delay if isinstance(layer, DenseLayer) else None
-    return None if delay is None else torch.from_numpy(np.asarray(delay, dtype=np.int64))
 
 
 def _master(values: IntArray) -> nn.Parameter:

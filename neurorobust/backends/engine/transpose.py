@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor
+from typing_extensions import assert_never
 
 from neurorobust.backends.engine import event_gradient
 from neurorobust.backends.engine.conv import transposed_conv_sums
@@ -61,11 +62,13 @@ def weight_gradient(
         if sums.shape[1] == 1 < spikes.shape[1]:
             spikes = spikes.sum(1, keepdim=True, dtype=torch.float32)
         packed = _outer(sums.flatten(0, 1), spikes.flatten(0, 1), precision)
-    else:
+    elif isinstance(synapse, DelayedDense):
         assert delays is not None
         packed = _delayed_weight_gradient(
             synapse, sums, spikes, packed_order(delays, source), precision
         )
+    else:
+        assert_never(synapse)
     return _in_file_order(packed, source)
 
 

@@ -26,7 +26,7 @@ from neurorobust.fixedpoint import (
     WEIGHT_MAX,
     WEIGHT_MIN,
 )
-from neurorobust.netx.model import ConvLayer, DenseLayer, Shape, SynapseLayer
+from neurorobust.netx.model import ConvLayer, DenseLayer, Layer, Shape, SynapseLayer
 
 BIAS_MIN, BIAS_MAX = -(1 << (BIAS_BITS - 1)), (1 << (BIAS_BITS - 1)) - 1
 
@@ -42,6 +42,12 @@ def even_weights(master: Tensor) -> Tensor:
 def whole_biases(master: Tensor) -> Tensor:
     """Rounded and clipped to 13 bits; same type."""
     return master.detach().round().clamp_(BIAS_MIN, BIAS_MAX)
+
+
+def delays(layer: Layer) -> Tensor | None:
+    """Synaptic delays int64 `[out, in]` of a dense layer that has them."""
+    found = layer.delay if isinstance(layer, DenseLayer) else None
+    return None if found is None else torch.from_numpy(np.asarray(found, dtype=np.int64))
 
 
 def repacked(

@@ -13,6 +13,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, TypeVar, cast
 
+from torch import Tensor
+
 from neurorobust import netx
 from neurorobust.backends.base import ALIGNED, check_clock, check_inputs, check_record
 from neurorobust.backends.hosted.batches import Arrays, Batches
@@ -21,7 +23,7 @@ from neurorobust.backends.hosted.process import WorkerProcess, new_directory
 from neurorobust.backends.hosted.serving import MODEL_FILE
 from neurorobust.errors import BadInput, ModelFileError, UnavailableError
 from neurorobust.netx.model import AverageLayer, NetxModel
-from neurorobust.types import Drive, Inputs, Run
+from neurorobust.types import Inputs, Run
 
 Self = TypeVar("Self", bound="HostedBackend")
 
@@ -74,7 +76,9 @@ class HostedBackend:
         self._samples, self._seconds, self._starting = 0, 0.0, 0.0
         _check_file(model)
 
-    def run(self, inputs: Inputs, record: Collection[int] = (), clock: str = ALIGNED) -> Run:
+    def run(
+        self, inputs: Inputs | Tensor, record: Collection[int] = (), clock: str = ALIGNED
+    ) -> Run:
         """See `Backend.run`. The worker forgets between samples, so the clock is `aligned` only.
 
         Raises:
@@ -82,9 +86,10 @@ class HostedBackend:
                 the file that Lava's log, with its traceback, was copied to.
         """
         check_clock(clock, self.name, known=[ALIGNED])
+        inputs = Inputs.of(inputs)
         check_inputs(self.model, inputs)
         check_record(self.model, record)
-        numbers = self._numbers(isinstance(inputs, Drive))
+        numbers = self._numbers(inputs.driven)
         if not numbers:
             raise BadInput("spikes: the network has no synapse to give them to, give it drive")
         for number in record:

@@ -12,7 +12,7 @@ import torch
 from neurorobust.backends.hosted.exchange import Array
 from neurorobust.backends.hosted.frames import Message
 from neurorobust.netx.model import NetxModel
-from neurorobust.types import Drive, Inputs, LayerTrace, Run
+from neurorobust.types import Inputs, LayerTrace, Run
 
 Arrays: TypeAlias = dict[str, Array]
 _BATCH_BYTES = 1 << 26  # a batch's inputs and answers stay at about this size
@@ -39,8 +39,10 @@ class Batches:
         workers: int,
     ) -> None:
         self._model, self._numbers = model, numbers
-        self._driven = isinstance(inputs, Drive)
-        self._data, self.steps = _as_array(inputs)
+        self._driven = inputs.driven
+        kind = torch.int32 if inputs.driven else torch.uint8
+        self._data: Array = inputs.values.detach().cpu().to(kind).numpy()
+        self.steps = inputs.steps
         self._indices = [index for index, number in enumerate(numbers) if number in record]
         size = self._size(workers)
         self._parts = [self._data[at : at + size] for at in range(0, len(self._data), size)]
@@ -101,10 +103,3 @@ class Batches:
             answer[f"{index}/spikes"] = np.zeros(shape, dtype=np.uint8)
             answer[f"{index}/u"] = answer[f"{index}/v"] = np.zeros(shape, dtype=np.int32)
         return answer
-
-
-def _as_array(inputs: Inputs) -> tuple[Array, int]:
-    """Plain numpy and the number of steps."""
-    if isinstance(inputs, Drive):
-        return inputs.bias_mant.detach().cpu().to(torch.int32).numpy(), inputs.steps
-    return inputs.detach().cpu().to(torch.uint8).numpy(), int(inputs.shape[4])

@@ -45,7 +45,7 @@ class Latency:
 
 def network(conv: bool) -> NetxModel:
     """The layer of three neurons, behind the kind of input that the real network has."""
-    neuron = Neuron(np.array([4096] * 3), np.array([0] * 3), np.array([1, _NEVER, _NEVER]))
+    neuron = Neuron.of([4096] * 3, [0] * 3, [1, _NEVER, _NEVER])
     weight, bias = np.array([[200], [2], [0]]), np.array([0, 0, 1])
     if conv:
         layer = ConvLayer(1, (3, 1, 1), neuron, weight.reshape(3, 1, 1, 1), bias)

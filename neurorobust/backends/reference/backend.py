@@ -12,6 +12,8 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
+from torch import Tensor
+from typing_extensions import assert_never
 
 from neurorobust.backends.base import (
     ALIGNED,
@@ -31,6 +33,7 @@ from neurorobust.errors import BadInput, ModelFileError
 from neurorobust.fixedpoint import cast_bias, lif_step
 from neurorobust.netx.model import (
     ACCUMULATOR,
+    AverageLayer,
     ConvLayer,
     DenseLayer,
     FlattenLayer,
@@ -42,7 +45,7 @@ from neurorobust.netx.model import (
     SynapseLayer,
 )
 from neurorobust.netx.numbers import check_numbers
-from neurorobust.types import Drive, Inputs, LayerTrace, Run
+from neurorobust.types import Inputs, LayerTrace, Run
 
 
 @dataclass(frozen=True)
@@ -80,25 +83,29 @@ class ReferenceBackend:
                 self._synapses[layer.number], self._feedback[layer.number] = synapses
             elif isinstance(layer, ConvLayer):
                 self._synapses[layer.number] = conv_synapse(layer, shape)
+            elif not isinstance(layer, InputLayer | FlattenLayer | AverageLayer):
+                assert_never(layer)
             shape = (neurons(shape), 1, 1) if isinstance(layer, FlattenLayer) else layer.shape
         for spiking in model.spiking_layers:
             check_numbers(spiking)
             self._neurons[spiking.number] = _Neurons(spiking)
 
-    def run(self, inputs: Inputs, record: Collection[int] = (), clock: str = ALIGNED) -> Run:
+    def run(
+        self, inputs: Inputs | Tensor, record: Collection[int] = (), clock: str = ALIGNED
+    ) -> Run:
         """See `Backend.run`."""
         check_clock(clock)
+        inputs = Inputs.of(inputs)
         check_inputs(self.model, inputs)
         check_record(self.model, record)
-        skipped = None if isinstance(inputs, Drive) else self.model.input_layer
+        skipped = None if inputs.driven else self.model.input_layer
         if skipped is not None and skipped.number in record:
             raise BadInput(
                 f"record: layer {skipped.number} (input) is skipped when spikes are given"
             )
 
-        steps = inputs.steps if isinstance(inputs, Drive) else int(inputs.shape[4])
-        late = clock != ALIGNED
-        samples = [self._run_sample(inputs, index, steps, late) for index in range(len(inputs))]
+        late, steps = clock != ALIGNED, inputs.steps
+        samples = [self._run_sample(inputs, index, late) for index in range(len(inputs))]
         last = _collect(self.model.output_layer, samples, steps)
         return Run(
             spikes=last.spikes,
@@ -110,18 +117,18 @@ class ReferenceBackend:
             },
         )
 
-    def _run_sample(self, inputs: Inputs, index: int, steps: int, late: bool) -> dict[int, _States]:
+    def _run_sample(self, inputs: Inputs, index: int, late: bool) -> dict[int, _States]:
         """Every layer's answer to one sample, from zero state, by layer number.
 
         Where synapses are `late`, each shows its neurons what it was given one step before.
         """
         answers: dict[int, _States] = {}
-        drive = None
-        if isinstance(inputs, Drive):
-            drive = cast_bias(inputs.bias_mant[index].numpy())
+        drive, steps, values = None, inputs.steps, inputs.values[index].numpy()
+        if inputs.driven:
+            drive = cast_bias(values)
             signal = np.zeros((*self.model.input_shape, steps), dtype=np.int64)  # no synapse
         else:
-            signal = inputs[index].numpy().astype(np.int64)
+            signal = values.astype(np.int64)
         for layer in self.model.layers:
             if isinstance(layer, FlattenLayer):
                 signal = signal.reshape(-1, 1, 1, steps)
@@ -134,8 +141,10 @@ class ReferenceBackend:
                 activation = self._synapses[layer.number](_one_late(signal) if late else signal)
                 feedback = self._feedback.get(layer.number)
                 states = self._neurons[layer.number].integrate(activation, None, feedback)
-            else:  # average: the readout's business
+            elif isinstance(layer, AverageLayer):  # the readout's business
                 continue
+            else:
+                assert_never(layer)
             answers[layer.number] = states
             signal = states.spikes
         return answers
@@ -205,7 +214,7 @@ def _collect(layer: SpikingLayer, samples: list[dict[int, _States]], steps: int)
     """Samples stacked, neurons flattened in C, H, W order."""
     shape = (len(samples), neurons(layer.shape), steps)
 
-    def stack(name: str, dtype: torch.dtype) -> torch.Tensor:
+    def stack(name: str, dtype: torch.dtype) -> Tensor:
         values = [getattr(answers[layer.number], name) for answers in samples]
         return torch.tensor(np.array(values, dtype=np.int64).reshape(shape), dtype=dtype)
 

@@ -28,7 +28,7 @@ from neurorobust.fixedpoint import DECAY_UNITY, STATE_SHIFT
 from neurorobust.networks.block_network import BlockNetwork, synapses
 from neurorobust.networks.spec import THRESHOLD_LIMIT, NetworkSpec
 from neurorobust.surrogates import Backward, BackwardMode
-from neurorobust.types import Drive, Inputs, LayerTrace, Run
+from neurorobust.types import Inputs, LayerTrace, Run
 
 PRECISIONS = ("float", "quantised")
 
@@ -69,16 +69,19 @@ class SlayerBackend:
         integers = self.precision == "quantised" and self.exported.exact
         return ("spikes", "u", "v") if integers else ("spikes",)
 
-    def run(self, inputs: Inputs, record: Collection[int] = (), clock: str = ALIGNED) -> Run:
+    def run(
+        self, inputs: Inputs | Tensor, record: Collection[int] = (), clock: str = ALIGNED
+    ) -> Run:
         """See `Backend.run`.
 
         SLAYER's layers have no latency. On the global clock every synapse is given its input one
         step late, which is what `delay_shift` does between blocks, and biases do not wait.
         """
         check_clock(clock, self.name)
+        inputs = Inputs.of(inputs)
         check_inputs(self.model, inputs)
         check_record(self.model, record)
-        if 0 in record and not isinstance(inputs, Drive):
+        if 0 in record and not inputs.driven:
             raise BadInput("record: layer 0 (input) is skipped when spikes are given")
         traces: dict[int, LayerTrace] = {}
         x, steps = self._start(inputs), None
@@ -101,11 +104,12 @@ class SlayerBackend:
         assert steps is not None  # a network has at least its classes' layer
         return Run(x.flatten(1, -2).to(torch.uint8), self._state(steps.membrane).flatten(1), traces)
 
-    def forward(self, inputs: Inputs, surrogate: Backward) -> Run:
+    def forward(self, inputs: Inputs | Tensor, surrogate: Backward) -> Run:
         """See `DifferentiableBackend.forward`; the surrogate replaces SLAYER's own.
 
         A `BackwardMode` in place of a surrogate brings its hooks.
         """
+        inputs = Inputs.of(inputs)
         check_inputs(self.model, inputs)
         mode = BackwardMode.of(surrogate)
         layers = {layer.number: layer for layer in self.model.spiking_layers}
@@ -154,14 +158,12 @@ class SlayerBackend:
 
     def _start(self, inputs: Inputs) -> Tensor:
         """Drive held over time, or the spikes, float32 `[batch, C, H, W, time]`."""
-        if isinstance(inputs, Drive):
-            drive = inputs.bias_mant.to(torch.float32)
-            return drive[..., None].expand(*drive.shape, inputs.steps)
-        return inputs.to(torch.float32)
+        values = inputs.values.to(torch.float32)
+        return values[..., None].expand(*values.shape, inputs.steps) if inputs.driven else values
 
     def _path(self, inputs: Inputs) -> list[tuple[int, Any]]:
         rest = self._network.after_input()
-        return [(0, None), *rest] if isinstance(inputs, Drive) else rest
+        return [(0, None), *rest] if inputs.driven else rest
 
     def _state(self, values: Tensor) -> Tensor:
         """Integers where SLAYER's are, floats as they are otherwise."""

@@ -21,7 +21,7 @@ from neurorobust.backends.engine.shapes import KERNELS
 from neurorobust.errors import BadInput
 from neurorobust.netx.model import NetxModel
 from neurorobust.surrogates import Backward, BackwardMode
-from neurorobust.types import Drive, Inputs, LayerTrace, Run
+from neurorobust.types import Inputs, LayerTrace, Run
 
 ENTRY_BYTES = 32  # of a step of a neuron: spikes in and out, sums, and what is recorded of it
 
@@ -65,7 +65,7 @@ class GpuEngine:
 
     def run(self, inputs: Inputs, record: Collection[int] = (), clock: str = ALIGNED) -> Run:
         """See `Backend.run`; the inputs have been checked."""
-        values, steps, layers = self._open(inputs)
+        values, steps, layers = inputs.values, inputs.steps, self._fed(inputs.driven)
         traces: dict[int, list[LayerTrace]] = {number: [] for number in sorted(record)}
         spikes, membranes = list[Tensor](), list[Tensor]()
 
@@ -93,19 +93,18 @@ class GpuEngine:
     def forward(self, inputs: Inputs, backward: Backward) -> Run:
         """See `DifferentiableBackend.forward`; the inputs have been checked."""
         mode = BackwardMode.of(backward).spelled(KERNELS)
-        values, steps, layers = self._open(inputs)
+        steps, layers = inputs.steps, self._fed(inputs.driven)
         part = self._part(layers, steps)
         layer_pass = LayerPass(layers, self.device, self._source, steps, mode, self._gradient, part)
-        return Run(*differentiable_run(layer_pass, values), {})
+        return Run(*differentiable_run(layer_pass, inputs.values), {})
 
-    def _open(self, inputs: Inputs) -> tuple[Tensor, int, tuple[GpuLayer, ...]]:
-        """Values, steps, and the layers they go through: spikes skip an on-chip input layer."""
-        if isinstance(inputs, Drive):
-            return inputs.bias_mant, inputs.steps, self.layers
-        layers = self.layers[1:] if self.layers[0].synapse is None else self.layers
+    def _fed(self, driven: bool) -> tuple[GpuLayer, ...]:
+        """The layers that inputs go through: spikes skip an on-chip input layer."""
+        skip = not driven and self.layers[0].synapse is None
+        layers = self.layers[1:] if skip else self.layers
         if not layers:
             raise BadInput("spikes: the network has no synapse, give it drive")
-        return inputs, inputs.shape[4], layers
+        return layers
 
     def _part(self, layers: tuple[GpuLayer, ...], steps: int) -> int:
         """Samples that go through the layers together."""

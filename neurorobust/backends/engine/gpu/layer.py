@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 from torch import Tensor
+from typing_extensions import assert_never
 
 from neurorobust.backends.engine.gpu import adjoint, synapses
 from neurorobust.backends.engine.gpu.conv import Conv
@@ -22,6 +23,7 @@ from neurorobust.fixedpoint import (
 )
 from neurorobust.netx.model import (
     ACCUMULATOR,
+    ConvLayer,
     DenseLayer,
     InputLayer,
     IntArray,
@@ -178,7 +180,9 @@ def _synapses(
         return Dense(forward, source, device), Dense(back, layer.shape, device)
     if isinstance(layer, DenseLayer):
         return synapses.dense(layer, source, device), None
-    return Conv(layer, source, device), None
+    if isinstance(layer, ConvLayer):
+        return Conv(layer, source, device), None
+    assert_never(layer)
 
 
 def _spread(layer: SpikingLayer, values: IntArray) -> IntArray:
