@@ -97,6 +97,11 @@ class RobustRate(Strict):
         return self._budget
 
     @property
+    def place(self) -> str:
+        """`eps 8/255`."""
+        return f"{self.kind} {self.text}"
+
+    @property
     def spread(self) -> tuple[float, float, float] | None:
         """Share still right over seeds: smallest, mean, largest; None: one seed."""
         shares = [rate.correct / rate.total for rate in self.by_seed.values() if rate.total]
