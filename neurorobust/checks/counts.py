@@ -38,9 +38,7 @@ def few(record: Record) -> Iterator[str]:
 def wide(record: Record) -> Iterator[str]:
     """Intervals that hardly tell anything apart; one flag names the widest."""
     rates = {"clean": record.clean.interval} | {
-        f"{kind} {typed}": rate.interval
-        for kind, rows in record.robust.items()
-        for typed, rate in rows.items()
+        rate.place: rate.interval for rates in record.robust.values() for rate in rates.values()
     }
     widths = {where: high - low for where, (low, high) in rates.items()}
     over = [where for where, width in widths.items() if width > WIDE]

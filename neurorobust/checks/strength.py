@@ -40,8 +40,8 @@ def uncontrolled(record: Record, rows: Rows) -> Iterator[str]:
     ]
     if alone:
         yield (
-            f"{rows[0].kind} {', '.join(alone)}: no control was run: nothing shows that the attacks are "
-            "stronger than blind noise of the same size"
+            f"{rows[0].kind} {', '.join(alone)}: no control was run: nothing shows that the "
+            "attacks are stronger than blind noise of the same size"
         )
 
 
