@@ -54,12 +54,15 @@ class Setup:
     command: str = ""
 
 
+DEFAULT = Setup()
+
+
 def assess(
     network: Network,
     data: Dataset,
     request: Request,
     out: Path | None,
-    setup: Setup,
+    setup: Setup = DEFAULT,
     resume: bool = False,
     overwrite: bool = False,
     progress: Progress | None = None,
@@ -80,7 +83,7 @@ def assess_classifier(
     data: Dataset,
     request: Request,
     out: Path | None,
-    setup: Setup,
+    setup: Setup = DEFAULT,
     resume: bool = False,
     overwrite: bool = False,
     progress: Progress | None = None,

@@ -129,17 +129,18 @@ class BudgetKind:
         Raises:
             BadInput: a field too many or too few, or a value of another type.
         """
-        from pydantic import TypeAdapter, ValidationError
+        from pydantic import BaseModel, TypeAdapter, ValidationError
 
-        unknown = numbers.keys() - {one.name for one in dataclasses.fields(self.budget)}  # type: ignore[arg-type]
-        if unknown:
-            raise BadInput(f"{self.name}: numbers, {sorted(unknown)[0]}: no such field of a budget")
+        from neurorobust.support.refusals import refusals
+
+        known = [one.name for one in dataclasses.fields(self.budget)]  # type: ignore[arg-type]
+        for name in numbers:
+            if name not in known:
+                raise BadInput(f"{self.name}: {name} is unknown, known: {', '.join(known)}")
         try:
             return TypeAdapter(self.budget).validate_json(json.dumps(numbers), strict=True)
         except ValidationError as error:
-            first = error.errors()[0]
-            where = ".".join(map(str, first["loc"])) or "all"
-            raise BadInput(f"{self.name}: numbers, {where}: {first['msg']}") from None
+            raise BadInput(f"{self.name}: {refusals(error, BaseModel)}") from None
 
 
 def fields(kind: str, text: str, typed: str) -> dict[str, str]:
