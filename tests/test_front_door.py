@@ -216,6 +216,27 @@ def test_budgets_of_another_kind_are_refused_not_dropped(digits):
         nr.compare(classifier, classifier, data, "pgd-linf", eps=0.1, flips=3)
 
 
+def test_an_argument_that_is_no_kind_of_budget_is_refused(digits):
+    classifier, data = digits
+    known = "argument or kind of budget 'sedes': unknown, did you mean|known: eps, flips, shifts"
+    with pytest.raises(BadInput, match=known):
+        nr.evaluate(classifier, data, "pgd-linf", eps=0.1, sedes=3)
+    with pytest.raises(BadInput, match="against: a comparison needs a budget"):
+        nr.evaluate(classifier, data, against=classifier)
+
+
+@pytest.mark.parametrize(("kind", "attack"), [("eps", "pgd-linf"), ("flips", "spike-topk")])
+def test_a_float_network_is_compared_at_the_kind_of_budget_that_was_given(digits, kind, attack):
+    classifier, data = digits
+    other = nr.load("digits-mlp").classifier(classifier.backend)
+    result = nr.evaluate(
+        classifier, data[:8], attack, against=other, **{kind: "0.05" if kind == "eps" else 2}
+    )
+    (comparison,) = result.record.comparison
+    assert (comparison.kind, comparison.attack) == (kind, attack)
+    assert result.record.request["compare_with"] == attack
+
+
 def test_pictures_of_another_size_are_refused_before_the_attack(digits):
     classifier, data = digits
     _, y = data[:2]
