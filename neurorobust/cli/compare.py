@@ -11,7 +11,7 @@ from neurorobust.cli import options, own_network
 from neurorobust.cli.card_options import NO_OPTIONS, CardOptions, takes_card
 from neurorobust.cli.evaluate import summary
 from neurorobust.cli.output import command_line, session
-from neurorobust.cli.parity import alignment_sentence, trained_clock
+from neurorobust.cli.parity import alignment_sentence
 from neurorobust.errors import BadInput
 
 if TYPE_CHECKING:
@@ -53,7 +53,8 @@ def compare(
 ) -> None:
     """The 2x2 that quantisation hides: attacks crafted on float / deployed, scored on both."""
     with session(as_json, resumable=out is not None) as output:
-        from neurorobust.assess.alignment import alignment
+        from neurorobust import api
+        from neurorobust.assess.alignment import alignment, trained_clock
         from neurorobust.assess.assess import Question, assess, float_classifier
         from neurorobust.backends.base import GLOBAL
         from neurorobust.backends.registry import Settings, open_backend
@@ -83,7 +84,9 @@ def compare(
             against=against,
             command=command_line(),
         )
-        data = options.load(network, dataset, data_dir, download, limit, bin_us)
+        data = api.scored_data(
+            network, dataset, data_dir=data_dir, download=download, limit=limit, bin_us=bin_us
+        )
         with output.progress() as bars:
             record = assess(network, data, question, out, resume, overwrite, bars)
         cost = None

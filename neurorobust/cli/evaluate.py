@@ -62,6 +62,7 @@ def evaluate(
 ) -> None:
     """Score a deployed network, attack it, score it again, and let Lava confirm."""
     with session(as_json, resumable=out is not None) as output:
+        from neurorobust import api
         from neurorobust.assess.assess import Confirm, Question, assess
         from neurorobust.assess.confirm import require_identical
         from neurorobust.attacks.recipes import find_recipe
@@ -75,11 +76,16 @@ def evaluate(
         chosen = options.names("" if attacks == "none" else attacks)
         budgets = {"eps": eps, "flips": flips, "shifts": shifts, "patches": patches}
         plan({kind: options.names(text) for kind, text in budgets.items()}, chosen)
-        source = (network, dataset, data_dir, download, limit, bin_us)
+        source: dict[str, Any] = {
+            "data_dir": data_dir,
+            "download": download,
+            "limit": limit,
+            "bin_us": bin_us,
+        }
         if any(map(find_recipe, chosen)):
-            data, beside = options.load_both(*source)
+            data, beside = api.validation_data(network, dataset, **source)
         else:
-            data, beside = options.load(*source), None
+            data, beside = api.scored_data(network, dataset, **source), None
         question = Question(
             attacks=chosen,
             budgets={kind: options.names(text) for kind, text in budgets.items()},

@@ -10,7 +10,6 @@ import typer
 
 from neurorobust.cli import options
 from neurorobust.cli.card_options import NO_OPTIONS, CardOptions, takes_card
-from neurorobust.cli.export import export_run
 from neurorobust.cli.output import session
 from neurorobust.errors import BadInput
 
@@ -59,34 +58,38 @@ def quantise(
     Of a training run the exported network is the first of the family, in <out>/exported.
     """
     with session(as_json, resumable=True) as output:
-        from neurorobust.assess.assess import float_classifier
-        from neurorobust.assess.precision import Question, sweep
-        from neurorobust.backends.registry import Settings
-        from neurorobust.netx.quantise import Precision
+        from neurorobust import api
 
-        precisions = [
-            Precision(bits, decay, factor, scale)
-            for bits in _numbers("--weight-bits", weight_bits, int)
-            for decay in _numbers("--decay-bits", decay_bits, int)
-            for factor in _numbers("--threshold-scale", threshold_scale, float)
-        ]
+        wanted: dict[str, Any] = {
+            "weight_bits": _numbers("--weight-bits", weight_bits, int),
+            "decay_bits": _numbers("--decay-bits", decay_bits, int),
+            "threshold_scale": _numbers("--threshold-scale", threshold_scale, float),
+        }
         if (Path(model) / TRAINING_FILE).is_file():
             exported = out / "exported" / "model.net"
             if not (resume and exported.is_file()):
-                export_run(Path(model), exported, overwrite)
+                api.export_run(model, exported, overwrite=overwrite)
             against, model = against or Path(model), str(exported)
         network = described.network(model)
-        data = options.load(network, dataset, data_dir, download, limit, bin_us)
-        question = Question(
-            options.names("" if attacks == "none" else attacks),
-            {"eps": options.names(eps), "flips": options.names(flips)},
-            seed,
-            Settings(device),
+        data = api.scored_data(
+            network, dataset, data_dir=data_dir, download=download, limit=limit, bin_us=bin_us
         )
-        reference = None if against is None else float_classifier(against, network)
         with output.progress() as bars:
-            rows = sweep(
-                network, data, precisions, question, out, reference, resume, overwrite, bars
+            rows = api.quantise(
+                network,
+                data,
+                out,
+                **wanted,
+                scale=scale,
+                against=against,
+                attacks=options.names("" if attacks == "none" else attacks),
+                eps=options.names(eps),
+                flips=options.names(flips),
+                seed=seed,
+                settings=api.Settings(device),
+                resume=resume,
+                overwrite=overwrite,
+                progress=bars,
             )
         output.result(rows=[as_data(row) for row in rows])
         output.console.print(_table(rows, "float" if against is not None else network.name))

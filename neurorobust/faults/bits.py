@@ -9,7 +9,7 @@ right; damage is the share that is wrong, then that loss; several candidates a m
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -23,14 +23,15 @@ from neurorobust.backends.engine import EngineBackend
 from neurorobust.backends.engine.sensitivity import weight_gradients
 from neurorobust.classifier import Classifier
 from neurorobust.errors import BadInput
+from neurorobust.evaluation.kept import Kept
+from neurorobust.evaluation.query import Arrays
 from neurorobust.faults.memory import Flip, Matrix, Memory, flipped
 from neurorobust.netx.model import NetxModel
+from neurorobust.rates import Rate, Strict, rate
 from neurorobust.readouts import first_argmax
-from neurorobust.records import Rate, rate
 from neurorobust.types import Inputs, Labels, Run
 
 FloatArray = npt.NDArray[np.float32]
-Progress = Callable[[int, int, str], None]
 
 
 @dataclass(frozen=True, eq=False)
@@ -58,10 +59,9 @@ class Samples:
         wrong = (classifier.readout.labels(run) != self.labels).double().mean()
         return float(wrong), float(self.loss(classifier, run))
 
-    def correct(self, classifier: Classifier, model: NetxModel) -> int:
-        """How many a network with this readout gets right."""
-        run = EngineBackend(model).run(self.inputs)
-        return int((classifier.readout.labels(run) == self.labels).sum())
+    def predicted(self, classifier: Classifier, model: NetxModel) -> Labels:
+        """What a network with this readout answers, int64 `[batch]`."""
+        return classifier.readout.labels(EngineBackend(model).run(self.inputs))
 
 
 @dataclass(frozen=True)
@@ -80,11 +80,7 @@ class Search:
     mode: Mode = PLAIN
 
     def __call__(
-        self,
-        classifier: Classifier,
-        samples: Samples,
-        count: int,
-        progress: Progress | None = None,
+        self, classifier: Classifier, samples: Samples, count: int, kept: Kept | None = None
     ) -> tuple[Flip, ...]:
         """The bits, in the order they were found: the first k are the answer for k.
 
@@ -92,7 +88,8 @@ class Search:
             classifier: whose network is attacked; on the engine.
             samples: what the adversary knows.
             count: bits at most.
-            progress: told rounds done.
+            kept: each round's bit is taken from here, or kept here; None: found anew. Gradients
+                are always computed: a backward mode may remember them.
 
         Raises:
             BadInput: another backend, or fewer than one bit.
@@ -117,11 +114,14 @@ class Search:
             ]
             if not tried:
                 break
-            damages = [self._damage(classifier, samples, memory, flip) for flip in tried]
-            found.append(tried[damages.index(max(damages))])
+
+            def worst(tried: list[Flip] = tried) -> Arrays:
+                damages = [self._damage(classifier, samples, memory, flip) for flip in tried]
+                return {"tried": np.asarray(damages.index(max(damages)))}
+
+            arrays = worst() if kept is None else kept.arrays(f"bit {done + 1}", (), worst)
+            found.append(tried[int(arrays["tried"])])
             memory.flip(found[-1])
-            if progress is not None:
-                progress(done + 1, count, "searching bits")
         return tuple(found)
 
     def _promising(
@@ -170,19 +170,29 @@ def random_flips(model: NetxModel, count: int, generator: np.random.Generator) -
     return tuple(found)
 
 
-@dataclass(frozen=True)
-class Row:
+class Row(Strict):
     """One number of flipped bits.
 
-    Attributes:
-        bits: how many.
-        searched: right answers after the searched bits.
-        random: right answers after as many random bits, once for each repetition.
+    bits: how many. searched: right answers after the searched bits. random: right answers after as
+    many random bits, once for each repetition.
     """
 
     bits: int
     searched: Rate
     random: tuple[Rate, ...]
+
+
+@dataclass(frozen=True, eq=False)
+class Curve:
+    """Accuracy over the number of flipped bits.
+
+    Attributes:
+        rows: one for each number.
+        predicted: the answers, int64 `[samples]`, by `<bits>/searched` and `<bits>/random-<i>`.
+    """
+
+    rows: tuple[Row, ...]
+    predicted: Arrays
 
 
 def curve(
@@ -191,8 +201,8 @@ def curve(
     searched: Sequence[Flip],
     random: Sequence[Sequence[Flip]],
     counts: Sequence[int],
-    progress: Progress | None = None,
-) -> tuple[Row, ...]:
+    kept: Kept | None = None,
+) -> Curve:
     """Accuracy over the number of flipped bits, on samples that the search did not see.
 
     Args:
@@ -201,7 +211,7 @@ def curve(
         searched: bits in the order they were found.
         random: repetitions of the control.
         counts: numbers of bits; 0 is the network as it is.
-        progress: told numbers done.
+        kept: answers are taken from here, or kept here; None: computed anew.
 
     Raises:
         BadInput: more bits than were found.
@@ -209,13 +219,24 @@ def curve(
     if max(counts) > len(searched):
         raise BadInput(f"weight bits: {max(counts)} asked for, {len(searched)} found")
     model, rows = classifier.backend.model, []
-    for done, count in enumerate(counts):
-        total = len(samples.labels)
-        scores = [
-            rate(samples.correct(classifier, flipped(model, flips[:count])), total)
-            for flips in (searched, *random)
-        ]
-        rows.append(Row(count, scores[0], tuple(scores[1:])))
-        if progress is not None:
-            progress(done + 1, len(counts), "scoring")
-    return tuple(rows)
+    control = {f"random-{place}": flips for place, flips in enumerate(random)}
+    predicted: Arrays = {}
+    for count in counts:
+
+        def answers(count: int = count) -> Arrays:
+            return {
+                name: samples.predicted(classifier, flipped(model, flips[:count])).numpy()
+                for name, flips in {"searched": searched, **control}.items()
+            }
+
+        found = answers() if kept is None else kept.arrays(f"scoring {count}", (), answers)
+        predicted |= {f"{count}/{name}": labels for name, labels in found.items()}
+        right = {name: _right(labels, samples.labels) for name, labels in found.items()}
+        rows.append(
+            Row(bits=count, searched=right["searched"], random=tuple(right[n] for n in control))
+        )
+    return Curve(tuple(rows), predicted)
+
+
+def _right(predicted: npt.NDArray[np.generic], labels: Labels) -> Rate:
+    return rate(int((predicted == labels.numpy()).sum()), len(labels))
