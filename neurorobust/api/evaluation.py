@@ -249,6 +249,14 @@ def compare(
 
     Raises:
         BadInput: budgets of another kind; or see `assess.compare.compare`.
+
+    Example:
+        >>> data = datasets.load("digits", limit=16)
+        >>> network = load("digits-mlp")
+        >>> with network.open() as first, network.open() as second:
+        ...     found = compare(first, second, data, eps="0.1")
+        >>> found[0].flips
+        0
     """
     given = _budgets(eps=eps, flips=flips, shifts=shifts, patches=patches)
     kind = registry.find(name).kind

@@ -46,7 +46,7 @@ def list_networks() -> tuple[Listed, ...]:
 
     Example:
         >>> {listed.name: listed.sizes for listed in list_networks()}["digits-mlp"]
-        (64, 64, 10)
+        (64, 128, 10)
     """
     found = []
     for entry in catalogue().values():
@@ -101,8 +101,8 @@ def list_attacks() -> dict[str, list[dict[str, Any]]]:
         rows by `recipes`, `attacks`, `controls`, `modes` (backward) and `budgets`.
 
     Example:
-        >>> [row["option"] for row in list_attacks()["budgets"]]
-        ['--eps', '--flips', '--shifts', '--patches']
+        >>> [row["name"] for row in list_attacks()["attacks"] if row["name"] == "sda"]
+        ['sda']
     """
     from neurorobust.attacks import LISTED, modes
     from neurorobust.attacks.recipes import LATEST, RECIPES

@@ -91,7 +91,17 @@ class FaultResult(Shown[FaultRecord]):
 def read_result(folder: Path | str) -> Result | FaultResult:
     """An earlier result, of an evaluation or of a fault.
 
+    Args:
+        folder: that `out=` named, or `--out`.
+
     Raises:
         BadInput: there is none, or it is damaged.
+
+    Example:
+        >>> try:
+        ...     read_result("runs/nothing")
+        ... except BadInput as error:
+        ...     print(error)
+        runs/nothing/record.json: cannot be read: No such file or directory
     """
     return Result.read(folder) if fault_of(Path(folder)) is None else FaultResult.read(folder)
