@@ -10,7 +10,8 @@ import numpy as np
 from neurorobust.attacks.modes import PLAIN, find_mode
 from neurorobust.datasets import Dataset
 from neurorobust.errors import BadInput
-from neurorobust.faults.bits import Samples, Search, curve, random_flips
+from neurorobust.faults.bits import Samples, Search, random_flips
+from neurorobust.faults.curve import curve
 from neurorobust.faults.memory import flipped
 from neurorobust.faults.request import Outcome, Task
 

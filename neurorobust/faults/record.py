@@ -10,7 +10,7 @@ from pydantic import ConfigDict
 from neurorobust.errors import BadInput
 from neurorobust.evaluation.folder import RECORD
 from neurorobust.evaluation.store import RECORD_BYTES
-from neurorobust.faults.bits import Row
+from neurorobust.faults.curve import Row
 from neurorobust.faults.inputs import Reached
 from neurorobust.faults.memory import Flip
 from neurorobust.rates import Rate, Strict, Text

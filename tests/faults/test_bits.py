@@ -18,7 +18,8 @@ from neurorobust.backends.reference.backend import ReferenceBackend
 from neurorobust.classifier import Classifier
 from neurorobust.encoders import DirectEncoder
 from neurorobust.errors import BadInput
-from neurorobust.faults.bits import Samples, Search, curve, random_flips
+from neurorobust.faults.bits import Samples, Search, random_flips
+from neurorobust.faults.curve import curve
 from neurorobust.faults.memory import Flip, Matrix, Memory, flipped
 from neurorobust.netx.model import DenseLayer, InputLayer, NetxModel, Neuron, RecurrentLayer
 from neurorobust.readouts import Readout
