@@ -17,6 +17,7 @@ from torch.utils.data import DataLoader, TensorDataset
 
 import neurorobust as nr
 from neurorobust.api import GROUPS, WHERE
+from neurorobust.classifier import Network
 from neurorobust.errors import BadInput, DatasetError, OutputError
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -112,7 +113,9 @@ def test_the_same_samples_from_anywhere_give_the_same_numbers(digits):
         DataLoader(pairs, batch_size=7),
     ]
     found = [nr.evaluate(classifier, kind, "pgd-linf", eps=(0.05, "0.1")) for kind in kinds]
-    rates = [{typed: rate.correct for typed, rate in one.record.robust.items()} for one in found]
+    rates = [
+        {typed: rate.correct for typed, rate in one.record.robust["eps"].items()} for one in found
+    ]
     assert rates[0].keys() == {"0.05", "0.1"}
     assert rates == [rates[0]] * 4
     assert found[0].record.model == "digits-mlp"
@@ -175,7 +178,7 @@ def test_a_table_of_a_result_has_a_row_for_every_attack(digits):
     table = result.to_pandas()
     assert len(table) == 1 + 2 * 3  # clean; attack, control and worst case of two budgets
     worst = table[(table.attack == "worst case") & (table.budget == "0.1")]
-    assert int(worst.correct.iloc[0]) == result.record.robust["0.1"].correct
+    assert int(worst.correct.iloc[0]) == result.record.robust["eps"]["0.1"].correct
 
 
 def test_replays_on_another_target_are_typed_as_on_the_command_line(digits):
@@ -214,6 +217,31 @@ def test_budgets_of_another_kind_are_refused_not_dropped(digits):
     classifier, data = digits
     with pytest.raises(BadInput, match="attack pgd-linf: takes eps, given flips"):
         nr.compare(classifier, classifier, data, "pgd-linf", eps=0.1, flips=3)
+
+
+def test_an_argument_that_is_no_kind_of_budget_is_refused(digits):
+    classifier, data = digits
+    known = "argument or kind of budget 'sedes': unknown, did you mean|known: eps, flips, shifts"
+    with pytest.raises(BadInput, match=known):
+        nr.evaluate(classifier, data, "pgd-linf", eps=0.1, sedes=3)
+    with pytest.raises(BadInput, match="against: a comparison needs a budget"):
+        nr.evaluate(classifier, data, against=classifier)
+
+
+def test_a_float_network_is_compared_at_the_kind_of_budget_that_was_given(digits, spiking):
+    pictures, data = digits
+    events = spiking("direct")
+    card = nr.Card(encoder={"kind": "direct"}, steps=12, readout="count")
+    flashing = Network("toy", events.backend.model, card).classifier(events.backend)
+    x = (torch.rand(8, 16, 1, 1, 12, generator=torch.Generator().manual_seed(0)) < 0.3).float()
+    for classifier, given, attack, budget in (
+        (pictures, data[:8], "pgd-linf", {"eps": 0.05}),
+        (flashing, (x, torch.arange(8) % 4), "spike-topk", {"flips": 2}),
+    ):
+        result = nr.evaluate(classifier, given, attack, against=classifier, **budget)
+        (comparison,) = result.record.comparison
+        assert (comparison.kind, comparison.attack) == (*budget, attack)
+        assert result.record.request["compare_with"] == attack
 
 
 def test_pictures_of_another_size_are_refused_before_the_attack(digits):

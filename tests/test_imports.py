@@ -29,7 +29,11 @@ def test_a_circle_is_found():
 
 # what a command may import of the package, beside other commands; types are anybody's
 DOOR = {"api", "errors", "support", "report"}
-NAMES = {"encoders", "readouts"}  # registries without torch: what help pages offer by name
+NAMES = {
+    "budgets",
+    "encoders",
+    "readouts",
+}  # registries without torch: what help pages offer by name
 NOT_YET = {"neurorobust.cli.compare", "neurorobust.cli.evaluate"}  # ask `assess` themselves
 
 

@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
+from neurorobust.api.evaluation import Typed, typed_by_kind
 from neurorobust.assess.assess import float_classifier
-from neurorobust.assess.precision import Question, Row, sweep
+from neurorobust.assess.precision import Row, sweep
 from neurorobust.backends.registry import Settings
 from neurorobust.classifier import Network
 from neurorobust.datasets import Dataset
-from neurorobust.evaluation import Progress
+from neurorobust.evaluation import Progress, Request
 from neurorobust.fixedpoint import DECAY_BITS
 from neurorobust.netx.quantise import MOST_BITS, Precision
 
@@ -26,13 +27,12 @@ def quantise(
     scale: str = "search",
     against: Path | None = None,
     attacks: Sequence[str] = (),
-    eps: Sequence[str] = (),
-    flips: Sequence[str] = (),
     seed: int = 0,
     settings: Settings | None = None,
     resume: bool = False,
     overwrite: bool = False,
     progress: Progress | None = None,
+    **budgets: Typed,
 ) -> tuple[Row, ...]:
     """Make a family of precisions, one of each combination, and measure every one.
 
@@ -46,13 +46,12 @@ def quantise(
         scale: `search`: the best scale a layer; `fixed`: strike off bits.
         against: a training run: label changes count against its floats; None: against `network`.
         attacks: names; none: clean accuracy only.
-        eps: budgets on pixels, as typed on the command line.
-        flips: budgets on spikes.
         seed: of everything random.
         settings: how the engine runs.
         resume: go on with records that a run with the same settings began.
         overwrite: replace records that are there.
         progress: told (done, total, what).
+        budgets: by kind, as in `evaluate`.
 
     Returns:
         a row a precision: rates, label changes, spikes that differ; or why it cannot be made.
@@ -74,8 +73,17 @@ def quantise(
         for decay in decay_bits
         for factor in threshold_scale
     ]
-    question = Question(attacks, {"eps": eps, "flips": flips}, seed, settings or Settings())
+    request = Request(attacks, typed_by_kind(budgets), seed)
     reference = None if against is None else float_classifier(against, network)
     return sweep(
-        network, data, precisions, question, Path(out), reference, resume, overwrite, progress
+        network,
+        data,
+        precisions,
+        request,
+        Path(out),
+        reference,
+        settings or Settings(),
+        resume,
+        overwrite,
+        progress,
     )

@@ -9,6 +9,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from neurorobust.cli import options
+from neurorobust.cli.budget_options import (
+    NO_BUDGETS,
+    BudgetOptions,
+    rates_by_key,
+    takes_budgets,
+)
 from neurorobust.cli.card_options import NO_OPTIONS, CardOptions, takes_card
 from neurorobust.cli.output import session
 from neurorobust.errors import BadInput
@@ -17,12 +23,13 @@ if TYPE_CHECKING:
     from rich.table import Table
 
     from neurorobust.assess.precision import Row
-    from neurorobust.rates import Rate
+    from neurorobust.rates import Rate, RobustRate
 
 TRAINING_FILE = "training.json"
 
 
 @takes_card
+@takes_budgets
 def quantise(
     model: Annotated[
         str,
@@ -44,8 +51,7 @@ def quantise(
     limit: options.Limit = None,
     bin_us: options.BinUs = None,
     attacks: Annotated[str, typer.Option(help="Names with commas between, or none.")] = "none",
-    eps: options.Eps = "",
-    flips: options.Flips = "",
+    budgets: BudgetOptions = NO_BUDGETS,
     described: CardOptions = NO_OPTIONS,
     seed: options.Seed = 0,
     device: options.Device = "cpu",
@@ -64,6 +70,7 @@ def quantise(
             "weight_bits": _numbers("--weight-bits", weight_bits, int),
             "decay_bits": _numbers("--decay-bits", decay_bits, int),
             "threshold_scale": _numbers("--threshold-scale", threshold_scale, float),
+            **budgets,
         }
         if (Path(model) / TRAINING_FILE).is_file():
             exported = out / "exported" / "model.net"
@@ -83,8 +90,6 @@ def quantise(
                 scale=scale,
                 against=against,
                 attacks=options.names("" if attacks == "none" else attacks),
-                eps=options.names(eps),
-                flips=options.names(flips),
                 seed=seed,
                 settings=api.Settings(device),
                 resume=resume,
@@ -108,9 +113,7 @@ def as_data(row: Row) -> dict[str, Any]:
         "sha256": row.sha256 or None,
         "refused": row.refused or None,
         "clean": None if row.clean is None else row.clean.model_dump(mode="json"),
-        "robust": {
-            typed: rate.model_dump(mode="json") for typed, rate in (row.robust or {}).items()
-        },
+        **rates_by_key(row.robust or {}, ("correct", "total", "interval")),
         "label_changes": row.label_changes,
         "layers": [asdict(layer) for layer in row.layers],
     }
@@ -119,14 +122,21 @@ def as_data(row: Row) -> dict[str, Any]:
 def _table(rows: tuple[Row, ...], reference: str) -> Table:
     from rich.table import Table
 
-    budgets = list(dict.fromkeys(typed for row in rows for typed in row.robust or ()))
-    table = Table("precision", "clean", *(f"robust at {typed}" for typed in budgets),
+    budgets = list(
+        dict.fromkeys(
+            (kind, text)
+            for row in rows
+            for kind, rates in (row.robust or {}).items()
+            for text in rates
+        )
+    )
+    table = Table("precision", "clean", *(f"robust at {text}" for _, text in budgets),
                   f"labels not {reference}'s")  # fmt: skip
     for row in rows:
         if row.clean is None or row.robust is None:
             table.add_row(row.precision.name, "refused")
             continue
-        rates = (row.clean, *(row.robust.get(typed) for typed in budgets))
+        rates = (row.clean, *(row.robust.get(kind, {}).get(text) for kind, text in budgets))
         table.add_row(row.precision.name, *map(_rate, rates), str(row.label_changes))
     return table
 
@@ -144,7 +154,7 @@ def _spikes(rows: tuple[Row, ...]) -> Table:
     return table
 
 
-def _rate(rate: Rate | None) -> str:
+def _rate(rate: Rate | RobustRate | None) -> str:
     if rate is None:
         return ""
     low, high = rate.interval
