@@ -19,37 +19,101 @@ from neurorobust.support.version import __version__
 
 if TYPE_CHECKING:
     from neurorobust import attacks, datasets, models
-    from neurorobust.api import Found, attack, check, compare, evaluate, load, parity
+    from neurorobust.api import (
+        Compared,
+        Described,
+        Environment,
+        Exported,
+        FaultResult,
+        Found,
+        Imported,
+        Listed,
+        Ran,
+        Result,
+        Settings,
+        Trained,
+        attack,
+        card,
+        check,
+        compare,
+        demo,
+        evaluate,
+        export_network,
+        export_run,
+        fault_bits,
+        fault_inputs,
+        fault_leak,
+        import_nir,
+        info,
+        known_data,
+        list_attacks,
+        list_networks,
+        load,
+        own_network,
+        parity,
+        parity_of,
+        quantise,
+        read_result,
+        run,
+        scored_data,
+        train,
+        validation_data,
+    )
     from neurorobust.classifier import Classifier, Network
     from neurorobust.records import Card, Record
-    from neurorobust.report.result import Result
 
-_WHERE = {
-    **dict.fromkeys(
-        ("Found", "attack", "check", "compare", "evaluate", "load", "parity"), "neurorobust.api"
-    ),
+_ELSEWHERE = {  # beside what `neurorobust.api` has
     **dict.fromkeys(("Classifier", "Network"), "neurorobust.classifier"),
     **dict.fromkeys(("Card", "Record"), "neurorobust.records"),
-    "Result": "neurorobust.report.result",
 }
 _MODULES = ("attacks", "datasets", "models")
 __all__ = [
     "Card",
     "Classifier",
+    "Compared",
+    "Described",
+    "Environment",
+    "Exported",
+    "FaultResult",
     "Found",
+    "Imported",
+    "Listed",
     "Network",
+    "Ran",
     "Record",
     "Result",
+    "Settings",
+    "Trained",
     "__version__",
     "attack",
     "attacks",
+    "card",
     "check",
     "compare",
     "datasets",
+    "demo",
     "evaluate",
+    "export_network",
+    "export_run",
+    "fault_bits",
+    "fault_inputs",
+    "fault_leak",
+    "import_nir",
+    "info",
+    "known_data",
+    "list_attacks",
+    "list_networks",
     "load",
     "models",
+    "own_network",
     "parity",
+    "parity_of",
+    "quantise",
+    "read_result",
+    "run",
+    "scored_data",
+    "train",
+    "validation_data",
 ]
 
 
@@ -57,8 +121,9 @@ def __getattr__(name: str) -> Any:
     """Import what a name stands for when it is first touched (PEP 562)."""
     if name in _MODULES:
         return importlib.import_module(f"neurorobust.{name}")
-    if name in _WHERE:
-        found = getattr(importlib.import_module(_WHERE[name]), name)
+    if name in __all__:
+        where = _ELSEWHERE.get(name, "neurorobust.api")
+        found = getattr(importlib.import_module(where), name)
         globals()[name] = found
         return found
     raise AttributeError(f"module 'neurorobust' has no attribute {name!r}")

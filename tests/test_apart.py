@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 import torch
 
-from neurorobust.cli import options
+from neurorobust import api
 from neurorobust.datasets import Dataset
 from neurorobust.datasets.apart import check_apart
 from neurorobust.errors import DatasetError
@@ -57,11 +57,11 @@ def loaders(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
     network: Any = _Described(Card(encoder=encoder, steps=8, readout="count"))
 
     def recipe(name: str, limit: int) -> Dataset | None:
-        return options.load_both(network, name, None, False, limit)[1]
+        return api.validation_data(network, name, limit=limit)[1]
 
     def adversary(name: str, limit: int) -> Dataset | None:
-        scored = options.load(network, name, None, False, limit)
-        return options.load_known(network, name, None, False, scored, 8)
+        scored = api.scored_data(network, name, limit=limit)
+        return api.known_data(network, scored, 8, name)
 
     yield recipe, adversary
     sys.modules.pop("my_splits", None)

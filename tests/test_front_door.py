@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import doctest
 import importlib
+import inspect
 import re
 import subprocess
 import sys
@@ -15,6 +16,7 @@ import torch
 from torch.utils.data import DataLoader, TensorDataset
 
 import neurorobust as nr
+from neurorobust.api import GROUPS, WHERE
 from neurorobust.classifier import Network
 from neurorobust.errors import BadInput, DatasetError, OutputError
 
@@ -249,10 +251,35 @@ def test_pictures_of_another_size_are_refused_before_the_attack(digits):
         nr.attack(classifier, torch.rand(2, 1, 9, 9), y, "pgd-linf", eps=0.1)
 
 
-@pytest.mark.parametrize("name", ["api", "budgets", "classifier", "datasets.own", "support.names"])
-def test_the_examples_of_docstrings_run(name: str):
+VERBS = sorted({name for name in GROUPS if name.startswith("api.")})
+
+
+@pytest.mark.parametrize(
+    "name", [*VERBS, "budgets", "classifier", "datasets.own", "report.result", "support.names"]
+)
+def test_the_examples_of_docstrings_run(name: str, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
     module = importlib.import_module(f"neurorobust.{name}")
-    known = {"torch": torch, "load": nr.load}
+    known = {"torch": torch, "BadInput": BadInput, "OutputError": OutputError}
+    known |= {verb: getattr(nr, verb) for verb in ("load", "scored_data")}
     failed, tried = doctest.testmod(module, extraglobs=known)
     assert tried > 0
     assert failed == 0
+
+
+@pytest.mark.parametrize("name", [name for name in WHERE if name.islower()])
+def test_every_verb_says_what_it_takes_and_refuses_and_shows_how(name: str):
+    verb = getattr(nr, name)
+    said = inspect.getdoc(verb) or ""
+    takes = inspect.signature(verb).parameters
+    listed = re.findall(r"^    (\w+)(?=[:,])", said.partition("Args:")[2], re.MULTILINE)
+    assert set(takes) <= set(listed), set(takes) - set(listed)
+    assert "Example:" in said
+    assert "Raises:" in said or not takes
+
+
+def test_the_door_of_the_package_is_that_of_its_functions():
+    assert set(WHERE) <= set(nr.__all__)
+    assert len(WHERE) > 30
+    for name, module in WHERE.items():
+        assert getattr(nr, name) is getattr(importlib.import_module(module), name)

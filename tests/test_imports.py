@@ -25,3 +25,33 @@ def test_a_circle_is_found():
     with pytest.raises(graphlib.CycleError) as raised:
         list(graphlib.TopologicalSorter(graph).static_order())
     assert sorted(raised.value.args[1][:-1]) == ["a", "b", "c"]
+
+
+# what a command may import of the package, beside other commands; types are anybody's
+DOOR = {"api", "errors", "support", "report"}
+NAMES = {
+    "budgets",
+    "encoders",
+    "readouts",
+}  # registries without torch: what help pages offer by name
+NOT_YET = {"neurorobust.cli.compare", "neurorobust.cli.evaluate"}  # ask `assess` themselves
+
+
+def beside_the_door(graph: grimp.ImportGraph) -> set[tuple[str, str]]:
+    """Commands, and what of the package they import at run time that is no part of the door."""
+    commands = {name for name in graph.modules if name.startswith("neurorobust.cli.")}
+    return {
+        (command, found)
+        for command in commands - NOT_YET
+        for found in graph.find_modules_directly_imported_by(command) - commands
+        if found not in ("neurorobust", "neurorobust.cli")
+        and found.split(".")[1] not in DOOR | NAMES
+    }
+
+
+def test_commands_call_the_front_door_and_nothing_else():
+    graph = grimp.build_graph("neurorobust", exclude_type_checking_imports=True)
+    assert graph.modules >= NOT_YET
+    assert beside_the_door(graph) == set()
+    graph.add_import(importer="neurorobust.cli.faults", imported="neurorobust.backends.engine")
+    assert beside_the_door(graph) == {("neurorobust.cli.faults", "neurorobust.backends.engine")}

@@ -7,6 +7,7 @@ clock, every layer starts from zero when its data arrive.
 
 from __future__ import annotations
 
+from neurorobust.backends.base import ALIGNED, GLOBAL, Backend, Clock
 from neurorobust.classifier import Classifier
 from neurorobust.datasets.base import Dataset
 from neurorobust.evaluation.seeds import fork
@@ -42,3 +43,9 @@ def alignment(classifier: Classifier, data: Dataset, seed: int = 0) -> Alignment
     return Alignment(
         as_trained=rate(late, len(data)), aligned=rate(aligned, len(data)), label_changes=changed
     )
+
+
+def trained_clock(backend: Backend) -> Clock:
+    """`global` for a network that was trained with `delay_shift` and has biases."""
+    exported = getattr(backend, "exported", None)
+    return GLOBAL if exported is not None and exported.global_clock else ALIGNED

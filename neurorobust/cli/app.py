@@ -14,7 +14,6 @@ from neurorobust.cli import (
     demo,
     evaluate,
     export,
-    fault_inputs,
     faults,
     import_nir,
     info,
@@ -73,5 +72,4 @@ for verb in (
 ):
     app.command()(verb)
 app.command("import")(import_nir.import_nir)
-faults.app.command()(fault_inputs.inputs)
 app.add_typer(faults.app)

@@ -11,9 +11,6 @@ from neurorobust.cli.output import session
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from neurorobust.attacks import Attack
-    from neurorobust.attacks.listing import Listed
-
 FOOLBOX = (
     "any attack of Foolbox 3 with its authors' parameters, as in foolbox:HopSkipJump",
     "Rauber et al., Journal of Open Source Software 5, 2020",
@@ -23,61 +20,15 @@ FOOLBOX = (
 def attacks(as_json: options.Json = False) -> None:
     """List recipes, attacks, controls, backward modes and budgets, each with its source."""
     with session(as_json) as output:
-        found = everything()
+        from neurorobust import api
+
+        found = api.list_attacks()
         output.result(**found)
         show(found, output.console)
 
 
-def everything() -> dict[str, Any]:
-    """What `attacks --json` prints, read from the registries."""
-    from neurorobust.attacks import LISTED, modes
-    from neurorobust.attacks.recipes import LATEST, RECIPES
-    from neurorobust.budgets import KINDS
-
-    rows = [_row(entry) for entry in LISTED]
-    short = {name: alias for alias, name in LATEST.items()}
-    return {
-        "recipes": [
-            {
-                "name": recipe.name,
-                "also": short.get(recipe.name),
-                "about": f"{len(recipe.ready().members)} attacks and controls, "
-                "each on what survived those before it",
-                "source": "ours: docs/attacks.md",
-                "attacks": list(dict.fromkeys(one.attack.name for one in recipe.members)),
-            }
-            for recipe in RECIPES.values()
-        ],
-        "attacks": [row for row in rows if not row["control"]],
-        "controls": [row for row in rows if row["control"]],
-        "modes": [
-            {"name": entry.member.name, "about": entry.about, "source": entry.source}
-            for entry in modes.LISTED
-        ],
-        "budgets": [
-            {"option": f"--{kind.name}", "about": kind.about, "typed": list(kind.examples)}
-            for kind in KINDS.values()
-        ],
-    }
-
-
-def _row(entry: Listed[Attack]) -> dict[str, Any]:
-    attack = entry.member
-    return {
-        "name": attack.name,
-        "budget": f"--{attack.kind}",
-        "norms": list(getattr(attack, "norms", ())),
-        "access": attack.access,
-        "control": attack.control,
-        "about": entry.about,
-        "source": entry.source,
-    }
-
-
 def show(found: dict[str, Any], console: Console) -> None:
     """Print the lists for people, one entry a name, its source below it."""
-    from neurorobust.budgets import KINDS
-
     _list(
         console,
         "Recipes: the strongest first choice",
@@ -86,12 +37,12 @@ def show(found: dict[str, Any], console: Console) -> None:
             for row in found["recipes"]
         ),
     )
-    for kind in KINDS.values():
-        taken = [row for row in found["attacks"] if row["budget"] == f"--{kind.name}"]
+    for kind in found["budgets"]:
+        taken = [row for row in found["attacks"] if row["budget"] == kind["option"]]
         rows = [(f"{row['name']}", {**row, "source": _known(row)}) for row in taken]
-        if kind.name == "eps":
+        if kind["option"] == "--eps":
             rows.append(("foolbox:NAME", {"about": FOOLBOX[0], "source": FOOLBOX[1]}))
-        _list(console, f"{kind.heading} (--{kind.name})", rows)
+        _list(console, f"{kind['heading']} ({kind['option']})", rows)
     _list(
         console,
         "Controls, there to be beaten",

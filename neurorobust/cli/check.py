@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from neurorobust.verify.lint import Verdict
 
 BAR = 6
-DATA_SAMPLES = 256
+STYLES = {"error": "bold red", "warning": "yellow"}  # by severity; what has none is plain
 
 
 @takes_card
@@ -35,32 +35,31 @@ def check(
 ) -> None:
     """Lint a network, estimate whether it fits a chip and, on sample data, what a run costs."""
     with session(as_json) as output:
-        from neurorobust.classifier import Network
-        from neurorobust.netx.rules import ERROR
-        from neurorobust.verify.lint import lint, on_samples
+        from neurorobust import api
 
-        verdict, used = lint(model, described.alone(model), described.steps)
-        if (dataset or data_dir) and verdict.model is not None and used is not None:
-            network = Network(verdict.path.stem, verdict.model, used)
-            data = options.load(network, dataset, data_dir, False, limit or DATA_SAMPLES, bin_us)
-            x, _ = data.batch(0, len(data))
-            verdict = on_samples(verdict, network.encoder, x, seed)
+        verdict = api.check(
+            model,
+            described.card,
+            dataset=dataset,
+            data_dir=data_dir,
+            **({} if limit is None else {"limit": limit}),
+            bin_us=bin_us,
+            seed=seed,
+            **described.given(),
+        )
         output.result(**as_data(verdict))
         show(verdict, output.console)
-        errors = [found for found in verdict.findings if found.rule.severity == ERROR]
-        if errors:
-            first = errors[0]
+        if verdict.errors:
+            first = verdict.errors[0]
             where = f"{first.place}: " if first.place else ""
             raise CheckFailed(
-                f"{verdict.path}: {len(errors)} errors, the first: {first.code} {where}"
+                f"{verdict.path}: {len(verdict.errors)} errors, the first: {first.code} {where}"
                 f"{first.message}"
             )
 
 
 def as_data(verdict: Verdict) -> dict[str, Any]:
     """What `check --json` prints."""
-    from neurorobust.hardware.energy import LABEL
-
     rows = [
         {
             "code": found.code,
@@ -89,9 +88,9 @@ def as_data(verdict: Verdict) -> dict[str, Any]:
         "fit": estimate,
         "operations": [vars(row) for row in verdict.counts],
         "samples": verdict.samples,
-        "energy": None if not verdict.counts else {
-            "label": LABEL,
-            "joules_a_sample": sum(row.joules for row in verdict.counts) / verdict.samples,
+        "energy": None if verdict.joules is None else {
+            "label": verdict.energy_is,
+            "joules_a_sample": verdict.joules,
         },
     }  # fmt: skip
 
@@ -101,14 +100,12 @@ def show(verdict: Verdict, console: Console) -> None:
     from rich.padding import Padding
     from rich.text import Text
 
-    from neurorobust.netx.rules import ERROR, RULES, WARNING
-
-    styles = {ERROR: "bold red", WARNING: "yellow"}
     for code, group in groupby(verdict.findings, key=lambda found: found.code):
-        rule = RULES[code]
-        style = styles.get(rule.severity, "")
+        together = list(group)
+        rule = together[0].rule
+        style = STYLES.get(rule.severity, "")
         console.print(f"{rule.severity} {code} {rule.name}", style=style, markup=False)
-        for found in group:
+        for found in together:
             where = f"{found.place}: " if found.place else ""
             console.print(Padding(Text(f"{where}{found.message}"), (0, 0, 0, 4)))
         console.print(Padding(Text(f"why: {rule.why}\nremedy: {rule.remedy}"), (0, 0, 0, 4)))
@@ -127,8 +124,6 @@ def show(verdict: Verdict, console: Console) -> None:
 def _show_fit(fitted: Fit, console: Console) -> None:
     from rich.table import Table
 
-    from neurorobust.hardware.limits import LOIHI2
-
     table = Table(title="Loihi 2, estimate; shares of the fullest core")
     for head in ("layer", "neurons", "cores", "neurons", "memory", "axons", "delay"):
         table.add_column(head, no_wrap=True)
@@ -139,9 +134,8 @@ def _show_fit(fitted: Fit, console: Console) -> None:
             *(_bar(use[name]) for name in ("neurons", "memory", "axons")), str(layer.delay),
         )  # fmt: skip
     console.print(table)
-    cores = LOIHI2["cores"].value
     console.print(
-        f"{fitted.cores} of {cores:.0f} cores, {fitted.margin:.0%} of a chip free: "
+        f"{fitted.cores} of {fitted.chip_cores} cores, {fitted.margin:.0%} of a chip free: "
         f"{'fits' if fitted.fits else 'does not fit'} (an estimate, not a compiler)"
     )
     console.print("axons: input lines into a core. delay: the longest of the layer, in steps.")
@@ -149,8 +143,6 @@ def _show_fit(fitted: Fit, console: Console) -> None:
 
 def _show_counts(verdict: Verdict, console: Console) -> None:
     from rich.table import Table
-
-    from neurorobust.hardware.energy import LABEL
 
     table = Table("layer", "synaptic operations", "neuron updates", "spikes", "energy",
                   title=f"a sample, mean of {verdict.samples}")  # fmt: skip
@@ -161,8 +153,8 @@ def _show_counts(verdict: Verdict, console: Console) -> None:
             f"{1e6 * row.joules / verdict.samples:.2f} µJ",
         )  # fmt: skip
     console.print(table)
-    total = sum(row.joules for row in verdict.counts) / verdict.samples
-    console.print(f"{1e6 * total:.2f} µJ a sample, {LABEL}")
+    assert verdict.joules is not None
+    console.print(f"{1e6 * verdict.joules:.2f} µJ a sample, {verdict.energy_is}")
 
 
 def _bar(share: float) -> str:

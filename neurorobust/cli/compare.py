@@ -12,7 +12,7 @@ from neurorobust.cli.budget_options import NO_BUDGETS, BudgetOptions, takes_budg
 from neurorobust.cli.card_options import NO_OPTIONS, CardOptions, takes_card
 from neurorobust.cli.evaluate import summary
 from neurorobust.cli.output import command_line, session
-from neurorobust.cli.parity import alignment_sentence, trained_clock
+from neurorobust.cli.parity import alignment_sentence
 from neurorobust.errors import BadInput
 
 if TYPE_CHECKING:
@@ -51,7 +51,8 @@ def compare(
 ) -> None:
     """The 2x2 that quantisation hides: attacks crafted on float / deployed, scored on both."""
     with session(as_json, resumable=out is not None) as output:
-        from neurorobust.assess.alignment import alignment
+        from neurorobust import api
+        from neurorobust.assess.alignment import alignment, trained_clock
         from neurorobust.assess.assess import Setup, assess, float_classifier
         from neurorobust.backends.base import GLOBAL
         from neurorobust.backends.registry import Settings, open_backend
@@ -82,7 +83,9 @@ def compare(
         )
         settings = Settings(device, memory_limit, timeout)
         setup = Setup(backend, settings, against=against, command=command_line())
-        data = options.load(network, dataset, data_dir, download, limit, bin_us)
+        data = api.scored_data(
+            network, dataset, data_dir=data_dir, download=download, limit=limit, bin_us=bin_us
+        )
         with output.progress() as bars:
             record = assess(network, data, request, out, setup, resume, overwrite, bars)
         cost = None

@@ -25,13 +25,20 @@ def demo(
 ) -> None:
     """Bundled digits: train, export, check parity, attack, compare with float, confirm in Lava."""
     with session(as_json, resumable=True) as output:
-        from neurorobust.assess.demo import demo as run_demo
-        from neurorobust.report import REPORT_FILE, print_record
+        from neurorobust import api
 
         with output.progress() as bars:
-            record = run_demo(out, seed, resume, overwrite, bars.say, bars, command_line())
-        output.result(**summary(record, out))
-        print_record(record, output.console, out / REPORT_FILE)
+            result = api.demo(
+                out,
+                seed=seed,
+                resume=resume,
+                overwrite=overwrite,
+                say=bars.say,
+                progress=bars,
+                command=command_line(),
+            )
+        output.result(**summary(result.record, out))
+        result.show(output.console, result.page)
         output.console.print("\nwhat to do next")
         for line in next_steps(out, program()):
             output.console.print(f"  {line}", markup=False, soft_wrap=True)

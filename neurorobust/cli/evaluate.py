@@ -66,6 +66,7 @@ def evaluate(
 ) -> None:
     """Score a deployed network, attack it, score it again, and let Lava confirm."""
     with session(as_json, resumable=out is not None) as output:
+        from neurorobust import api
         from neurorobust.assess.assess import Setup, assess
         from neurorobust.assess.confirm import require_identical
         from neurorobust.backends.registry import Settings, parse_replay
@@ -85,11 +86,16 @@ def evaluate(
             control=not no_control,
             confirm=replay,
         )
-        source = (network, dataset, data_dir, download, limit, bin_us)
+        source: dict[str, Any] = {
+            "data_dir": data_dir,
+            "download": download,
+            "limit": limit,
+            "bin_us": bin_us,
+        }
         if request.recipe is not None:
-            data, beside = options.load_both(*source)
+            data, beside = api.validation_data(network, dataset, **source)
         else:
-            data, beside = options.load(*source), None
+            data, beside = api.scored_data(network, dataset, **source), None
         settings = Settings(device, memory_limit, timeout, workers, worker_memory, sparse)
         setup = Setup(backend, settings, validation=beside, command=command_line())
         with output.progress() as bars:

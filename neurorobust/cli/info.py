@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import math
-
 from neurorobust.cli import options
 from neurorobust.cli.output import session
 
@@ -13,22 +11,20 @@ def models(as_json: options.Json = False) -> None:
     with session(as_json) as output:
         from rich.table import Table
 
-        from neurorobust import netx
-        from neurorobust.models import catalogue
+        from neurorobust import api
 
         table = Table("name", "origin", "network", "input", "about")
         rows = []
-        for entry in catalogue().values():
-            model = netx.read(entry.path)
-            sizes = "-".join(str(math.prod(layer.shape)) for layer in model.spiking_layers)
-            shape = "x".join(str(size) for size in model.input_shape)
+        for entry in api.list_networks():
+            sizes = "-".join(map(str, entry.sizes))
+            shape = "x".join(map(str, entry.input_shape))
             table.add_row(entry.name, entry.origin, sizes, shape, entry.about)
             rows.append(
                 {
                     "name": entry.name,
                     "origin": entry.origin,
                     "path": str(entry.path),
-                    "sha256": model.sha256,
+                    "sha256": entry.sha256,
                     "about": entry.about,
                 }
             )
@@ -46,12 +42,11 @@ def info(as_json: options.Json = False) -> None:
     with session(as_json) as output:
         from rich.table import Table
 
-        from neurorobust.backends.loihi2.probe import verdict
-        from neurorobust.provenance import machine, versions
+        from neurorobust import api
 
-        found = verdict()
-        output.result(versions=versions(), machine=machine(), loihi2=found)
+        found = api.info()
+        output.result(versions=found.versions, machine=found.machine, loihi2=found.loihi2)
         table = Table(show_header=False)
-        for name, value in {**versions(), **machine(), "loihi2": found}.items():
+        for name, value in {**found.versions, **found.machine, "loihi2": found.loihi2}.items():
             table.add_row(name, value)
         output.console.print(table)

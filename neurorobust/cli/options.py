@@ -2,21 +2,15 @@
 
 from __future__ import annotations
 
-from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 from neurorobust.cli.usage import one_of
 from neurorobust.encoders import ENCODERS
-from neurorobust.errors import DatasetError
 from neurorobust.readouts import READOUTS
 from neurorobust.support.names import either
-
-if TYPE_CHECKING:
-    from neurorobust.classifier import Network
-    from neurorobust.datasets import Dataset
 
 # names that options take, written out: what registers them loads torch (held by a test)
 BACKENDS = ("engine", "reference", "lava", "loihi2")
@@ -88,93 +82,3 @@ LogitScale = Annotated[
 def names(text: str) -> tuple[str, ...]:
     """What stands between the commas."""
     return tuple(part.strip() for part in text.split(",") if part.strip())
-
-
-def load(
-    network: Network,
-    name: str | None,
-    data_dir: Path | None,
-    download: bool,
-    limit: int | None,
-    bin_us: int | None = None,
-) -> Dataset:
-    """The test split of the set that is named, or else of the one on the network's card.
-
-    Raises:
-        DatasetError: none named, or it cannot be loaded.
-    """
-    return _split(network, name, "test", data_dir, download, bin_us).limited(limit)
-
-
-def load_both(
-    network: Network,
-    name: str | None,
-    data_dir: Path | None,
-    download: bool,
-    limit: int | None,
-    bin_us: int | None = None,
-) -> tuple[Dataset, Dataset | None]:
-    """As `load`, and beside it samples that are not scored, where there are any.
-
-    Raises:
-        DatasetError: none named, it cannot be loaded, or its splits share samples.
-    """
-    from neurorobust.datasets.apart import check_apart
-    from neurorobust.evaluation import held_out
-
-    whole = _split(network, name, "test", data_dir, download, bin_us)
-    data = whole.limited(limit)
-    train = partial(_split, network, name, "train", data_dir, download, bin_us)
-    beside = held_out(whole, len(data), train)
-    if beside is not None:
-        check_apart(data, beside)
-    return data, beside
-
-
-def load_known(
-    network: Network,
-    name: str | None,
-    data_dir: Path | None,
-    download: bool,
-    scored: Dataset,
-    count: int,
-) -> Dataset:
-    """Samples for an adversary to learn from: the first of the training split.
-
-    Where one split serves as both, those behind the scored ones.
-
-    Raises:
-        DatasetError: it cannot be loaded, its splits share samples, or nothing is left.
-    """
-    from neurorobust.datasets import Dataset
-    from neurorobust.datasets.apart import check_apart
-
-    train = _split(network, name, "train", data_dir, download, None)
-    if train.split != "all":
-        known = train.limited(count)
-        check_apart(scored, known)
-        return known
-    some = slice(len(scored), len(scored) + count)
-    if not len(train.y[some]):
-        raise DatasetError(
-            f"{scored.name}: all {len(scored)} samples are scored, none is left for the adversary; "
-            "a smaller --limit leaves some"
-        )
-    return Dataset(train.name, train.split, train.x[some], train.y[some], train.classes)
-
-
-def _split(
-    network: Network,
-    name: str | None,
-    split: str,
-    data_dir: Path | None,
-    download: bool,
-    bin_us: int | None,
-) -> Dataset:
-    from neurorobust import datasets
-
-    chosen = name or network.card.dataset
-    if chosen is None:
-        raise DatasetError("--dataset: not given, and the card names none")
-    steps = network.card.steps
-    return datasets.load(chosen, split, data_dir, download, steps=steps, bin_us=bin_us)

@@ -10,8 +10,6 @@ import typer
 from neurorobust.errors import BadInput
 
 if TYPE_CHECKING:
-    import torch
-
     from neurorobust.networks.block_network import BlockNetwork
 
 From = Annotated[
@@ -32,11 +30,11 @@ def load(
     """The network that the options describe.
 
     Raises:
-        BadInput: see `networks.foreign.load_foreign`; or an option that cannot be read.
+        BadInput: see `api.own_network`; or an option that cannot be read.
     """
-    from neurorobust.networks.foreign import load_foreign
+    from neurorobust import api
 
-    return load_foreign(name, weights, _shape(input_shape), _samples(samples))
+    return api.own_network(name, weights, _shape(input_shape), samples)
 
 
 def only_with_from(**given: object) -> None:
@@ -53,20 +51,3 @@ def _shape(text: str | None) -> tuple[int, ...] | None:
         return tuple(int(part) for part in text.split(","))
     except ValueError as error:
         raise BadInput(f"--input-shape {text!r}: needs whole numbers, C,H,W") from error
-
-
-def _samples(path: Path | None) -> torch.Tensor | None:
-    if path is None:
-        return None
-    import numpy as np
-    import torch
-
-    from neurorobust.support import files
-
-    try:
-        held = files.read_npz(path, names=("x",), limit=files.foreign_limit(path))["x"]
-    except BadInput as error:
-        raise BadInput(f"--samples {error}") from error
-    if held.dtype.kind not in "buif":
-        raise BadInput(f"--samples {path}: x holds {held.dtype}, need numbers")
-    return torch.from_numpy(held.astype(np.float64))

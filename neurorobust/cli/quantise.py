@@ -16,7 +16,6 @@ from neurorobust.cli.budget_options import (
     takes_budgets,
 )
 from neurorobust.cli.card_options import NO_OPTIONS, CardOptions, takes_card
-from neurorobust.cli.export import export_run
 from neurorobust.cli.output import session
 from neurorobust.errors import BadInput
 
@@ -65,40 +64,37 @@ def quantise(
     Of a training run the exported network is the first of the family, in <out>/exported.
     """
     with session(as_json, resumable=True) as output:
-        from neurorobust.assess.assess import float_classifier
-        from neurorobust.assess.precision import sweep
-        from neurorobust.backends.registry import Settings
-        from neurorobust.evaluation import Request
-        from neurorobust.netx.quantise import Precision
+        from neurorobust import api
 
-        precisions = [
-            Precision(bits, decay, factor, scale)
-            for bits in _numbers("--weight-bits", weight_bits, int)
-            for decay in _numbers("--decay-bits", decay_bits, int)
-            for factor in _numbers("--threshold-scale", threshold_scale, float)
-        ]
+        wanted: dict[str, Any] = {
+            "weight_bits": _numbers("--weight-bits", weight_bits, int),
+            "decay_bits": _numbers("--decay-bits", decay_bits, int),
+            "threshold_scale": _numbers("--threshold-scale", threshold_scale, float),
+            **budgets,
+        }
         if (Path(model) / TRAINING_FILE).is_file():
             exported = out / "exported" / "model.net"
             if not (resume and exported.is_file()):
-                export_run(Path(model), exported, overwrite)
+                api.export_run(model, exported, overwrite=overwrite)
             against, model = against or Path(model), str(exported)
         network = described.network(model)
-        data = options.load(network, dataset, data_dir, download, limit, bin_us)
-        request = Request(options.names("" if attacks == "none" else attacks), budgets, seed)
-        settings = Settings(device)
-        reference = None if against is None else float_classifier(against, network)
+        data = api.scored_data(
+            network, dataset, data_dir=data_dir, download=download, limit=limit, bin_us=bin_us
+        )
         with output.progress() as bars:
-            rows = sweep(
+            rows = api.quantise(
                 network,
                 data,
-                precisions,
-                request,
                 out,
-                reference,
-                settings,
-                resume,
-                overwrite,
-                bars,
+                **wanted,
+                scale=scale,
+                against=against,
+                attacks=options.names("" if attacks == "none" else attacks),
+                seed=seed,
+                settings=api.Settings(device),
+                resume=resume,
+                overwrite=overwrite,
+                progress=bars,
             )
         output.result(rows=[as_data(row) for row in rows])
         output.console.print(_table(rows, "float" if against is not None else network.name))

@@ -12,15 +12,16 @@ from neurorobust.cli.output import session
 
 
 def report(
-    directory: Annotated[Path, typer.Argument(help="Directory of a finished evaluation.")],
+    directory: Annotated[
+        Path, typer.Argument(help="Directory of a finished evaluation or of faults.")
+    ],
     as_json: options.Json = False,
 ) -> None:
     """Write report.html again from record.json and samples.npz, and print the table."""
     with session(as_json) as output:
-        from neurorobust.evaluation import read_record
-        from neurorobust.report import print_record, write_report
+        from neurorobust import api
 
-        record = read_record(directory)
-        page = write_report(directory)
+        result = api.read_result(directory)
+        page = result.report()
         output.result(report=str(page))
-        print_record(record, output.console, page)
+        result.show(output.console, page)

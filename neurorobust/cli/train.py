@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated
 
 import typer
 
 from neurorobust.cli import options
 from neurorobust.cli.output import command_line, session
 from neurorobust.cli.usage import one_of
-
-if TYPE_CHECKING:
-    from neurorobust.networks import NetworkSpec
 
 
 def train(
@@ -43,64 +39,39 @@ def train(
 ) -> None:
     """Train a quantised CUBA network with SLAYER; the best validation epoch is kept."""
     with session(as_json, resumable=True) as output:
-        from neurorobust import datasets
-        from neurorobust.training import load_run, recipe
-        from neurorobust.training import train as train_network
-        from neurorobust.training.recipes import DATASETS
+        from neurorobust import api
 
-        example = None
-        if dataset not in DATASETS:
-            example = datasets.load(
-                dataset, "train", data_dir, download, steps=steps, bin_us=bin_us
-            )
-        spec, chosen = recipe(network, dataset, example)
-        spec = changed(spec, encoder=encoder, steps=steps)
-        chosen = replace(
-            chosen,
-            seed=seed,
-            device=device,
-            **_given(epochs=epochs, batch=batch, lr=lr, patience=patience, limit=limit),
-        )
         with output.progress() as bars:
-            train_network(
-                spec,
-                dataset,
+            made = api.train(
                 out,
-                chosen,
+                network,
+                dataset,
                 data_dir=data_dir,
                 download=download,
+                encoder=encoder,
+                steps=steps,
+                epochs=epochs,
+                batch=batch,
+                lr=lr,
+                patience=patience,
+                limit=limit,
                 bin_us=bin_us,
+                seed=seed,
+                device=device,
                 resume=resume,
                 overwrite=overwrite,
                 progress=bars,
                 command=command_line(),
             )
-        _, card, report = load_run(out)
-        best = card.training["validation"]
+        right, total = made.validation.correct, made.validation.total
         output.result(
             run=str(out),
-            epochs=card.training["epochs"],
-            best_epoch=card.training["best_epoch"],
-            validation=best,
-            seconds=report["seconds"],
+            epochs=made.epochs,
+            best_epoch=made.best_epoch,
+            validation={"correct": right, "total": total},
+            seconds=made.seconds,
         )
         output.console.print(
-            f"{out}: {card.training['epochs']} epochs, best {card.training['best_epoch']}, "
-            f"validation {best['correct']}/{best['total']}, {report['seconds']:.0f} s"
+            f"{out}: {made.epochs} epochs, best {made.best_epoch}, "
+            f"validation {right}/{total}, {made.seconds:.0f} s"
         )
-
-
-def changed(spec: NetworkSpec, **values: Any) -> NetworkSpec:
-    """The spec with what the command line gives.
-
-    Raises:
-        BadInput: a value that no network can have; names the field.
-    """
-    from neurorobust.networks import NetworkSpec
-    from neurorobust.support import schema
-
-    return schema.validated({**spec.model_dump(), **_given(**values)}, NetworkSpec, "train")
-
-
-def _given(**values: Any) -> dict[str, Any]:
-    return {name: value for name, value in values.items() if value is not None}

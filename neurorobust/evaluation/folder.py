@@ -19,7 +19,7 @@ RECORD, SAMPLES, SETTINGS, SHARDS = "record.json", "samples.npz", "settings.json
 REPORT_FILE = "report.html"  # written by `neurorobust.report`, removed with what it shows
 RESULTS = (REPORT_FILE, RECORD, SAMPLES)
 MARK = ".neurorobust"
-ASKED = {"version", "model", "backend", "dataset", "samples", "jobs", "card", "shard"}
+ASKED = {"version", "model", "backend", "dataset", "samples", "card"}
 
 HALF = r"\.[a-z0-9_]{8}"  # `files.atomic` writes `name` as `.name` and this, until it is whole
 SHARD_FILE = re.compile(

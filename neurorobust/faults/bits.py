@@ -9,7 +9,6 @@ right; damage is the share that is wrong, then that loss; several candidates a m
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -23,14 +22,14 @@ from neurorobust.backends.engine import EngineBackend
 from neurorobust.backends.engine.sensitivity import weight_gradients
 from neurorobust.classifier import Classifier
 from neurorobust.errors import BadInput
-from neurorobust.faults.memory import Flip, Matrix, Memory, flipped
+from neurorobust.evaluation.kept import Kept
+from neurorobust.evaluation.query import Arrays
+from neurorobust.faults.memory import Flip, Matrix, Memory
 from neurorobust.netx.model import NetxModel
 from neurorobust.readouts import first_argmax
-from neurorobust.records import Rate, rate
 from neurorobust.types import Inputs, Labels, Run
 
 FloatArray = npt.NDArray[np.float32]
-Progress = Callable[[int, int, str], None]
 
 
 @dataclass(frozen=True, eq=False)
@@ -58,10 +57,9 @@ class Samples:
         wrong = (classifier.readout.labels(run) != self.labels).double().mean()
         return float(wrong), float(self.loss(classifier, run))
 
-    def correct(self, classifier: Classifier, model: NetxModel) -> int:
-        """How many a network with this readout gets right."""
-        run = EngineBackend(model).run(self.inputs)
-        return int((classifier.readout.labels(run) == self.labels).sum())
+    def predicted(self, classifier: Classifier, model: NetxModel) -> Labels:
+        """What a network with this readout answers, int64 `[batch]`."""
+        return classifier.readout.labels(EngineBackend(model).run(self.inputs))
 
 
 @dataclass(frozen=True)
@@ -80,11 +78,7 @@ class Search:
     mode: Mode = PLAIN
 
     def __call__(
-        self,
-        classifier: Classifier,
-        samples: Samples,
-        count: int,
-        progress: Progress | None = None,
+        self, classifier: Classifier, samples: Samples, count: int, kept: Kept | None = None
     ) -> tuple[Flip, ...]:
         """The bits, in the order they were found: the first k are the answer for k.
 
@@ -92,7 +86,8 @@ class Search:
             classifier: whose network is attacked; on the engine.
             samples: what the adversary knows.
             count: bits at most.
-            progress: told rounds done.
+            kept: each round's bit is taken from here, or kept here; None: found anew. Gradients
+                are always computed: a backward mode may remember them.
 
         Raises:
             BadInput: another backend, or fewer than one bit.
@@ -117,11 +112,14 @@ class Search:
             ]
             if not tried:
                 break
-            damages = [self._damage(classifier, samples, memory, flip) for flip in tried]
-            found.append(tried[damages.index(max(damages))])
+
+            def worst(tried: list[Flip] = tried) -> Arrays:
+                damages = [self._damage(classifier, samples, memory, flip) for flip in tried]
+                return {"tried": np.asarray(damages.index(max(damages)))}
+
+            arrays = worst() if kept is None else kept.arrays(f"bit {done + 1}", (), worst)
+            found.append(tried[int(arrays["tried"])])
             memory.flip(found[-1])
-            if progress is not None:
-                progress(done + 1, count, "searching bits")
         return tuple(found)
 
     def _promising(
@@ -168,54 +166,3 @@ def random_flips(model: NetxModel, count: int, generator: np.random.Generator) -
             found.append(Flip(*places[which], index, bit))
             memory.flip(found[-1])
     return tuple(found)
-
-
-@dataclass(frozen=True)
-class Row:
-    """One number of flipped bits.
-
-    Attributes:
-        bits: how many.
-        searched: right answers after the searched bits.
-        random: right answers after as many random bits, once for each repetition.
-    """
-
-    bits: int
-    searched: Rate
-    random: tuple[Rate, ...]
-
-
-def curve(
-    classifier: Classifier,
-    samples: Samples,
-    searched: Sequence[Flip],
-    random: Sequence[Sequence[Flip]],
-    counts: Sequence[int],
-    progress: Progress | None = None,
-) -> tuple[Row, ...]:
-    """Accuracy over the number of flipped bits, on samples that the search did not see.
-
-    Args:
-        classifier: encoder, network and readout.
-        samples: to score on.
-        searched: bits in the order they were found.
-        random: repetitions of the control.
-        counts: numbers of bits; 0 is the network as it is.
-        progress: told numbers done.
-
-    Raises:
-        BadInput: more bits than were found.
-    """
-    if max(counts) > len(searched):
-        raise BadInput(f"weight bits: {max(counts)} asked for, {len(searched)} found")
-    model, rows = classifier.backend.model, []
-    for done, count in enumerate(counts):
-        total = len(samples.labels)
-        scores = [
-            rate(samples.correct(classifier, flipped(model, flips[:count])), total)
-            for flips in (searched, *random)
-        ]
-        rows.append(Row(count, scores[0], tuple(scores[1:])))
-        if progress is not None:
-            progress(done + 1, len(counts), "scoring")
-    return tuple(rows)

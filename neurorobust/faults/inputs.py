@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import numpy as np
 import torch
 from torch import Tensor
@@ -14,20 +12,17 @@ from neurorobust.backends.engine import EngineBackend
 from neurorobust.backends.engine.overflow import Bound, before_wrap, bounds, wraps
 from neurorobust.classifier import Classifier
 from neurorobust.errors import BadInput
-from neurorobust.records import Rate, rate
+from neurorobust.rates import Rate, Strict, rate
 from neurorobust.types import Labels
 
 
-@dataclass(frozen=True)
-class Reached:
+class Reached(Strict):
     """One set of inputs.
 
-    Attributes:
-        correct: right answers on the aligned clock.
-        late: right answers on the global clock, read in the sample's own steps.
-        apart: samples that are right on the first and wrong on the second.
-        operations: synaptic operations, mean of a sample.
-        wrapped: samples in which u wrapped somewhere; `wraps` in all.
+    correct: right answers on the aligned clock. late: right answers on the global clock, read in
+    the sample's own steps. apart: samples that are right on the first and wrong on the second.
+    operations: synaptic operations, mean of a sample. wrapped: samples in which u wrapped
+    somewhere; `wraps` in all.
     """
 
     correct: Rate
@@ -72,12 +67,12 @@ def reached(
     generator.set_state(state)  # the same spikes again
     operations = OBJECTIVES["energy"].value(classifier, x, labels, generator)
     return Reached(
-        rate(int(right.sum()), total),
-        rate(int(late.sum()), total),
-        rate(int((right & ~late).sum()), total),
-        float(operations.mean()),
-        rate(int((count > 0).sum()), total),
-        int(count.sum()),
+        correct=rate(int(right.sum()), total),
+        late=rate(int(late.sum()), total),
+        apart=rate(int((right & ~late).sum()), total),
+        operations=float(operations.mean()),
+        wrapped=rate(int((count > 0).sum()), total),
+        wraps=int(count.sum()),
     )
 
 

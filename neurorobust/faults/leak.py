@@ -10,7 +10,6 @@ not cleared between two samples is input to the second. No published attack does
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
@@ -19,11 +18,11 @@ from torch import Tensor
 from neurorobust.attacks.best import Best, Standing
 from neurorobust.classifier import Classifier
 from neurorobust.errors import BadInput
+from neurorobust.evaluation.kept import Kept
+from neurorobust.evaluation.query import Arrays
 from neurorobust.faults.sequence import Regime, Sequence
 from neurorobust.records import Rate, rate
-from neurorobust.types import Labels
-
-Progress = Callable[[int, int, str], None]
+from neurorobust.types import Inputs, Labels
 
 
 @dataclass(frozen=True)
@@ -73,7 +72,7 @@ class LeakSearch:
         labels: Labels,
         pool: Tensor,
         generator: torch.Generator,
-        progress: Progress | None = None,
+        kept: Kept | None = None,
     ) -> Leak:
         """Look for the worst predecessor of every victim.
 
@@ -84,7 +83,7 @@ class LeakSearch:
             labels: of the victims.
             pool: natural samples, of other data.
             generator: draws boxes, and the encoder's spikes.
-            progress: told predecessors done.
+            kept: what a run gave is taken from here, or kept here; None: all is run.
 
         Raises:
             BadInput: no pool, or another backend.
@@ -92,21 +91,29 @@ class LeakSearch:
         if not len(pool):
             raise BadInput("state leak: no samples to come before")
         sequence, encoder = Sequence(classifier, regime), classifier.encoder
+
+        def standing(name: str, given: Tensor, *samples: Inputs) -> Standing:
+            def run() -> Arrays:
+                found = sequence.standing(labels, *samples)
+                return {"broken": found.broken.numpy(), "margin": found.margin.numpy()}
+
+            found = run() if kept is None else kept.arrays(f"{regime.name}: {name}", (given,), run)
+            return Standing(
+                *(torch.from_numpy(found[part].copy()) for part in ("broken", "margin"))
+            )
+
         second = encoder.encode(victims, generator)
         everyone = torch.cat([pool, torch.ones_like(pool[:1]), torch.zeros_like(pool[:1])])
         before, count = encoder.encode(everyone, generator), len(victims)
-        total = len(everyone) + self.rounds
-        alone = sequence.standing(labels, second)
+        alone = standing("alone", victims, second)
         best = Best.start(victims, origin_counts=True)
         drawn = torch.randint(len(pool), (count,), generator=generator)
         control = torch.zeros(count)
         for row in range(len(everyone)):
-            standing = sequence.standing(labels, before[[row] * count], second)
             here = everyone[row : row + 1].expand(victims.shape).contiguous()
-            best.update(here, standing)
-            control = torch.where(drawn == row, standing.broken, control)
-            if progress is not None:
-                progress(row + 1, total, f"{regime.name}: natural")
+            after = standing(f"natural {row + 1}", here, before[[row] * count], second)
+            best.update(here, after)
+            control = torch.where(drawn == row, after.broken, control)
         natural = _right(best.standing)
         current, level = (
             best.x.clone(),
@@ -114,16 +121,14 @@ class LeakSearch:
         )
         for done in range(self.rounds):
             tried = self._filled(current, generator)
-            standing = sequence.standing(labels, encoder.encode(tried, generator), second)
-            best.update(tried, standing)
-            stays = level.above(standing)
+            after = standing(f"crafted {done + 1}", tried, encoder.encode(tried, generator), second)
+            best.update(tried, after)
+            stays = level.above(after)
             current[~stays] = tried[~stays]
             level = Standing(
-                torch.where(stays, level.broken, standing.broken),
-                torch.where(stays, level.margin, standing.margin),
+                torch.where(stays, level.broken, after.broken),
+                torch.where(stays, level.margin, after.margin),
             )
-            if progress is not None:
-                progress(len(everyone) + done + 1, total, f"{regime.name}: crafted")
         return Leak(
             regime.name,
             _right(alone),
@@ -133,18 +138,22 @@ class LeakSearch:
             best.x,
         )
 
+    def jobs(self, pool: int) -> int:
+        """Runs of one regime, of so many natural samples."""
+        return 1 + pool + 2 + self.rounds  # alone; the pool, all bright and all dark; crafted
+
     def _filled(self, x: Tensor, generator: torch.Generator) -> Tensor:
         """A box of every sample (channels, rows, columns; steps too) filled with 0 or 1."""
-        lots = torch.rand((len(x), 2 * (x.dim() - 1) + 1), generator=generator)
+        drawn = torch.rand((len(x), 2 * (x.dim() - 1) + 1), generator=generator)
         inside = torch.ones_like(x, dtype=torch.bool)
         for axis in range(1, x.dim()):
             size = x.shape[axis]
-            length = (lots[:, 2 * axis - 2] * self.largest * size).long() + 1
-            start = (lots[:, 2 * axis - 1] * (size - length + 1)).long()
+            length = (drawn[:, 2 * axis - 2] * self.largest * size).long() + 1
+            start = (drawn[:, 2 * axis - 1] * (size - length + 1)).long()
             places = torch.arange(size)
             span = (places >= start[:, None]) & (places < (start + length)[:, None])
             inside &= span.view(len(x), *(size if a == axis else 1 for a in range(1, x.dim())))
-        value = (lots[:, -1] < 0.5).to(x.dtype).view(-1, *(1 for _ in x.shape[1:]))
+        value = (drawn[:, -1] < 0.5).to(x.dtype).view(-1, *(1 for _ in x.shape[1:]))
         return torch.where(inside, value, x)
 
 

@@ -71,6 +71,11 @@ class Fit:
         return sum(layer.cores for layer in self.layers)
 
     @property
+    def chip_cores(self) -> int:
+        """Cores of a chip."""
+        return int(LOIHI2["cores"].value)
+
+    @property
     def margin(self) -> float:
         """Share of the chip's cores that stays free; below 0: it does not fit."""
         return 1 - self.cores / LOIHI2["cores"].value

@@ -6,7 +6,6 @@ import re
 from collections.abc import Sequence
 from pathlib import Path
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup, escape
 
 from neurorobust.checks import looked_for
@@ -16,6 +15,7 @@ from neurorobust.readouts import READOUTS
 from neurorobust.records import Record
 from neurorobust.report import legend, panels, sentences, words
 from neurorobust.report.families import families, minima
+from neurorobust.report.page import environment
 from neurorobust.report.samples import Example, read_examples
 from neurorobust.support.files import write_text
 
@@ -52,30 +52,19 @@ def write_report(directory: Path) -> Path:
 
 def render(record: Record, examples: Sequence[Example] = ()) -> str:
     """The page as text; the same arguments give the same bytes."""
-    environment = Environment(
-        loader=PackageLoader("neurorobust", "report"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters |= {
-        "percent": words.percent,
-        "interval": words.interval,
-        "count": words.count,
+    pages = environment()
+    pages.filters |= {
         "spread": words.spread,
         "place": lambda one: words.budget(one.kind, one.epsilon),
         "budget": lambda one: words.budget(one.kind, one.budget),
         "share": words.share,
-        "duration": words.duration,
-        "settings": words.settings,
         "unbroken": unbroken,
         "named": lambda name: words.attack(record, name),
         "places": lambda value: f"{100 * value:.2f}",
         "width": lambda rate: f"{100 * rate.correct / rate.total if rate.total else 0:.2f}",
     }
     drawn = [example for example in examples if example.image is not None]
-    return environment.get_template("template.html.j2").render(
+    return pages.get_template("template.html.j2").render(
         record=record,
         verdict=sentences.verdict(record),
         redrawn=sentences.redrawn(record),

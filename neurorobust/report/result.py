@@ -1,49 +1,28 @@
-"""An evaluation's record and the folder that it lies in: it prints, reports and shows itself."""
+"""An evaluation's or a fault's record and its folder: it prints, reports and shows itself."""
 
 from __future__ import annotations
 
-import contextlib
-import io
-import shutil
-import weakref
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from markupsafe import Markup
+from rich.console import Console
 
-from neurorobust.errors import OutputError, UnavailableError
-from neurorobust.evaluation import REPORT_FILE, read_record
-from neurorobust.evaluation.folder import RECORD
+from neurorobust.errors import UnavailableError
+from neurorobust.evaluation import read_record
+from neurorobust.faults.record import FaultRecord, fault_of, read_fault
 from neurorobust.records import Record
 from neurorobust.report import words
-from neurorobust.report.html import SAMPLES_FILE, write_report
+from neurorobust.report.faults import print_fault, write_fault_report
+from neurorobust.report.html import write_report
+from neurorobust.report.shown import Shown
 from neurorobust.report.table import print_record
-from neurorobust.support.terminal import Terminal
 
 if TYPE_CHECKING:
     import pandas
 
-COLUMNS = 80
 
-
-@dataclass(frozen=True)
-class Result:
-    """What came of an evaluation.
-
-    Attributes:
-        record: all of it as plain data.
-        folder: where `record.json` and `samples.npz` lie.
-        temporary: the folder goes with the result.
-    """
-
-    record: Record
-    folder: Path
-    temporary: bool = False
-
-    def __post_init__(self) -> None:
-        if self.temporary:
-            weakref.finalize(self, shutil.rmtree, self.folder, ignore_errors=True)
+class Result(Shown[Record]):
+    """What came of an evaluation; attributes: see `Shown`."""
 
     @staticmethod
     def read(folder: Path | str) -> Result:
@@ -54,30 +33,11 @@ class Result:
         """
         return Result(read_record(Path(folder)), Path(folder))
 
-    def report(self, out: Path | str | None = None) -> Path:
-        """Write the page, with record and samples beside it: its path.
+    def show(self, console: Console, report: Path | None = None) -> None:
+        """Print the table; the page's path, where one is given, is its last line."""
+        print_record(self.record, console, report)
 
-        Args:
-            out: a new or empty folder; None: where the result lies.
-
-        Raises:
-            BadInput: the evaluation is unfinished.
-            OutputError: the folder holds something, or cannot be written.
-        """
-        if out is None or Path(out).resolve() == self.folder.resolve():
-            return write_report(self.folder)
-        folder, names = Path(out), (RECORD, SAMPLES_FILE)
-        try:
-            folder.mkdir(parents=True, exist_ok=True)
-            if any(folder.iterdir()):
-                raise OutputError(f"{folder}: holds files already, need a new or empty folder")
-            for name in names:
-                shutil.copyfile(self.folder / name, folder / name)
-        except OSError as error:
-            for name in names:  # nothing half-written; the folder was empty
-                with contextlib.suppress(OSError):
-                    (folder / name).unlink(missing_ok=True)
-            raise OutputError(f"{folder}: {error.strerror}") from None
+    def _page(self, folder: Path) -> Path:
         return write_report(folder)
 
     def to_pandas(self) -> pandas.DataFrame:
@@ -107,17 +67,41 @@ class Result:
             columns=list(names),
         )
 
-    def __str__(self) -> str:
-        """The table that the command line prints, 80 columns wide."""
-        told = io.StringIO()
-        report = self.folder / REPORT_FILE
-        print_record(
-            self.record,
-            Terminal(file=told, width=COLUMNS),
-            report if not self.temporary and report.is_file() else None,
-        )
-        return told.getvalue().strip("\n")
 
-    def _repr_html_(self) -> str:
-        """In a notebook: the same table."""
-        return str(Markup("<pre>{}</pre>").format(str(self)))
+class FaultResult(Shown[FaultRecord]):
+    """What came of a fault; attributes: see `Shown`."""
+
+    @staticmethod
+    def read(folder: Path | str) -> FaultResult:
+        """An earlier result.
+
+        Raises:
+            BadInput: there is none, or it is damaged.
+        """
+        return FaultResult(read_fault(Path(folder)), Path(folder))
+
+    def show(self, console: Console, report: Path | None = None) -> None:
+        """Print the table; the page's path, where one is given, is its last line."""
+        print_fault(self.record, console, report)
+
+    def _page(self, folder: Path) -> Path:
+        return write_fault_report(folder)
+
+
+def read_result(folder: Path | str) -> Result | FaultResult:
+    """An earlier result, of an evaluation or of a fault.
+
+    Args:
+        folder: that `out=` named, or `--out`.
+
+    Raises:
+        BadInput: there is none, or it is damaged.
+
+    Example:
+        >>> try:
+        ...     read_result("runs/nothing")
+        ... except BadInput as error:
+        ...     print(error)
+        runs/nothing/record.json: cannot be read: No such file or directory
+    """
+    return Result.read(folder) if fault_of(Path(folder)) is None else FaultResult.read(folder)

@@ -6,7 +6,7 @@ import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
@@ -16,7 +16,7 @@ from neurorobust.backends.engine import EngineBackend
 from neurorobust.encoders import Encoder
 from neurorobust.errors import CardError
 from neurorobust.fixedpoint import STATE_LIMIT
-from neurorobust.hardware.energy import Counts, count
+from neurorobust.hardware.energy import LABEL, Counts, count
 from neurorobust.hardware.fit import Fit, fit
 from neurorobust.hardware.limits import LOIHI2
 from neurorobust.models import card_of, check_card, locate
@@ -43,8 +43,10 @@ class Verdict:
         fit: the estimate of its size on a chip.
         counts: operations on the samples given; empty without any.
         samples: how many were given.
+        energy_is: what stands behind its joules, in words.
     """
 
+    energy_is: ClassVar[str] = LABEL
     path: Path
     model: NetxModel | None
     findings: tuple[Finding, ...]
@@ -55,9 +57,19 @@ class Verdict:
     @property
     def runs(self) -> bool:
         """Whether a backend here computes it, and no rule of severity `error` is broken."""
-        return self.model is not None and not any(
-            finding.rule.severity == ERROR for finding in self.findings
-        )
+        return self.model is not None and not self.errors
+
+    @property
+    def errors(self) -> tuple[Finding, ...]:
+        """What no backend here, or no chip, would survive."""
+        return tuple(found for found in self.findings if found.rule.severity == ERROR)
+
+    @property
+    def joules(self) -> float | None:
+        """Energy of a sample, mean of those given, an estimate (`energy_is`); None: none given."""
+        if not self.counts:
+            return None
+        return sum(row.joules for row in self.counts) / self.samples
 
 
 def lint(

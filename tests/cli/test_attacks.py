@@ -10,10 +10,10 @@ from pathlib import Path
 import pytest
 from typer.testing import Result
 
+from neurorobust.api import list_attacks
 from neurorobust.attacks import ATTACKS, LISTED, modes
 from neurorobust.attacks.recipes import LATEST, RECIPES
 from neurorobust.budgets import KINDS, parse
-from neurorobust.cli.attacks import everything
 from neurorobust.support.names import near, unknown
 
 Command = Callable[..., Result]
@@ -42,7 +42,7 @@ def test_every_kind_of_budget_is_explained_with_examples_that_are_read() -> None
 
 
 def test_the_lists_hold_every_registered_name() -> None:
-    found = everything()
+    found = list_attacks()
     named = {group: [row["name"] for row in found[group]] for group in ("attacks", "controls")}
     assert sorted(named["attacks"] + named["controls"]) == sorted(ATTACKS)
     assert named["controls"] == [name for name, one in ATTACKS.items() if one.control]
@@ -65,7 +65,7 @@ def test_people_see_every_name_within_80_columns(
 
 def test_programs_get_one_object(command: Command, capfd: pytest.CaptureFixture[str]) -> None:
     assert command("attacks", "--json").exit_code == 0
-    assert json.loads(capfd.readouterr().out) == everything()
+    assert json.loads(capfd.readouterr().out) == list_attacks()
 
 
 def test_the_readme_counts_no_control_as_an_attack() -> None:

@@ -14,15 +14,9 @@ import typer
 from typer.testing import Result
 
 from neurorobust import models, netx
+from neurorobust.api.card_fields import ENCODER_FIELDS, PLACES, changed
 from neurorobust.cli import app
-from neurorobust.cli.card_options import (
-    ENCODER_FIELDS,
-    NO_OPTIONS,
-    PLACES,
-    CardOptions,
-    changed,
-    takes_card,
-)
+from neurorobust.cli.card_options import NO_OPTIONS, CardOptions, takes_card
 from neurorobust.errors import CardError
 from neurorobust.netx.model import NetxModel
 from neurorobust.records import Card, EncoderCard

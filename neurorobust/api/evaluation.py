@@ -1,4 +1,4 @@
-"""The front door: one function a verb, for those who call from Python."""
+"""Attack, evaluate, compare: what an adversary reaches within a budget."""
 
 from __future__ import annotations
 
@@ -13,15 +13,14 @@ import torch
 from torch import Tensor
 
 from neurorobust import attacks as registry
-from neurorobust import datasets, models
+from neurorobust import datasets
 from neurorobust.assess.assess import Setup, assess_classifier
 from neurorobust.assess.compare import compare as compare_classifiers
 from neurorobust.attacks import Attack
 from neurorobust.attacks.recipe import Recipe
-from neurorobust.backends.parity import parity as compare_backends
 from neurorobust.backends.registry import Settings, parse_replay
 from neurorobust.budgets import KINDS
-from neurorobust.classifier import Classifier, Network
+from neurorobust.classifier import Classifier
 from neurorobust.errors import BadInput
 from neurorobust.evaluation import DRAWS, Confirm, Progress, Request
 from neurorobust.evaluation.compatibility import check_fit, check_jobs
@@ -29,34 +28,13 @@ from neurorobust.evaluation.draws import Draws
 from neurorobust.evaluation.jobs import Job
 from neurorobust.evaluation.query import one_thread
 from neurorobust.evaluation.trial import trial
-from neurorobust.records import Card, Comparison, ParityResult
+from neurorobust.records import Comparison
 from neurorobust.report.result import Result
 from neurorobust.support.names import unknown
 from neurorobust.types import Labels
-from neurorobust.verify.lint import Verdict, lint
 
 Typed = str | float | Sequence[str | float]
 Data = Any  # a Dataset, arrays (x, y), a torch Dataset or DataLoader: see `datasets.of`
-
-
-def load(reference: str | Path, card: Card | Path | str | None = None) -> Network:
-    """A network with its card.
-
-    Args:
-        reference: a name (`neurorobust models` lists them), or the path of a `.net` file.
-        card: in place of the one that lies beside the file; a card or the path of one.
-
-    Raises:
-        BadInput: neither a name nor a file.
-        CardError: no card, or one of another network.
-        ModelFileError: the file cannot be read.
-
-    Example:
-        >>> load("digits-mlp").card.readout
-        'count'
-    """
-    described = models.read_card(Path(card)) if isinstance(card, (str, Path)) else card
-    return models.resolve(str(reference), described)
 
 
 @dataclass(frozen=True)
@@ -119,7 +97,7 @@ def attack(
     data = datasets.of((x, y), classes=classifier.backend.model.outputs)
     x, labels = data.batch(0, len(data))
     chosen = registry.find(name) if isinstance(name, str) else name
-    given = _budgets(budget)
+    given = typed_by_kind(budget)
     typed = [(kind, text) for kind, texts in given.items() for text in texts]
     if len(typed) != 1:
         raise BadInput(f"attack {chosen.name}: {len(typed)} budgets given, need exactly one")
@@ -207,7 +185,7 @@ def evaluate(
     """
     if isinstance(attacks, str) or not isinstance(attacks, Sequence):
         attacks = (attacks,)
-    given = _budgets(budgets)
+    given = typed_by_kind(budgets)
     if against is not None and not given:
         raise BadInput("against: a comparison needs a budget, give for example eps=0.1")
     request = Request(
@@ -265,8 +243,16 @@ def compare(
 
     Raises:
         BadInput: budgets of another kind; or see `assess.compare.compare`.
+
+    Example:
+        >>> data = datasets.load("digits", limit=16)
+        >>> network = load("digits-mlp")
+        >>> with network.open() as first, network.open() as second:
+        ...     found = compare(first, second, data, eps="0.1")
+        >>> found[0].flips
+        0
     """
-    given = _budgets(budgets)
+    given = typed_by_kind(budgets)
     kind = registry.find(name).kind
     others = [each for each in given if each != kind]
     if others:
@@ -276,42 +262,7 @@ def compare(
     return compare_classifiers(trained, deployed, own, request, progress=progress)
 
 
-def parity(
-    first: Classifier, second: Classifier, x: Tensor, *, seed: int = 0, layers: bool = True
-) -> ParityResult:
-    """The same inputs on two backends: identical, or the first layer, sample, neuron and step.
-
-    Args:
-        first: an open network; its encoder makes the inputs.
-        second: the same network on another backend.
-        x: what the encoder takes.
-        seed: of an encoder that draws.
-        layers: compare u and v of every layer too; else spikes alone.
-
-    Raises:
-        BadInput: no sample, or networks of different layers.
-        BackendError: a backend failed.
-    """
-    inputs = first.encoder.encode(x, torch.Generator().manual_seed(seed))
-    variables = ("spikes", "u", "v") if layers else ("spikes",)
-    return compare_backends(first.backend, second.backend, inputs, variables=variables)
-
-
-def check(reference: str | Path, card: Card | None = None, steps: int | None = None) -> Verdict:
-    """Which rules of a deployment a network breaks, and whether it fits a chip.
-
-    Args:
-        reference: a name, or the path of a `.net` file.
-        card: how it is fed and read; None: the one that it has.
-        steps: time steps of a sample, where no card says so.
-
-    Raises:
-        BadInput: neither a name nor a file.
-    """
-    return lint(str(reference), card, steps)[0]
-
-
-def _budgets(given: Mapping[str, Typed]) -> dict[str, tuple[str, ...]]:
+def typed_by_kind(given: Mapping[str, Typed]) -> dict[str, tuple[str, ...]]:
     """Budgets as typed, by kind and in the order of kinds; without kinds that have none.
 
     Raises:
