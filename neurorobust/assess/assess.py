@@ -15,7 +15,7 @@ from neurorobust.assess.confirm import confirm
 from neurorobust.attacks import Attack, find
 from neurorobust.attacks.recipe import Recipe
 from neurorobust.backends.base import Backend
-from neurorobust.backends.registry import Settings, open_backend
+from neurorobust.backends.registry import Settings, find_target, open_backend
 from neurorobust.checks import flags
 from neurorobust.classifier import Classifier, Network
 from neurorobust.datasets import Dataset
@@ -115,6 +115,8 @@ def assess_classifier(
     network = attacked.network
     if network is None:
         raise BadInput("classifier: belongs to no network with a card; open one (`Network.open`)")
+    if out is not None:
+        find_target(attacked.backend.name)  # before any work: the page will say what it is
     with (
         nullcontext() if out is None else locked(out),
         _stored(out, question) as directory,

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from neurorobust.backends.registry import backend_names
 from neurorobust.cli.usage import one_of
 from neurorobust.encoders import ENCODERS
 from neurorobust.errors import DatasetError
@@ -19,7 +20,6 @@ if TYPE_CHECKING:
     from neurorobust.datasets import Dataset
 
 # names that options take, written out: what registers them loads torch (held by a test)
-BACKENDS = ("engine", "reference", "lava", "loihi2")
 NETWORKS = ("mlp", "cnn", "recurrent", "delayed")
 
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object and nothing else.")]
@@ -27,7 +27,8 @@ Seed = Annotated[int, typer.Option(help="Seed of everything random.", min=0, max
 Backend = Annotated[
     str,
     typer.Option(
-        help="Target: engine, reference, lava or loihi2.", callback=one_of("--backend", BACKENDS)
+        help=f"Target: {either(backend_names())}, or your own as module:factory.",
+        callback=one_of("--backend", backend_names(), own=True),
     ),
 ]
 Device = Annotated[str, typer.Option(help="Where torch computes: cpu or cuda.")]

@@ -40,8 +40,7 @@ def run(
 ) -> None:
     """Run a network on inputs from a file, on any target."""
     with session(as_json) as output:
-        from neurorobust.backends.base import measured
-        from neurorobust.backends.registry import TARGETS, Settings, open_backend
+        from neurorobust.backends.registry import Settings, open_backend
         from neurorobust.models import locate_model
         from neurorobust.support import files
         from neurorobust.types import Drive
@@ -59,7 +58,7 @@ def run(
             begun = time.perf_counter()
             result = target.run(inputs, record=layers)
             seconds = time.perf_counter() - begun
-            told = measured(target)
+            told = target.measured()
         files.write_npz(out, arrays(result))
         samples, neurons, steps = result.spikes.shape
         rate = told.get("samples_per_second") or (samples / seconds if seconds else None)
@@ -67,8 +66,8 @@ def run(
             samples=samples,
             neurons=neurons,
             steps=steps,
-            backend=backend,
-            target=TARGETS[backend],
+            backend=target.name,
+            target=target.about,
             out=str(out),
             seconds=round(seconds, 3),
             samples_per_second=rate and round(rate, 2),
@@ -77,7 +76,7 @@ def run(
         output.console.print(
             f"{samples} samples, {steps} steps, {int(result.spikes.sum())} output spikes → {out}"
         )
-        output.console.print(f"{TARGETS[backend]}: {speed(rate, seconds, told)}")
+        output.console.print(f"{target.about}: {speed(rate, seconds, told)}")
 
 
 def speed(rate: float | None, seconds: float, told: dict[str, Any]) -> str:

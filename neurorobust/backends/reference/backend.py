@@ -15,6 +15,7 @@ import torch
 
 from neurorobust.backends.base import (
     ALIGNED,
+    InProcess,
     check_clock,
     check_inputs,
     check_record,
@@ -54,7 +55,7 @@ class _States:
     v: IntArray
 
 
-class ReferenceBackend:
+class ReferenceBackend(InProcess):
     """Runs a network by its definition, on either clock.
 
     Args:
@@ -65,6 +66,8 @@ class ReferenceBackend:
     """
 
     name = "reference"
+    about = "Lava's fixed-point integers, computed by neurorobust's reference"
+    query_batch = 8
 
     def __init__(self, model: NetxModel) -> None:
         self.model = model
