@@ -34,6 +34,12 @@ def train(
     lr: Annotated[float | None, typer.Option(help="Adam's rate at the start.")] = None,
     patience: Annotated[int | None, typer.Option(min=1, help="Early stopping, epochs.")] = None,
     limit: Annotated[int | None, typer.Option(min=1, help="Training samples used.")] = None,
+    defence: Annotated[
+        str,
+        typer.Option(
+            help="How it is defended; a wrong name lists them. Or your own, as module:factory."
+        ),
+    ] = "none",
     bin_us: options.BinUs = None,
     seed: options.Seed = 0,
     device: options.Device = "cpu",
@@ -59,6 +65,7 @@ def train(
             chosen,
             seed=seed,
             device=device,
+            defence=defence,
             **_given(epochs=epochs, batch=batch, lr=lr, patience=patience, limit=limit),
         )
         with output.progress() as bars:
