@@ -18,7 +18,7 @@ from neurorobust import datasets, models
 from neurorobust.attacks import find
 from neurorobust.attacks.images.pgd import Pgd
 from neurorobust.backends.registry import open_backend
-from neurorobust.evaluation import evaluate
+from neurorobust.evaluation import Request, evaluate
 from neurorobust.rates import AttackRate, Rate
 
 FIRST, STRONG = "pgd-10", "sa-pgd"
@@ -44,13 +44,13 @@ def main(arguments: Sequence[str] | None = None) -> None:
         record = evaluate(
             network.classifier(backend),
             data,
+            Request([find("random"), Pgd(FIRST, steps=10), find(STRONG)], {"eps": options.eps}),
+            Request(),
             card=network.card,
             model=network.name,
-            budgets={"eps": options.eps},
-            attacks=[find("random"), Pgd(FIRST, steps=10), find(STRONG)],
         )
     rows = []
-    for eps, rate in record.robust.items():
+    for eps, rate in record.robust["eps"].items():
         first, strong = rate.by_attack[FIRST], rate.by_attack[STRONG]
         rows.append((eps, _rate(rate.by_attack["random"]), _rate(first), _rate(strong),
                      first.correct - strong.correct, first.seconds, strong.seconds))  # fmt: skip

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,7 +14,7 @@ from torch import Tensor
 
 from neurorobust import attacks as registry
 from neurorobust import datasets, models
-from neurorobust.assess.assess import Confirm, Question, assess_classifier
+from neurorobust.assess.assess import Setup, assess_classifier
 from neurorobust.assess.compare import compare as compare_classifiers
 from neurorobust.attacks import Attack
 from neurorobust.attacks.recipe import Recipe
@@ -23,7 +23,7 @@ from neurorobust.backends.registry import Settings, parse_replay
 from neurorobust.budgets import KINDS
 from neurorobust.classifier import Classifier, Network
 from neurorobust.errors import BadInput
-from neurorobust.evaluation import DRAWS, Progress
+from neurorobust.evaluation import DRAWS, Confirm, Progress, Request
 from neurorobust.evaluation.compatibility import check_fit, check_jobs
 from neurorobust.evaluation.draws import Draws
 from neurorobust.evaluation.jobs import Job
@@ -31,6 +31,7 @@ from neurorobust.evaluation.query import one_thread
 from neurorobust.evaluation.trial import trial
 from neurorobust.records import Card, Comparison, ParityResult
 from neurorobust.report.result import Result
+from neurorobust.support.names import unknown
 from neurorobust.types import Labels
 from neurorobust.verify.lint import Verdict, lint
 
@@ -88,12 +89,9 @@ def attack(
     y: Labels,
     name: str | Attack,
     *,
-    eps: str | float | None = None,
-    flips: str | float | None = None,
-    shifts: str | None = None,
-    patches: str | None = None,
     seed: int = 0,
     draws: int = DRAWS,
+    **budget: Typed,
 ) -> Found:
     """Attack a batch; the proposal is projected, run again and scored here: it never grades itself.
 
@@ -102,12 +100,10 @@ def attack(
         x: images float `[batch, C, H, W]` in [0, 1], or spikes 0/1 `[batch, C, H, W, time]`.
         y: true classes `[batch]`.
         name: of the attack (`neurorobust attacks` lists them), or an attack.
-        eps: the budget on pixels, as on the command line (`"8/255"`, `"l2:0.5"`) or as a number.
-        flips: on spikes: how many entries may flip.
-        shifts: on spikes: how they may move in time.
-        patches: on spikes: a rectangle of the sensor.
         seed: of everything random.
         draws: of an encoder that draws: so many select, as many score.
+        budget: one, by its kind, as on the command line or as a number: `eps="8/255"` and
+            `eps="l2:0.5"` on pixels; `flips=10`, `shifts="reach=2"`, `patches="5x5"` on spikes.
 
     Raises:
         BadInput: not exactly one budget, one that the attack does not take, or data that do not
@@ -123,7 +119,7 @@ def attack(
     data = datasets.of((x, y), classes=classifier.backend.model.outputs)
     x, labels = data.batch(0, len(data))
     chosen = registry.find(name) if isinstance(name, str) else name
-    given = _budgets(eps=eps, flips=flips, shifts=shifts, patches=patches)
+    given = _budgets(budget)
     typed = [(kind, text) for kind, texts in given.items() for text in texts]
     if len(typed) != 1:
         raise BadInput(f"attack {chosen.name}: {len(typed)} budgets given, need exactly one")
@@ -156,10 +152,6 @@ def evaluate(
     data: Data,
     attacks: str | Attack | Recipe | Sequence[str | Attack | Recipe] = (),
     *,
-    eps: Typed = (),
-    flips: Typed = (),
-    shifts: Typed = (),
-    patches: Typed = (),
     seed: int = 0,
     seeds: int = 1,
     draws: int = DRAWS,
@@ -174,6 +166,7 @@ def evaluate(
     resume: bool = False,
     overwrite: bool = False,
     progress: Progress | None = None,
+    **budgets: Typed,
 ) -> Result:
     """What a deployed network gets right, untouched and attacked; `neurorobust evaluate`.
 
@@ -181,10 +174,6 @@ def evaluate(
         classifier: an open network (`Network.open`), which knows its card.
         data: a `Dataset`, or what `datasets.of` takes.
         attacks: `"standard"`, names, attacks; none: clean accuracy only.
-        eps: budgets on pixels, one or several; typed as on the command line, or numbers.
-        flips: budgets on spikes: how many entries may flip.
-        shifts: budgets on spikes: how they may move in time.
-        patches: rectangles of the sensor.
         seed: of everything random.
         seeds: attack from so many.
         draws: of an encoder that draws: so many select a proposal, as many score it.
@@ -196,11 +185,14 @@ def evaluate(
         confirm: `"lava:16"`: replay so many adversarial samples on another target; whether they
             came out equal is in the record (`confirmed.holds`).
         settings: how that target runs.
-        against: the float network, to compare with (the 2x2).
+        against: the float network, to compare with (the 2x2), at the first kind of budget.
         out: a folder that keeps record, samples and page; None: kept as long as the result is.
         resume: go on with what an interrupted run left in `out`.
         overwrite: replace what lies there.
         progress: told (done, total, what).
+        budgets: by kind, one or several, as on the command line or as numbers: `eps=["8/255", 0.1]`
+            on pixels; on spikes `flips=[5, 10]` that may be made or deleted, `shifts="reach=2"`
+            that may move in time, `patches="5x5"` for a rectangle of the sensor.
 
     Raises:
         BadInput: settings that contradict each other, the network or the data (before any work).
@@ -215,24 +207,32 @@ def evaluate(
     """
     if isinstance(attacks, str) or not isinstance(attacks, Sequence):
         attacks = (attacks,)
-    question = Question(
-        attacks=tuple(attacks),
-        budgets=_budgets(eps=eps, flips=flips, shifts=shifts, patches=patches),
+    given = _budgets(budgets)
+    if against is not None and not given:
+        raise BadInput("against: a comparison needs a budget, give for example eps=0.1")
+    request = Request(
+        attacks=attacks,
+        budgets=given,
         seed=seed,
         seeds=seeds,
         draws=draws,
         minimum=minimum,
         targeted=targeted,
         control=control,
-        validation=None if validation is None else datasets.of(validation),
-        settings=settings or Settings(),
         confirm=None if confirm is None else Confirm(*parse_replay("confirm", confirm)),
+        compare_with=None if against is None else KINDS[next(iter(given))].compared_by,
+    )
+    setup = Setup(
+        settings=settings or Settings(),
+        validation=None if validation is None else datasets.of(validation),
         against=against,
     )
     own = datasets.of(data, classes=classifier.backend.model.outputs)
     folder = Path(tempfile.mkdtemp(prefix="neurorobust-") if out is None else out)
     try:
-        record = assess_classifier(classifier, own, question, folder, resume, overwrite, progress)
+        record = assess_classifier(
+            classifier, own, request, folder, setup, resume, overwrite, progress
+        )
     except BaseException:
         if out is None:
             shutil.rmtree(folder, ignore_errors=True)
@@ -246,13 +246,10 @@ def compare(
     data: Data,
     name: str = "pgd-linf",
     *,
-    eps: Typed = (),
-    flips: Typed = (),
-    shifts: Typed = (),
-    patches: Typed = (),
     seed: int = 0,
     draws: int = DRAWS,
     progress: Progress | None = None,
+    **budgets: Typed,
 ) -> tuple[Comparison, ...]:
     """Float against deployed: who breaks on what was crafted on whom, one 2x2 a budget.
 
@@ -261,27 +258,22 @@ def compare(
         deployed: the same network as integers.
         data: see `evaluate`.
         name: of an attack that uses gradients.
-        eps: budgets on pixels, if the attack changes those.
-        flips: else budgets of its kind.
-        shifts: likewise.
-        patches: likewise.
         seed: of everything random.
         draws: see `evaluate`.
         progress: told (done, total, what).
+        budgets: of the attack's kind, see `evaluate`.
 
     Raises:
         BadInput: budgets of another kind; or see `assess.compare.compare`.
     """
-    given = _budgets(eps=eps, flips=flips, shifts=shifts, patches=patches)
+    given = _budgets(budgets)
     kind = registry.find(name).kind
     others = [each for each in given if each != kind]
     if others:
         raise BadInput(f"attack {name}: takes {kind}, given {', '.join(others)}")
     own = datasets.of(data, classes=deployed.backend.model.outputs)
-    return compare_classifiers(
-        trained, deployed, own, epsilons=given.get(kind, ()), attack=name, seed=seed, draws=draws,
-        progress=progress,
-    )  # fmt: skip
+    request = Request((name,), given, seed, draws=draws, control=False, compare_with=name)
+    return compare_classifiers(trained, deployed, own, request, progress=progress)
 
 
 def parity(
@@ -319,16 +311,21 @@ def check(reference: str | Path, card: Card | None = None, steps: int | None = N
     return lint(str(reference), card, steps)[0]
 
 
-def _budgets(**given: Typed | None) -> dict[str, tuple[str, ...]]:
-    """Budgets as typed, by kind; without kinds that have none."""
-    found = {kind: _typed(values) for kind, values in given.items()}
+def _budgets(given: Mapping[str, Typed]) -> dict[str, tuple[str, ...]]:
+    """Budgets as typed, by kind and in the order of kinds; without kinds that have none.
+
+    Raises:
+        BadInput: a name that is no kind of budget.
+    """
+    for name in given:
+        if name not in KINDS:
+            raise BadInput(unknown("argument or kind of budget", name, KINDS))
+    found = {kind: _typed(given.get(kind, ())) for kind in KINDS}
     return {kind: texts for kind, texts in found.items() if texts}
 
 
-def _typed(values: Typed | None) -> tuple[str, ...]:
+def _typed(values: Typed) -> tuple[str, ...]:
     """Texts as on the command line, of texts or numbers."""
-    if values is None:
-        return ()
     if isinstance(values, (str, int, float)):
         values = [values]
     texts = [part for value in values for part in str(value).split(",")]

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PrivateAttr
 
+from neurorobust.budgets import KINDS, Budget
 from neurorobust.statistics import wilson
+from neurorobust.support import schema
 
 
 class Strict(BaseModel):
@@ -68,8 +70,13 @@ class RobustRate(Strict):
 
     Where a random encoder draws, one proposal for each sample is selected by some draws and scored
     by others, the same for x and every proposal.
+
+    kind, text, numbers: the budget, one of `budgets.KINDS`, as typed, and as its fields by name.
     """
 
+    kind: Annotated[str, schema.known(KINDS)]
+    text: str
+    numbers: dict[str, Any]
     correct: int | float
     total: int
     interval: tuple[float, float]
@@ -77,6 +84,22 @@ class RobustRate(Strict):
     carried: int = 0  # recipe: broken by what was found at a smaller budget, which lies in this one
     white_box: int = 0  # recipe: broken by its white-box members, from any seed, carried included
     by_seed: dict[str, Rate] = Field(default_factory=dict)  # several seeds: each one's worst case
+
+    _budget: Budget = PrivateAttr()
+
+    def model_post_init(self, _: Any) -> None:
+        """Refuse numbers that make no budget of the kind."""
+        self._budget = KINDS[self.kind].of(self.numbers)
+
+    @property
+    def budget(self) -> Budget:
+        """What one sample may change."""
+        return self._budget
+
+    @property
+    def place(self) -> str:
+        """`eps 8/255`."""
+        return f"{self.kind} {self.text}"
 
     @property
     def spread(self) -> tuple[float, float, float] | None:

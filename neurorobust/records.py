@@ -156,7 +156,8 @@ class Provenance(Strict):
 class Record(Strict):
     """One evaluation, as data. Arrays per sample lie beside it in `samples.npz` (evaluation.py)."""
 
-    version: Literal[1] = 1
+    version: Literal[2] = 2
+    request: dict[str, Any] = Field(default_factory=dict)  # all that was asked; {}: not known
     model: Text
     model_sha256: str
     card: Card
@@ -171,12 +172,9 @@ class Record(Strict):
         None  # random encoders: so many selected a proposal, as many others scored it
     )
     redraw: Rate | None = None  # random encoders: of those right in one draw, wrong in another
-    robust: dict[str, RobustRate] = Field(default_factory=dict)  # by epsilon as typed
-    robust_flips: dict[str, RobustRate] = Field(default_factory=dict)  # by number of flips as typed
-    robust_shifts: dict[str, RobustRate] = Field(default_factory=dict)  # by reach as typed
-    robust_patches: dict[str, RobustRate] = Field(
+    robust: dict[str, dict[str, RobustRate]] = Field(
         default_factory=dict
-    )  # by height x width as typed
+    )  # by kind of budget, those tried, and budget as typed
     seeds: tuple[int, ...] = ()  # all of them, where there were several
     recipe: Recipe | None = None
     minimum: dict[str, Minimum] = Field(default_factory=dict)  # by kind of budget
@@ -189,15 +187,13 @@ class Record(Strict):
     pending: tuple[str, ...] = ()  # still to come: confirmation, comparison, flags
     provenance: Provenance
 
-    def by_kind(self) -> dict[str, dict[str, RobustRate]]:
-        """Robust rates by kind of budget (`eps`, `flips`, `shifts`, `patches`), those tried."""
-        kinds = {
-            "eps": self.robust,
-            "flips": self.robust_flips,
-            "shifts": self.robust_shifts,
-            "patches": self.robust_patches,
-        }
-        return {kind: rates for kind, rates in kinds.items() if rates}
+    @model_validator(mode="after")
+    def _in_place(self) -> Record:
+        for kind, rates in self.robust.items():
+            for text, found in rates.items():
+                if (found.kind, found.text) != (kind, text):
+                    raise ValueError(f"robust {kind} {text}: holds {found.kind} {found.text}")
+        return self
 
     def is_control(self, attack: str) -> bool:
         """Whether an attack is blind noise, there to be beaten."""

@@ -5,36 +5,37 @@ from dataclasses import replace
 import pytest
 import torch
 
-from neurorobust.assess.assess import Confirm, Question, assess
+from neurorobust.assess.assess import Setup, assess
 from neurorobust.backends.registry import BACKENDS
 from neurorobust.classifier import Network
 from neurorobust.datasets.base import Dataset
 from neurorobust.errors import BadInput, UnavailableError
-from neurorobust.evaluation import load_samples, read_record
+from neurorobust.evaluation import Confirm, Request, load_samples, read_record
 from neurorobust.records import Card, EncoderCard
 from neurorobust.report import write_report
 
 CARD = Card(encoder=EncoderCard(kind="drive", mean=0.5, std=0.5), steps=12, readout="count")
 
 
-def setting(spiking) -> tuple[Network, Dataset, Question]:
+def setting(spiking) -> tuple[Network, Dataset, Request, Setup]:
     """A deployed network, data it gets right, and everything asked of it at once."""
     classifier = spiking()
     x = torch.rand(20, 1, 4, 4, generator=torch.Generator().manual_seed(0))
     data = Dataset("toy", "test", x, classifier.predict(x), 4)
-    question = Question(
+    request = Request(
         attacks=("random", "pgd-linf"),
         budgets={"eps": ("0.05",)},
         confirm=Confirm("reference", 6),
-        against=spiking(seed=1),
+        compare_with="pgd-linf",
     )
-    return Network("toy", classifier.backend.model, CARD), data, question
+    setup = Setup(against=spiking(seed=1))
+    return Network("toy", classifier.backend.model, CARD), data, request, setup
 
 
 def timeless(record) -> dict:
     plain = record.model_dump()
     plain.pop("provenance")
-    for rate in plain["robust"]["0.05"]["by_attack"].values():
+    for rate in plain["robust"]["eps"]["0.05"]["by_attack"].values():
         rate.pop("seconds")
     plain["confirmed"].pop("seconds")
     return plain
@@ -46,7 +47,7 @@ def timeless(record) -> dict:
 def test_an_interrupt_after_the_attacks_leaves_an_unfinished_record(
     spiking, tmp_path, moment: str, nth: int
 ):
-    network, data, question = setting(spiking)
+    network, data, request, setup = setting(spiking)
     seen = []
 
     def stop(done: int, total: int, what: str) -> None:
@@ -55,30 +56,32 @@ def test_an_interrupt_after_the_attacks_leaves_an_unfinished_record(
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        assess(network, data, question, tmp_path / "a", progress=stop)
+        assess(network, data, request, tmp_path / "a", setup, progress=stop)
     left = read_record(tmp_path / "a")
     assert left.pending == ("confirmation", "comparison", "flags")
     assert (left.confirmed, left.comparison, left.flags) == (None, (), ())
     with pytest.raises(BadInput, match="unfinished: confirmation, comparison and flags still"):
         write_report(tmp_path / "a")
-    resumed = assess(network, data, question, tmp_path / "a", resume=True)
+    resumed = assess(network, data, request, tmp_path / "a", setup, resume=True)
     assert resumed.pending == ()
     assert resumed.confirmed.holds
     assert (tmp_path / "a" / "report.html").is_file()
     assert read_record(tmp_path / "a") == resumed
-    whole = assess(network, data, question, tmp_path / "b")
+    whole = assess(network, data, request, tmp_path / "b", setup)
+    assert whole.request["confirm"] == {"backend": "reference", "samples": 6}
+    assert whole.request["compare_with"] == "pgd-linf"
     assert timeless(whole) == timeless(resumed)
 
 
 @pytest.mark.parametrize("stored", [True, False])
 def test_the_two_by_two_agrees_with_the_record(spiking, tmp_path, stored: bool):
     """Float gets everything right here: the restriction to both changes nothing."""
-    network, data, question = setting(spiking)
-    same = Question(attacks=question.attacks, budgets=question.budgets, seed=7, against=spiking())
-    record = assess(network, data, same, tmp_path if stored else None)
+    network, data, request, _ = setting(spiking)
+    same = replace(request, seed=7, confirm=None)
+    record = assess(network, data, same, tmp_path if stored else None, Setup(against=spiking()))
     (comparison,) = record.comparison
     cells = {(cell.crafted, cell.scored): cell.success for cell in comparison.cells}
-    success = record.robust["0.05"].by_attack["pgd-linf"].success
+    success = record.robust["eps"]["0.05"].by_attack["pgd-linf"].success
     assert 0 < success.correct < success.total
     assert cells["deployed", "deployed"] == success
     assert record.pending == ()
@@ -95,8 +98,8 @@ def test_what_cannot_be_confirmed_is_refused_before_any_work(
         raise UnavailableError("lava: not installed here")
 
     monkeypatch.setitem(BACKENDS, "lava", replace(BACKENDS["lava"], make=missing))
-    network, data, _ = setting(spiking)
-    asked = Question(
+    network, data, *_ = setting(spiking)
+    asked = Request(
         attacks=attacks, budgets={"eps": ("0.05",) * len(attacks)}, confirm=Confirm("lava", 2)
     )
     message = "lava: not installed" if attacks else "confirm lava:2: no attack was asked for"
@@ -115,8 +118,8 @@ class Broken:
 
 
 def test_where_every_attack_failed_the_record_is_whole_and_says_so(spiking, tmp_path):
-    network, data, _ = setting(spiking)
-    asked = Question(
+    network, data, *_ = setting(spiking)
+    asked = Request(
         attacks=(Broken(),),
         budgets={"eps": ("0.05",)},
         confirm=Confirm("reference", 2),
@@ -133,7 +136,11 @@ def test_where_every_attack_failed_the_record_is_whole_and_says_so(spiking, tmp_
 
 
 def test_a_comparison_that_cannot_be_made_is_refused_before_any_work(spiking, tmp_path):
-    network, data, _ = setting(spiking)
+    network, data, *_ = setting(spiking)
+    asked, setup = Request(compare_with="pgd-linf"), Setup(against=spiking())
     with pytest.raises(BadInput, match=r"attack 'pgd-linf': needs a budget, give --eps 0.1"):
-        assess(network, data, Question(against=spiking()), tmp_path / "run")
+        assess(network, data, asked, tmp_path / "run", setup)
+    for request, without in ((Request(), setup), (asked, Setup())):
+        with pytest.raises(BadInput, match="compare_with: needs the float network `against`"):
+            assess(network, data, request, tmp_path / "run", without)
     assert not (tmp_path / "run").exists()

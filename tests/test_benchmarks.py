@@ -81,6 +81,6 @@ def test_attack_strength(tmp_path: Path) -> None:
     done = subprocess.run(command, capture_output=True, text=True, timeout=250)
     assert done.returncode == 0, done.stderr[-2000:]
     document = json.loads(out.read_text(encoding="utf-8"))
-    for rate in document["record"]["robust"].values():
+    for rate in document["record"]["robust"]["eps"].values():
         assert set(rate["by_attack"]) == {"random", "pgd-10", "sa-pgd"}
         assert rate["total"] == 16

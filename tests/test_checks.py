@@ -8,9 +8,10 @@ import torch
 
 from neurorobust.attacks import ATTACKS
 from neurorobust.attacks.modes import surrogate
+from neurorobust.budgets import parse
 from neurorobust.checks import flags, looked_for
 from neurorobust.datasets.base import Dataset
-from neurorobust.evaluation import evaluate
+from neurorobust.evaluation import Request, evaluate
 from neurorobust.provenance import now, provenance
 from neurorobust.records import (
     AttackRate,
@@ -43,12 +44,28 @@ def attack(left: int, zero: float | None = 0.0, failed: int = 0, projected: int 
     )  # fmt: skip
 
 
+def placed(**kinds: dict[str, RobustRate]) -> dict[str, dict[str, RobustRate]]:
+    """Rates at budgets as typed, by kind: as a record keeps them."""
+    return {
+        kind: {text: RobustRate(**dict(rate) | at(kind, text)) for text, rate in rates.items()}
+        for kind, rates in kinds.items()
+        if rates
+    }
+
+
+def at(kind: str, text: str) -> dict[str, Any]:
+    return {"kind": kind, "text": text, "numbers": parse(kind, text).numbers}
+
+
 def robust(**by_attack: AttackRate) -> RobustRate:
     """The attacks at one budget, beside a control that breaks nothing where none is named."""
     named = {name.replace("_", "-"): value for name, value in by_attack.items()}
     named.setdefault("random", attack(TOTAL, None))
     worst = rate(min(value.correct for value in named.values()), TOTAL)
-    return RobustRate(correct=worst.correct, total=TOTAL, interval=worst.interval, by_attack=named)
+    return RobustRate(
+        **at("eps", "0"), correct=worst.correct, total=TOTAL, interval=worst.interval,
+        by_attack=named,
+    )  # fmt: skip
 
 
 SETTINGS = {
@@ -67,7 +84,7 @@ def record(rates: dict[str, RobustRate] = SOUND, kind: str = "drive", **changes:
     fields = {
         "model": "toy", "model_sha256": "", "backend": "engine", "target": "", "dataset": "toy",
         "card": _card(kind, 8), "seed": 0, "clean": rate(100, TOTAL),
-        "attacks": {name: SETTINGS[name] for name in names}, "robust": rates,
+        "attacks": {name: SETTINGS[name] for name in names}, "robust": placed(eps=rates),
         "provenance": provenance("", now(), 0.0),
     }  # fmt: skip
     return Record(**fields | changes)
@@ -167,14 +184,14 @@ def chained(carried: int = 0, left: int = 50, **by_attack: AttackRate) -> Robust
     white = sum(int(rate.success.correct) for name, rate in by_attack.items() if name[0] == "m")
     by_attack.setdefault("random", attack(TOTAL, None))
     return RobustRate(
-        correct=left, total=TOTAL, interval=rate(left, TOTAL).interval, by_attack=by_attack,
-        carried=carried, white_box=white + carried,
+        **at("eps", "0"), correct=left, total=TOTAL, interval=rate(left, TOTAL).interval,
+        by_attack=by_attack, carried=carried, white_box=white + carried,
     )  # fmt: skip
 
 
 def with_recipe(*rates: RobustRate, **changes: object) -> Record:
     named = {f"0.{1 + place}": value for place, value in enumerate(rates)}
-    return record({}, robust=named, attacks=MEMBERS, **{"recipe": RECIPE, **changes})
+    return record({}, robust=placed(eps=named), attacks=MEMBERS, **{"recipe": RECIPE, **changes})
 
 
 @pytest.mark.parametrize(
@@ -217,7 +234,7 @@ def test_black_box_must_not_beat_white_box(broken: int, raised: bool):
     square = attack(100 - broken, None)
     found = record({"0.1": robust(pgd_linf=attack(60))})
     both = {"0.1": chained(left=57, **{"pgd-linf": attack(60), "square": square})}
-    found = found.model_copy(update={"robust": both, "attacks": MEMBERS})
+    found = found.model_copy(update={"robust": placed(eps=both), "attacks": MEMBERS})
     said = f"eps 0.1: square breaks {broken} samples without gradients, pgd-linf 40 with them"
     assert [flag.startswith(said) for flag in flags(found)] == ([True] if raised else [])
     assert "black-box attacks that beat the gradients" in looked_for(found)
@@ -296,9 +313,9 @@ def test_budgets_are_compared_only_where_one_lies_in_the_other():
         "reach=1": robust(pgd_linf=attack(50)),
         "reach=2+spikes=1": robust(pgd_linf=attack(60)),
     }
-    assert flags(record({}, robust_shifts=moved, attacks=SETTINGS)) == []
+    assert flags(record({}, robust=placed(shifts=moved), attacks=SETTINGS)) == []
     moved["reach=2"] = robust(pgd_linf=attack(51))
-    found = flags(record({}, robust_shifts=moved, attacks=SETTINGS))
+    found = flags(record({}, robust=placed(shifts=moved), attacks=SETTINGS))
     assert found
     assert all(flag.startswith("shifts reach=1 to reach=2: accuracy rises") for flag in found)
 
@@ -373,7 +390,7 @@ def test_attacks_without_a_control_are_flagged(controlled: bool):
 
 def test_flips_are_checked_too():
     rates = {"9": robust(spike_topk=attack(50)), "10": robust(spike_topk=attack(51))}
-    found = flags(record({}, robust_flips=rates, attacks=SETTINGS))
+    found = flags(record({}, robust=placed(flips=rates), attacks=SETTINGS))
     assert found[0].startswith("flips 9 to 10: accuracy rises from 50 to 51")
 
 
@@ -434,9 +451,10 @@ def test_a_planted_network_that_masks_its_gradients_is_flagged(spiking):
     found = {}
     for name, chosen in (("seeing", seeing), ("blind", blind)):
         found[name] = evaluate(
-            classifier, data, card=_card("drive", 12),
-            budgets={"eps": ["0.1"]}, attacks=[chosen, "random"],
-        )  # fmt: skip
-    assert found["blind"].robust["0.1"].correct > found["seeing"].robust["0.1"].correct
+            classifier, data, Request([chosen, "random"], {"eps": ["0.1"]}), card=_card("drive", 12)
+        )
+    assert (
+        found["blind"].robust["eps"]["0.1"].correct > found["seeing"].robust["eps"]["0.1"].correct
+    )
     assert any("100% of the samples have no gradient" in flag for flag in flags(found["blind"]))
     assert flags(found["seeing"]) == []

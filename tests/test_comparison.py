@@ -11,7 +11,7 @@ from neurorobust.assess.compare import compare
 from neurorobust.attacks import ATTACKS
 from neurorobust.datasets.base import Dataset
 from neurorobust.errors import BadInput
-from neurorobust.evaluation import evaluate, load_samples
+from neurorobust.evaluation import Request, evaluate, load_samples
 from neurorobust.records import Card, EncoderCard
 
 FAST = replace(ATTACKS["pgd-linf"], steps=6, draws=2)
@@ -24,6 +24,10 @@ def pictures(classifier, samples: int = 90, wrong: int = 9) -> Dataset:
     return Dataset("toy", "test", x, y, 4)
 
 
+def asked(*budgets: str, attack="pgd-linf", kind: str = "eps", seed: int = 0) -> Request:
+    return Request([attack], {kind: budgets}, seed=seed, compare_with=attack)
+
+
 def cells(comparison) -> dict:
     return {(cell.crafted, cell.scored): cell.success for cell in comparison.cells}
 
@@ -32,7 +36,7 @@ def test_a_network_compared_with_itself(spiking):
     classifier = spiking()
     told = []
     (one, two) = compare(
-        classifier, classifier, pictures(classifier), epsilons=["0.02", "0.1"], attack=FAST,
+        classifier, classifier, pictures(classifier), asked("0.02", "0.1", attack=FAST),
         progress=lambda *what: told.append(what),
     )  # fmt: skip
     assert (one.epsilon, two.epsilon, one.attack) == ("0.02", "0.1", "pgd-linf")
@@ -59,7 +63,7 @@ def test_the_two_by_two_on_paper(linear):
     deployed = linear(torch.tensor([[2.0, 0], [0, 1]]))
     x = torch.tensor([[0.9, 0.1], [0.6, 0.3], [0.5, 0.3], [0.4, 0.1], [0.3, 0.4]]).view(5, 1, 1, 2)
     data = Dataset("paper", "test", x, torch.zeros(5).long(), 2)
-    (comparison,) = compare(floating, deployed, data, epsilons=["1/4"])
+    (comparison,) = compare(floating, deployed, data, asked("1/4"))
     assert comparison.flips == 1  # the last one: 0.3 < 0.4 <= 0.6
     assert (comparison.clean_float.correct, comparison.clean_deployed.correct) == (4, 5)
     found = {key: (rate.correct, rate.total) for key, rate in cells(comparison).items()}
@@ -76,7 +80,7 @@ def test_the_two_by_two_on_paper(linear):
 def test_success_is_conditioned_on_both_and_mcnemar_is_paired(spiking):
     floating, deployed = spiking(seed=3), spiking(seed=1)
     data = pictures(floating, 120, 0)
-    (comparison,) = compare(floating, deployed, data, epsilons=["0.1"], attack=FAST)
+    (comparison,) = compare(floating, deployed, data, asked("0.1", attack=FAST))
     right = deployed.predict(data.x) == data.y
     assert 0 < int(right.sum()) < 120
     assert comparison.flips == int((~right).sum())
@@ -113,12 +117,12 @@ def test_the_deployed_network_is_attacked_once(spiking, tmp_path, kind: str):
     epsilons = ["0.02", "0.06"] if kind == "drive" else ["0.2", "0.4"]
     card = Card(encoder=EncoderCard(kind=kind, mean=0.0, std=1.0), steps=12, readout="count")
     record = evaluate(
-        deployed, data, card=card, budgets={"eps": epsilons}, attacks=[FAST], seed=5, out=tmp_path
+        deployed, data, Request([FAST], {"eps": epsilons}, seed=5), card=card, out=tmp_path
     )
     samples = load_samples(tmp_path)
     watched = Watched()
-    given = {"epsilons": epsilons, "attack": watched, "seed": 5}
-    found = compare(floating, deployed, data, **given, samples=samples)
+    request = asked(*epsilons, attack=watched, seed=5)
+    found = compare(floating, deployed, data, request, samples)
     assert set(watched.seen) == {floating.backend.model.sha256}
     for comparison in found:
         name = f"eps={comparison.epsilon}/pgd-linf"
@@ -127,14 +131,14 @@ def test_the_deployed_network_is_attacked_once(spiking, tmp_path, kind: str):
         broken = ~wrong & worse & ~_right(samples, name) & ~samples[f"failed/{name}"]
         assert comparison.clean_deployed.correct == (~wrong).sum()
         if kind == "drive":
-            success = record.robust[comparison.epsilon].by_attack["pgd-linf"].success
+            success = record.robust["eps"][comparison.epsilon].by_attack["pgd-linf"].success
             assert (success.correct, success.total) == (broken.sum(), (~wrong).sum())
             assert comparison.clean_deployed == record.clean
         both = cells(comparison)["deployed", "deployed"]
         right = (~wrong) & _clean_on(floating, data, 5)
         assert 0 < both.correct < both.total
         assert (both.correct, both.total) == ((broken & right).sum(), right.sum())
-    assert compare(floating, deployed, data, **given) == found  # the same forks, crafted anew
+    assert compare(floating, deployed, data, request) == found  # the same forks, crafted anew
 
 
 def _right(samples, name: str):
@@ -152,7 +156,7 @@ def _clean_on(classifier, data: Dataset, seed: int):
         readout="count",
     )
     with tempfile.TemporaryDirectory() as folder:
-        evaluate(classifier, data, card=card, seed=seed, out=Path(folder) / "run")
+        evaluate(classifier, data, Request(seed=seed), card=card, out=Path(folder) / "run")
         samples = load_samples(Path(folder) / "run")
     return _right(samples, "clean")
 
@@ -162,7 +166,7 @@ def test_samples_of_other_data_are_refused(spiking):
     data = pictures(classifier, 10)
     samples = {"label": data.y.numpy()[:9]}
     with pytest.raises(BadInput, match="the stored samples are not those of toy"):
-        compare(classifier, classifier, data, epsilons=["0.1"], samples=samples)
+        compare(classifier, classifier, data, asked("0.1"), samples)
 
 
 def test_proposals_that_fail_break_nothing(spiking):
@@ -173,9 +177,8 @@ def test_proposals_that_fail_break_nothing(spiking):
             return torch.full_like(x, torch.nan)
 
     classifier = spiking()
-    (comparison,) = compare(
-        classifier, classifier, pictures(classifier, 20, 0), epsilons=["0.1"], attack=Lost()
-    )
+    request = asked("0.1", attack=Lost())
+    (comparison,) = compare(classifier, classifier, pictures(classifier, 20, 0), request)
     assert {rate.correct for rate in cells(comparison).values()} == {0}
 
 
@@ -185,27 +188,34 @@ def test_spikes_are_compared_with_flips(spiking):
         torch.uint8
     )
     data = Dataset("events", "test", x, classifier.predict(x), 4)
-    (comparison,) = compare(classifier, classifier, data, epsilons=["10"], attack="spike-topk")
+    (comparison,) = compare(
+        classifier, classifier, data, asked("10", attack="spike-topk", kind="flips")
+    )
     assert comparison.epsilon == "10"
     assert cells(comparison)["float", "float"].correct > 0
 
 
 @pytest.mark.parametrize(
-    ("settings", "message"),
+    ("kind", "budgets", "attack", "message"),
     [
-        ({"attack": "random"}, "attack 'random': no white-box attack"),
-        ({"attack": "spike-topk"}, "attack 'spike-topk': needs spikes, toy holds images"),
-        ({"attack": "cw"}, "attack 'cw': unknown"),
-        ({"epsilons": []}, "attack 'pgd-linf': needs a budget, give --eps 0.1"),
-        ({"epsilons": ["2"]}, "eps '2': outside"),
+        ("eps", ["0.1"], "random", "attack 'random': no white-box attack"),
+        ("flips", ["3"], "spike-topk", "attack 'spike-topk': needs spikes, toy holds images"),
+        ("eps", ["0.1"], "cw", "attack 'cw': unknown"),
+        ("eps", [], "pgd-linf", "attack 'pgd-linf': needs a budget, give --eps 0.1"),
+        ("eps", ["2"], "pgd-linf", "eps '2': outside"),
     ],
 )
-def test_what_cannot_be_compared_is_refused(spiking, settings, message: str):
+def test_what_cannot_be_compared_is_refused(spiking, kind, budgets, attack: str, message: str):
     classifier = spiking()
+    data = pictures(classifier, 5, 0)
     with pytest.raises(BadInput, match=message):
-        compare(
-            classifier, classifier, pictures(classifier, 5, 0), **{"epsilons": ["0.1"]} | settings
-        )
+        compare(classifier, classifier, data, asked(*budgets, attack=attack, kind=kind))
+
+
+def test_a_request_that_names_no_attack_to_compare_with_is_refused(spiking):
+    classifier = spiking()
+    with pytest.raises(BadInput, match="compare_with: no attack, need a white-box one"):
+        compare(classifier, classifier, pictures(classifier, 5, 0), Request())
 
 
 def test_both_networks_need_gradients(spiking):
@@ -216,4 +226,4 @@ def test_both_networks_need_gradients(spiking):
     Blind.model, Blind.run = classifier.backend.model, classifier.backend.run
     blind = replace(classifier, backend=Blind())
     with pytest.raises(BadInput, match="the deployed network's backend blind has no gradients"):
-        compare(classifier, blind, pictures(classifier, 5, 0), epsilons=["0.1"])
+        compare(classifier, blind, pictures(classifier, 5, 0), asked("0.1"))

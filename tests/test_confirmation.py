@@ -10,7 +10,7 @@ from neurorobust.attacks import ATTACKS
 from neurorobust.backends.base import InProcess
 from neurorobust.datasets.base import Dataset
 from neurorobust.errors import BadInput, CheckFailed
-from neurorobust.evaluation import evaluate, load_samples
+from neurorobust.evaluation import Request, evaluate, load_samples
 from neurorobust.records import Card, EncoderCard
 from neurorobust.types import Drive
 
@@ -42,9 +42,11 @@ def evaluated(classifier, kind: str, out):
     record = evaluate(
         classifier,
         data,
+        Request(
+            ["spike-topk", *([FAST, "random"] if images else [])],
+            {"eps": ["0.05", "0.1"] if images else [], "flips": ["8"]},
+        ),
         card=Card(encoder=EncoderCard(kind=kind, mean=0.0, std=1.0), steps=12, readout="count"),
-        budgets={"eps": ["0.05", "0.1"] if images else [], "flips": ["8"]},
-        attacks=["spike-topk", *([FAST, "random"] if images else [])],
         out=out,
     )
     return record, load_samples(out)
@@ -73,7 +75,8 @@ def test_successes_come_first_and_in_turn_over_budgets(case):
     assert 0 < sum(broken) < len(broken)
     assert broken == sorted(broken, reverse=True)
     assert len({(item.key, item.attack, item.index) for item in everything}) == len(everything)
-    names = sum(len(r.by_attack) for r in (*record.robust.values(), *record.robust_flips.values()))
+    rates = [rate for kind in record.robust.values() for rate in kind.values()]
+    names = sum(len(rate.by_attack) for rate in rates)
     assert len(everything) == 70 * names
     few = choose(record, samples, 6)
     assert few == everything[:6]
@@ -158,6 +161,6 @@ def test_nothing_to_replay_is_refused(case):
     classifier, record, samples = case
     with pytest.raises(BadInput, match="confirm: 0 samples, need at least 1"):
         confirm(record, samples, classifier, classifier.backend, 0)
-    empty = record.model_copy(update={"robust": {}, "robust_flips": {}})
+    empty = record.model_copy(update={"robust": {}})
     with pytest.raises(BadInput, match="nothing to replay, the record holds no attack"):
         confirm(empty, samples, classifier, classifier.backend, 3)

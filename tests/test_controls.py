@@ -12,7 +12,7 @@ from neurorobust.attacks.controls import CONTROLS
 from neurorobust.budgets import KINDS
 from neurorobust.checks import flags, looked_for
 from neurorobust.datasets.base import Dataset
-from neurorobust.evaluation import evaluate
+from neurorobust.evaluation import Request, evaluate
 from neurorobust.evaluation.jobs import plan
 from neurorobust.records import Card, EncoderCard
 
@@ -65,7 +65,7 @@ def test_the_record_says_where_no_control_was_run(spiking, control: bool):
     x = torch.rand(40, 1, 4, 4, generator=torch.Generator().manual_seed(0))
     data = Dataset("toy", "test", x, drive.predict(x), 4)
     record = evaluate(
-        drive, data, card=CARD, budgets={"eps": ["0.1", "0.2"]}, attacks=[FAST], control=control
+        drive, data, Request([FAST], {"eps": ["0.1", "0.2"]}, control=control), card=CARD
     )
     said = [flag for flag in flags(record) if "no control was run" in flag]
     assert said == ([] if control else [

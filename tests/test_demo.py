@@ -54,13 +54,13 @@ def test_attacks_bite_controls_do_not_and_lava_confirms(
     shown: tuple[Path, Record, list[str]],
 ) -> None:
     _, record, _ = shown
-    worst = [rate.correct for rate in record.robust.values()]
-    assert list(record.robust) == list(demo_module.EPSILONS)
+    worst = [rate.correct for rate in record.robust["eps"].values()]
+    assert list(record.robust["eps"]) == list(demo_module.EPSILONS)
     assert worst == sorted(worst, reverse=True)
     assert worst[-1] < 0.05 * 355
-    for rate in record.robust.values():
+    for rate in record.robust["eps"].values():
         assert rate.by_attack["random"].correct > rate.by_attack["pgd-linf"].correct
-    for rate in record.robust_flips.values():
+    for rate in record.robust["flips"].values():
         assert rate.by_attack["spike-random"].correct > rate.by_attack["spike-topk"].correct
     assert record.confirmed is not None
     assert record.confirmed.identical == record.confirmed.replayed == 16

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -18,7 +19,7 @@ from neurorobust.checks import flags
 from neurorobust.classifier import Classifier
 from neurorobust.datasets.base import Dataset
 from neurorobust.errors import BadInput
-from neurorobust.evaluation import evaluate, load_samples
+from neurorobust.evaluation import Request, evaluate, load_samples
 from neurorobust.evaluation.draws import Draws
 from neurorobust.records import Card, EncoderCard, Record
 from neurorobust.statistics import wilson
@@ -55,15 +56,11 @@ def poisson(spiking) -> Classifier:
     return spiking("poisson")
 
 
-def run(classifier: Classifier, *attacks: Any, eps: str = "1e-5", **more: Any) -> Record:
-    return evaluate(
-        classifier,
-        dataset(classifier),
-        card=CARD,
-        budgets={"eps": [eps]},
-        attacks=list(attacks),
-        **more,
-    )
+def run(
+    classifier: Classifier, *attacks: Any, eps: str = "1e-5", out: Path | None = None, **more: Any
+) -> Record:
+    request = Request(attacks, {"eps": [eps]}, **more)
+    return evaluate(classifier, dataset(classifier), request, card=CARD, out=out)
 
 
 @dataclass(frozen=True)
@@ -84,7 +81,7 @@ def test_eighteen_attacks_that_change_nothing_break_nothing(poisson):
     record = run(poisson, *(Still(f"still-{place}") for place in range(18)), seeds=3)
     assert record.redraw is not None
     assert record.redraw.correct > 0  # one draw to the next answers do change
-    robust = record.robust["1e-5"]
+    robust = record.robust["eps"]["1e-5"]
     assert robust.correct == record.clean.correct < SAMPLES
     assert robust.interval == record.clean.interval
     assert all(rate.success.correct == 0 for rate in robust.by_attack.values())
@@ -93,7 +90,7 @@ def test_eighteen_attacks_that_change_nothing_break_nothing(poisson):
 
 def test_a_whole_recipe_at_a_vanishing_budget_leaves_the_clean_accuracy(poisson):
     record = run(poisson, MANY, seeds=3)
-    robust = record.robust["1e-5"]
+    robust = record.robust["eps"]["1e-5"]
     assert robust.correct == record.clean.correct
     assert len(robust.by_attack) == 8
     assert not any("masked" in flag for flag in flags(record))
@@ -101,7 +98,7 @@ def test_a_whole_recipe_at_a_vanishing_budget_leaves_the_clean_accuracy(poisson)
 
 def test_what_harms_in_every_draw_counts_as_attack(poisson):
     record = run(poisson, Pgd(steps=10, draws=4), eps="0.4", control=False)
-    robust = record.robust["0.4"]
+    robust = record.robust["eps"]["0.4"]
     assert robust.correct < record.clean.correct / 2
     success = robust.by_attack["pgd-linf"].success
     assert success.correct == pytest.approx(record.clean.correct - robust.correct)
@@ -120,7 +117,7 @@ def test_counts_are_means_over_scoring_draws_and_intervals_over_samples(poisson,
     worse = samples[f"selecting/{name}"] < samples["selecting/clean"]
     assert 0 < worse.sum() < SAMPLES
     picked = np.where(worse, samples[f"scoring/{name}"], shares)
-    assert record.robust["0.1"].correct == pytest.approx(picked.sum())
+    assert record.robust["eps"]["0.1"].correct == pytest.approx(picked.sum())
     assert record.draws == 4
 
 
@@ -161,13 +158,15 @@ def test_one_draw_is_possible_and_says_so(poisson, spiking):
     assert not any(flag.startswith(said) for flag in flags(run(poisson, Pgd(draws=10, steps=2))))
     drive = spiking("drive")
     plain = Card(encoder=EncoderCard(kind="drive", mean=0, std=1), steps=STEPS, readout="count")
-    assert evaluate(drive, dataset(drive, 8), card=plain).draws is None
+    assert evaluate(drive, dataset(drive, 8), Request(), card=plain).draws is None
     with pytest.raises(BadInput, match="draws 0: below 1"):
         run(poisson, Pgd(), draws=0)
 
 
 def test_two_networks_that_draw_are_compared_by_the_same_draws(poisson):
-    found = compare(poisson, poisson, dataset(poisson), epsilons=["1e-5"], attack=Pgd(steps=2))
+    attack = Pgd(steps=2)
+    request = Request([attack], {"eps": ["1e-5"]}, compare_with=attack)
+    found = compare(poisson, poisson, dataset(poisson), request)
     assert found[0].flips == 0
     assert [cell.success.correct for cell in found[0].cells] == [0, 0, 0, 0]
     assert found[0].discordant == (0, 0)
@@ -179,8 +178,8 @@ def test_samples_broken_from_several_seeds_count_once(spiking):
     card = Card(encoder=EncoderCard(kind="drive", mean=0, std=1), steps=STEPS, readout="count")
     data = dataset(drive)
     twice = replace(MANY, members=MANY.members[:3])
-    record = evaluate(drive, data, card=card, budgets={"eps": ["0.1"]}, attacks=[twice], seeds=3)
-    robust = record.robust["0.1"]
+    record = evaluate(drive, data, Request([twice], {"eps": ["0.1"]}, seeds=3), card=card)
+    robust = record.robust["eps"]["0.1"]
     members = [rate for rate in robust.by_attack.values() if rate.asked is not None]
     assert robust.white_box == record.clean.correct - robust.correct
     assert sum(int(rate.success.correct) for rate in members) > robust.white_box
@@ -212,9 +211,9 @@ def test_what_only_a_black_box_attack_breaks_is_counted_apart(spiking):
     for first, alone in ((Still(), True), (Patterns("white-box", "seeing"), False)):
         recipe = replace(MANY, members=(Member(first), blind))
         record = evaluate(
-            drive, dataset(drive), card=card, budgets={"eps": ["0.15"]}, attacks=[recipe], seeds=2
+            drive, dataset(drive), Request([recipe], {"eps": ["0.15"]}, seeds=2), card=card
         )
-        rate = record.robust["0.15"].by_attack["blind"]
+        rate = record.robust["eps"]["0.15"].by_attack["blind"]
         assert rate.beyond == rate.success.correct
         assert (rate.beyond > 3) is alone
         assert any("blind breaks" in flag for flag in flags(record)) is alone

@@ -17,7 +17,7 @@ from neurorobust.classifier import Classifier
 from neurorobust.datasets.base import Dataset
 from neurorobust.encoders import LatencyEncoder
 from neurorobust.errors import BadInput, DatasetError, OutputError
-from neurorobust.evaluation import evaluate, load_samples, read_record
+from neurorobust.evaluation import Request, evaluate, load_samples, read_record
 from neurorobust.evaluation.query import pack, unpack
 from neurorobust.evaluation.seeds import fork
 from neurorobust.evaluation.trial import sound
@@ -54,10 +54,12 @@ def finished(drive, tmp_path_factory):
     record = evaluate(
         drive,
         dataset(drive),
+        Request(
+            [FAST, "random", "spike-topk", "spike-random"],
+            {"eps": ["0.02", "8/255", "0.1"], "flips": ["3", "12"]},
+        ),
         card=card(),
         model="toy",
-        budgets={"eps": ["0.02", "8/255", "0.1"], "flips": ["3", "12"]},
-        attacks=[FAST, "random", "spike-topk", "spike-random"],
         out=out,
     )
     return record, load_samples(out), out
@@ -170,9 +172,10 @@ def test_counts_follow_from_the_samples(finished):
     label, right = samples["label"], samples["predicted/clean"] == samples["label"]
     assert (record.clean.correct, record.clean.total) == (SAMPLES - 10, SAMPLES)
     assert record.clean.interval == wilson(SAMPLES - 10, SAMPLES)
-    assert list(record.robust) == ["0.02", "8/255", "0.1"]
-    assert list(record.robust_flips) == ["3", "12"]
-    for kind, rates in (("eps", record.robust), ("flips", record.robust_flips)):
+    assert list(record.robust) == ["eps", "flips"]
+    assert list(record.robust["eps"]) == ["0.02", "8/255", "0.1"]
+    assert list(record.robust["flips"]) == ["3", "12"]
+    for kind, rates in record.robust.items():
         for typed, robust in rates.items():
             standing = right.copy()
             assert len(robust.by_attack) == 2
@@ -185,14 +188,18 @@ def test_counts_follow_from_the_samples(finished):
                 assert (rate.failed, rate.projected) == (0, 0)
             assert (robust.correct, robust.total) == (standing.sum(), SAMPLES)
             assert robust.interval == wilson(int(standing.sum()), SAMPLES)
-    assert record.robust["0.1"].correct < record.robust["0.02"].correct < record.clean.correct
+    assert (
+        record.robust["eps"]["0.1"].correct
+        < record.robust["eps"]["0.02"].correct
+        < record.clean.correct
+    )
 
 
 def test_labels_are_the_targets_own_on_what_was_stored(finished, drive):
     record, samples, _ = finished
     data = dataset(drive)
-    for typed in record.robust:
-        for name in record.robust[typed].by_attack:
+    for typed, robust in record.robust["eps"].items():
+        for name in robust.by_attack:
             adversarial = torch.from_numpy(samples[f"adversarial/eps={typed}/{name}"])
             moved = (adversarial.double() - data.x.double()).abs().max()
             assert 0 < float(moved) <= parse("eps", typed).size
@@ -202,7 +209,7 @@ def test_labels_are_the_targets_own_on_what_was_stored(finished, drive):
 
 def test_white_box_attacks_report_zero_gradients_and_controls_do_not(finished):
     record, samples, _ = finished
-    by_attack = record.robust["0.1"].by_attack
+    by_attack = record.robust["eps"]["0.1"].by_attack
     assert by_attack["pgd-linf"].zero_gradient == samples["zero_gradient/pgd-linf"].mean()
     assert by_attack["random"].zero_gradient is None
     assert "zero_gradient/random" not in samples
@@ -246,7 +253,7 @@ def test_the_record_on_disk_is_the_record(finished):
 def timeless(record) -> dict:
     plain = record.model_dump()
     plain.pop("provenance")
-    for rates in (plain["robust"], plain["robust_flips"]):
+    for rates in plain["robust"].values():
         for robust in rates.values():
             for rate in robust["by_attack"].values():
                 rate.pop("seconds")
@@ -255,9 +262,8 @@ def timeless(record) -> dict:
 
 @pytest.mark.parametrize("stop_after", [1, 4, 7])
 def test_an_interrupted_run_resumes_to_the_same_record(drive, tmp_path, stop_after: int):
-    settings = {
-        "card": card(), "budgets": {"eps": ["0.05"]}, "attacks": [FAST, "random"], "seed": 3,
-    }  # fmt: skip
+    request = Request([FAST, "random"], {"eps": ["0.05"]}, seed=3)
+    settings = {"card": card(), "request": request}
     data, calls = dataset(drive), []
 
     def stop(done: int, total: int, what: str) -> None:
@@ -278,7 +284,7 @@ def test_an_interrupted_run_resumes_to_the_same_record(drive, tmp_path, stop_aft
 
 
 def test_resuming_does_not_repeat_finished_work(drive, tmp_path):
-    settings = {"card": card(), "budgets": {"eps": ["0.05"]}, "attacks": ["random"]}
+    settings = {"card": card(), "request": Request(["random"], {"eps": ["0.05"]})}
     told: list[str] = []
 
     def stop(done: int, total: int, what: str) -> None:
@@ -298,8 +304,14 @@ def test_resuming_does_not_repeat_finished_work(drive, tmp_path):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"seed": 1}, "holds a run with other settings: seed was 0, now 1; --overwrite"),
-        ({"budgets": {"eps": ["0.2"]}}, r'jobs was \["eps=0.1/random"\], now \["eps=0.2/random"\]'),
+        (
+            {"request": Request(["random"], {"eps": ["0.1"]}, seed=1)},
+            "holds a run with other settings: seed was 0, now 1; --overwrite",
+        ),
+        (
+            {"request": Request(["random"], {"eps": ["0.2"]})},
+            r'jobs was \["eps=0.1/random"\], now \["eps=0.2/random"\]',
+        ),
         (
             {
                 "card": Card(
@@ -311,7 +323,8 @@ def test_resuming_does_not_repeat_finished_work(drive, tmp_path):
     ],
 )
 def test_other_settings_are_not_resumed(drive, tmp_path, change: dict, message: str):
-    settings = {"card": card(), "budgets": {"eps": ["0.1"]}, "attacks": ["random"], "out": tmp_path}
+    request = Request(["random"], {"eps": ["0.1"]})
+    settings = {"card": card(), "request": request, "out": tmp_path}
     evaluate(drive, dataset(drive, 10, 0), **settings)
     with pytest.raises(OutputError, match=message):
         evaluate(drive, dataset(drive, 10, 0), **settings | change, resume=True)
@@ -322,9 +335,11 @@ def test_an_existing_result_is_not_touched_without_a_flag(finished, drive):
     _, _, out = finished
     before = (out / "record.json").read_bytes()
     with pytest.raises(OutputError, match="already holds a result; --resume or --overwrite"):
-        evaluate(drive, dataset(drive), card=card(), out=out)
+        evaluate(drive, dataset(drive), Request(), card=card(), out=out)
     with pytest.raises(OutputError, match="resume and overwrite exclude each other"):
-        evaluate(drive, dataset(drive), card=card(), out=out, resume=True, overwrite=True)
+        evaluate(
+            drive, dataset(drive), Request(), card=card(), out=out, resume=True, overwrite=True
+        )
     assert (out / "record.json").read_bytes() == before
 
 
@@ -333,28 +348,34 @@ def test_a_path_that_cannot_be_written_is_refused_before_any_work(drive, tmp_pat
     for out in (tmp_path / "file", tmp_path / "file/run"):
         with pytest.raises(OutputError, match="cannot be written"):
             evaluate(
-                drive, dataset(drive), card=card(), out=out,
+                drive,
+                dataset(drive),
+                Request(),
+                card=card(),
+                out=out,
                 progress=lambda *_: pytest.fail("work was done"),
-            )  # fmt: skip
+            )
 
 
 def test_other_files_in_the_directory_stay(drive, tmp_path):
     (tmp_path / "model.net").write_text("mine")
     for overwrite in (False, True):
-        evaluate(drive, dataset(drive, 5, 0), card=card(), out=tmp_path, overwrite=overwrite)
+        evaluate(
+            drive, dataset(drive, 5, 0), Request(), card=card(), out=tmp_path, overwrite=overwrite
+        )
     assert (tmp_path / "model.net").read_text() == "mine"
 
 
 def test_without_attacks_there_is_only_clean_accuracy(drive):
-    record = evaluate(drive, dataset(drive), card=card())
+    record = evaluate(drive, dataset(drive), Request(), card=card())
     assert record.clean.correct == SAMPLES - 10
-    assert (record.robust, record.robust_flips, record.attacks) == ({}, {}, {})
+    assert (record.robust, record.attacks) == ({}, {})
 
 
 def test_an_evaluation_leaves_the_world_as_it_was(drive):
     data, threads, state = dataset(drive, 20), torch.get_num_threads(), torch.get_rng_state()
     before = data.x.clone()
-    evaluate(drive, data, card=card(), budgets={"eps": ["0.1"]}, attacks=[FAST, "random"])
+    evaluate(drive, data, Request([FAST, "random"], {"eps": ["0.1"]}), card=card())
     assert torch.equal(data.x, before)
     assert torch.get_num_threads() == threads
     assert torch.equal(torch.get_rng_state(), state)
@@ -377,10 +398,12 @@ class Misbehaving:
 
 def misbehave(classifier, make, epsilon: str = "0.1"):
     record = evaluate(
-        classifier, dataset(classifier, 70), card=card(), budgets={"eps": [epsilon]},
-        attacks=[Misbehaving(make)],
-    )  # fmt: skip
-    return record, record.robust[epsilon].by_attack["misbehaving"]
+        classifier,
+        dataset(classifier, 70),
+        Request([Misbehaving(make)], {"eps": [epsilon]}),
+        card=card(),
+    )
+    return record, record.robust["eps"][epsilon].by_attack["misbehaving"]
 
 
 def test_proposals_that_are_not_finite_count_as_not_broken(drive):
@@ -417,9 +440,12 @@ def test_scored_draws_are_fresh_and_stored(spiking, tmp_path):
     classifier = spiking("poisson")
     data = dataset(classifier)
     record = evaluate(
-        classifier, data, card=card("poisson"), budgets={"eps": ["0.05", "0.1"], "flips": ["5"]}, 
-        attacks=[FAST, "random", "spike-topk"], out=tmp_path,
-    )  # fmt: skip
+        classifier,
+        data,
+        Request([FAST, "random", "spike-topk"], {"eps": ["0.05", "0.1"], "flips": ["5"]}),
+        card=card("poisson"),
+        out=tmp_path,
+    )
     samples = load_samples(tmp_path)
     shape = tuple(samples["drawn_shape"].tolist())
     assert shape == (16, 1, 1, 12)
@@ -440,10 +466,12 @@ def test_scored_draws_are_fresh_and_stored(spiking, tmp_path):
 def test_a_second_draw_shows_what_chance_changes(spiking, tmp_path, drive):
     classifier = spiking("poisson")
     record = evaluate(
-        classifier, dataset(classifier), card=card("poisson"),
-        budgets={"eps": ["0.05"], "flips": ["20"]},
-        attacks=[FAST, "random", "spike-topk", "spike-random"], out=tmp_path,
-    )  # fmt: skip
+        classifier,
+        dataset(classifier),
+        Request([FAST, "random", "spike-topk", "spike-random"], {"eps": ["0.05"], "flips": ["20"]}),
+        card=card("poisson"),
+        out=tmp_path,
+    )
     samples = load_samples(tmp_path)
     label, right = samples["label"], samples["predicted/clean"] == samples["label"]
     fallen = right & (samples["predicted/redraw"] != label)
@@ -453,20 +481,16 @@ def test_a_second_draw_shows_what_chance_changes(spiking, tmp_path, drive):
     standing = right.copy()
     for name in ("spike-topk", "spike-random"):
         standing &= samples[f"predicted/flips=20/{name}"] == label
-    assert record.robust_flips["20"].correct == standing.sum()
-    assert evaluate(drive, dataset(drive, 20), card=card()).redraw is None
+    assert record.robust["flips"]["20"].correct == standing.sum()
+    assert evaluate(drive, dataset(drive, 20), Request(), card=card()).redraw is None
 
 
 def test_controls_alone_are_the_worst_case_of_a_random_encoder(spiking):
     classifier = spiking("poisson")
     record = evaluate(
-        classifier,
-        dataset(classifier),
-        card=card("poisson"),
-        budgets={"eps": ["0.1"]},
-        attacks=["random"],
+        classifier, dataset(classifier), Request(["random"], {"eps": ["0.1"]}), card=card("poisson")
     )
-    robust = record.robust["0.1"]
+    robust = record.robust["eps"]["0.1"]
     assert robust.correct == robust.by_attack["random"].correct <= record.clean.correct
 
 
@@ -476,11 +500,13 @@ def test_spike_data_are_attacked_as_they_are(spiking):
     x = (torch.rand(70, 16, 1, 1, 12, generator=generator) < 0.3).to(torch.uint8)
     data = Dataset("events", "test", x, classifier.predict(x), 4)
     record = evaluate(
-        classifier, data, card=card("direct"), budgets={"flips": ["0", "10"]},
-        attacks=["spike-topk", "spike-random"],
-    )  # fmt: skip
-    assert record.robust_flips["0"].correct == record.clean.correct == 70
-    rates = record.robust_flips["10"].by_attack
+        classifier,
+        data,
+        Request(["spike-topk", "spike-random"], {"flips": ["0", "10"]}),
+        card=card("direct"),
+    )
+    assert record.robust["flips"]["0"].correct == record.clean.correct == 70
+    rates = record.robust["flips"]["10"].by_attack
     assert rates["spike-topk"].correct < rates["spike-random"].correct
 
 
@@ -534,7 +560,7 @@ def test_spike_data_are_attacked_as_they_are(spiking):
 )
 def test_contradictions_are_refused_before_any_work(drive, tmp_path, settings, message: str):
     with pytest.raises(BadInput, match=message):
-        evaluate(drive, dataset(drive, 10), card=card(), out=tmp_path / "run", **settings)
+        evaluate(drive, dataset(drive, 10), Request(**settings), card=card(), out=tmp_path / "run")
     assert not (tmp_path / "run").exists()
 
 
@@ -551,12 +577,8 @@ class Blind(InProcess):
 def test_white_box_attacks_need_gradients(drive):
     blind = replace(drive, backend=Blind(drive.backend))
     with pytest.raises(BadInput, match="attack 'pgd-linf': backend blind has no gradients"):
-        evaluate(
-            blind, dataset(blind, 5), card=card(), budgets={"eps": ["0.1"]}, attacks=["pgd-linf"]
-        )
-    record = evaluate(
-        blind, dataset(blind, 5), card=card(), budgets={"eps": ["0.1"]}, attacks=["random"]
-    )
+        evaluate(blind, dataset(blind, 5), Request(["pgd-linf"], {"eps": ["0.1"]}), card=card())
+    record = evaluate(blind, dataset(blind, 5), Request(["random"], {"eps": ["0.1"]}), card=card())
     assert (record.backend, record.target) == ("blind", "a double for tests")
 
 
@@ -585,7 +607,7 @@ def with_nan(samples: int, at: int) -> torch.Tensor:
 def test_data_that_do_not_fit_are_refused_before_any_work(drive, tmp_path, change, message: str):
     data = replace(dataset(drive, 20), **change)
     with pytest.raises(BadInput, match=message) as caught:
-        evaluate(drive, data, card=card(), out=tmp_path / "run")
+        evaluate(drive, data, Request(), card=card(), out=tmp_path / "run")
     assert isinstance(caught.value, DatasetError | BadInput)
     assert not (tmp_path / "run").exists()
 
@@ -595,7 +617,7 @@ def test_spikes_of_another_length_than_the_card_says_are_refused(spiking, tmp_pa
     x = torch.zeros(3, 16, 1, 1, 9, dtype=torch.uint8)
     data = Dataset("events", "test", x, torch.zeros(3).long(), 4)
     with pytest.raises(DatasetError, match="events: 9 time steps, the card says 12 steps"):
-        evaluate(classifier, data, card=card("direct"), out=tmp_path / "run")
+        evaluate(classifier, data, Request(), card=card("direct"), out=tmp_path / "run")
     assert not (tmp_path / "run").exists()
 
 
@@ -609,9 +631,12 @@ def test_a_loss_that_needs_more_classes_is_refused_before_any_work(tmp_path):
     data = Dataset("toy", "test", torch.rand(4, 1, 4, 4), torch.zeros(4).long(), 3)
     with pytest.raises(BadInput, match="apgd-t: the loss needs 4 classes, the network has 3"):
         evaluate(
-            classifier, data, card=card("latency"), budgets={"eps": ["0.1"]}, attacks=["apgd-t"],
+            classifier,
+            data,
+            Request(["apgd-t"], {"eps": ["0.1"]}),
+            card=card("latency"),
             out=tmp_path / "run",
-        )  # fmt: skip
+        )
     assert not (tmp_path / "run").exists()
 
 
@@ -619,7 +644,12 @@ def test_validation_samples_are_checked_before_any_work(drive, tmp_path):
     validation = replace(dataset(drive, 20), x=with_nan(20, at=3), name="other")
     with pytest.raises(BadInput, match="other: drive: sample 3 holds NaN"):
         evaluate(
-            drive, dataset(drive, 20), card=card(), validation=validation, out=tmp_path / "run"
+            drive,
+            dataset(drive, 20),
+            Request(),
+            card=card(),
+            validation=validation,
+            out=tmp_path / "run",
         )
     assert not (tmp_path / "run").exists()
 
@@ -630,7 +660,7 @@ def test_a_folder_in_use_is_refused_and_left_alone(drive, tmp_path):
     def elsewhere() -> None:
         for flags in ({"resume": True}, {"overwrite": True}, {}):
             with pytest.raises(OutputError, match="in use by this process") as caught:
-                evaluate(drive, dataset(drive, 10), card=card(), out=tmp_path, **flags)
+                evaluate(drive, dataset(drive, 10), Request(), card=card(), out=tmp_path, **flags)
             refused.append(str(caught.value))
 
     def meanwhile(done: int, total: int, what: str) -> None:
@@ -638,7 +668,9 @@ def test_a_folder_in_use_is_refused_and_left_alone(drive, tmp_path):
         thread.start()
         thread.join()
 
-    record = evaluate(drive, dataset(drive, 10), card=card(), out=tmp_path, progress=meanwhile)
+    record = evaluate(
+        drive, dataset(drive, 10), Request(), card=card(), out=tmp_path, progress=meanwhile
+    )
     assert len(refused) == 3
     assert read_record(tmp_path) == record
 
@@ -662,7 +694,7 @@ def test_a_record_says_what_is_pending(drive, tmp_path):
     record = evaluate(drive, dataset(drive, 5, 0), **settings, pending=("confirmation", "flags"))
     assert record.pending == ("confirmation", "flags")
     assert read_record(tmp_path) == record
-    assert evaluate(drive, dataset(drive, 5, 0), card=card()).pending == ()
+    assert evaluate(drive, dataset(drive, 5, 0), Request(), card=card()).pending == ()
 
 
 def test_settings_are_readable(finished):

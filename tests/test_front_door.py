@@ -110,7 +110,9 @@ def test_the_same_samples_from_anywhere_give_the_same_numbers(digits):
         DataLoader(pairs, batch_size=7),
     ]
     found = [nr.evaluate(classifier, kind, "pgd-linf", eps=(0.05, "0.1")) for kind in kinds]
-    rates = [{typed: rate.correct for typed, rate in one.record.robust.items()} for one in found]
+    rates = [
+        {typed: rate.correct for typed, rate in one.record.robust["eps"].items()} for one in found
+    ]
     assert rates[0].keys() == {"0.05", "0.1"}
     assert rates == [rates[0]] * 4
     assert found[0].record.model == "digits-mlp"
@@ -173,7 +175,7 @@ def test_a_table_of_a_result_has_a_row_for_every_attack(digits):
     table = result.to_pandas()
     assert len(table) == 1 + 2 * 3  # clean; attack, control and worst case of two budgets
     worst = table[(table.attack == "worst case") & (table.budget == "0.1")]
-    assert int(worst.correct.iloc[0]) == result.record.robust["0.1"].correct
+    assert int(worst.correct.iloc[0]) == result.record.robust["eps"]["0.1"].correct
 
 
 def test_replays_on_another_target_are_typed_as_on_the_command_line(digits):

@@ -19,7 +19,7 @@ from neurorobust.checks import flags
 from neurorobust.classifier import Classifier
 from neurorobust.datasets.base import Dataset
 from neurorobust.encoders import DriveEncoder
-from neurorobust.evaluation import evaluate
+from neurorobust.evaluation import Request, evaluate
 from neurorobust.netx.model import DenseLayer, InputLayer, NetxModel, Neuron
 from neurorobust.readouts import Readout
 from neurorobust.records import Card, EncoderCard, Record
@@ -59,18 +59,21 @@ def attacked(classifier: Classifier, *attacks: object, epsilon: str = "0.15") ->
         encoder=EncoderCard(kind="drive", mean=0.5, std=0.5), steps=STEPS, readout="count"
     )  # fmt: skip
     return evaluate(
-        classifier, data, card=card, budgets={"eps": [epsilon]}, attacks=["random", *attacks],
+        classifier,
+        data,
+        Request(["random", *attacks], {"eps": [epsilon]}),
+        card=card,
         validation=replace(data, x=x[:8], y=data.y[:8]),
-    )  # fmt: skip
+    )
 
 
 def test_a_surrogate_as_narrow_as_alpha_100_is_flagged_and_broken_by_the_recipe():
     """The attack is the weak one: it withholds what a blind search finds, and the recipe."""
     classifier = network(hidden=3)
     narrow, standard = attacked(classifier, NARROW, Square(queries=500)), attacked(classifier, HEAD)
-    left = narrow.robust["0.15"].by_attack["pgd-linf"].correct
+    left = narrow.robust["eps"]["0.15"].by_attack["pgd-linf"].correct
     assert left > 0.5 * SAMPLES
-    assert standard.robust["0.15"].correct < 0.5 * left
+    assert standard.robust["eps"]["0.15"].correct < 0.5 * left
     said = [flag for flag in flags(narrow) if "without gradients, pgd-linf" in flag]
     assert len(said) == 1
     assert said[0].endswith("gradients are masked")
@@ -80,9 +83,9 @@ def test_a_saturating_input_layer_is_flagged_and_broken_by_the_recipe():
     """Neurons far above threshold at every step pass no gradient under a surrogate with an end."""
     classifier = network(gain=40.0)
     usual, standard = attacked(classifier, USUAL), attacked(classifier, HEAD)
-    left = usual.robust["0.15"].correct
+    left = usual.robust["eps"]["0.15"].correct
     assert left > 0.6 * SAMPLES
-    assert standard.robust["0.15"].correct < 0.5 * left
+    assert standard.robust["eps"]["0.15"].correct < 0.5 * left
     assert any("no gradient at all at the start" in flag for flag in flags(usual))
 
 
@@ -108,5 +111,5 @@ def test_a_network_that_hides_nothing_is_not_flagged():
 def test_the_whole_recipe_breaks_them(gain: float, hidden: int, recipe: Recipe):
     classifier = network(gain, hidden)
     head, whole = attacked(classifier, HEAD), attacked(classifier, recipe)
-    assert whole.robust["0.15"].correct <= head.robust["0.15"].correct
-    assert whole.robust["0.15"].correct < 0.3 * SAMPLES
+    assert whole.robust["eps"]["0.15"].correct <= head.robust["eps"]["0.15"].correct
+    assert whole.robust["eps"]["0.15"].correct < 0.3 * SAMPLES

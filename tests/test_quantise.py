@@ -10,11 +10,12 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from neurorobust.assess.precision import Question, sweep
+from neurorobust.assess.precision import sweep
 from neurorobust.backends.engine import EngineBackend
 from neurorobust.classifier import Network
 from neurorobust.datasets.base import Dataset
 from neurorobust.errors import BadInput, ModelFileError, OutputError
+from neurorobust.evaluation import Request
 from neurorobust.models import resolve
 from neurorobust.netx import DenseLayer, InputLayer, NetxModel, Neuron, RecurrentLayer, write
 from neurorobust.netx.compare import difference
@@ -140,10 +141,10 @@ def asked(tmp_path: Path, count: int = 70) -> tuple[Network, Dataset]:
 
 def test_a_sweep_measures_every_precision(tmp_path: Path) -> None:
     network, data = asked(tmp_path)
-    question = Question(attacks=("random",), budgets={"eps": ("0.1",)})
+    request = Request(attacks=("random",), budgets={"eps": ("0.1",)})
     out = tmp_path / "family"
     precisions = [Precision(8), Precision(4), Precision(1, scale="fixed")]
-    rows = sweep(network, data, precisions, question, out)
+    rows = sweep(network, data, precisions, request, out)
     same, coarse, gone = rows
     assert (same.label_changes, [layer.differing for layer in same.layers]) == (0, [0, 0, 0])
     assert coarse.layers[1].differing > 0
@@ -156,16 +157,16 @@ def test_a_sweep_measures_every_precision(tmp_path: Path) -> None:
         assert made.model.sha256 == row.sha256
         assert row.clean is not None
         assert row.robust is not None
-        assert row.robust["0.1"].total == row.clean.total == 70
+        assert row.robust["eps"]["0.1"].total == row.clean.total == 70
         assert (out / row.precision.name / "record" / "record.json").is_file()
-    again = sweep(network, data, precisions, question, out, resume=True)
+    again = sweep(network, data, precisions, request, out, resume=True)
     assert again == rows
     with pytest.raises(OutputError, match=r"w8/model.net: exists already; --resume or --over"):
-        sweep(network, data, precisions, question, out)
+        sweep(network, data, precisions, request, out)
     (tmp_path / "other/w8").mkdir(parents=True)
     (tmp_path / "other/w8/card.json").write_text("mine")
     with pytest.raises(OutputError, match=r"w8/card.json: exists already"):
-        sweep(network, data, precisions, question, tmp_path / "other")
+        sweep(network, data, precisions, request, tmp_path / "other")
     assert [path.name for path in (tmp_path / "other/w8").iterdir()] == ["card.json"]
     with pytest.raises(BadInput, match="precision w4: given twice"):
-        sweep(network, data, [Precision(4), Precision(4)], question, out)
+        sweep(network, data, [Precision(4), Precision(4)], request, out)

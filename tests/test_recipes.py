@@ -23,7 +23,7 @@ from neurorobust.classifier import Classifier
 from neurorobust.datasets.base import Dataset
 from neurorobust.encoders import DriveEncoder
 from neurorobust.errors import BadInput
-from neurorobust.evaluation import evaluate, held_out, load_samples
+from neurorobust.evaluation import Request, evaluate, held_out, load_samples
 from neurorobust.evaluation.jobs import plan
 from neurorobust.evaluation.minimum import curve, median
 from neurorobust.evaluation.mode_choice import broken_by_mode, largest
@@ -77,12 +77,10 @@ def finished(drive, tmp_path_factory):
     record = evaluate(
         drive,
         dataset(drive),
+        Request(
+            [TOY], {"eps": ["0.1", "0.04"], "flips": ["6"]}, seeds=2, minimum=True, targeted=True
+        ),
         card=card(),
-        budgets={"eps": ["0.1", "0.04"], "flips": ["6"]},
-        attacks=[TOY],
-        seeds=2,
-        minimum=True,
-        targeted=True,
         validation=dataset(drive, 30, 0, seed=1),
         out=out,
     )
@@ -112,7 +110,7 @@ def test_survivors_only_go_on(finished):
                 standing &= ~broken(samples, name)
             outcome = broken(samples, f"{key}/toy-1{suffix}")
             assert np.array_equal(right & ~standing, outcome)
-    rates = record.robust["0.04"].by_attack
+    rates = record.robust["eps"]["0.04"].by_attack
     assert rates["weak+fast-sigmoid-0.25"].asked == record.clean.correct == SAMPLES - 5
     asked = [rate.asked for rate in rates.values() if rate.asked is not None]
     assert asked[-1] < asked[0]
@@ -139,8 +137,8 @@ def test_successes_carry_over_to_larger_budgets(finished):
     assert np.array_equal(samples["carried/eps=0.1/toy-1"], small)
     assert (large >= small).all()
     both = samples["carried/eps=0.1/toy-1"] | samples["carried/eps=0.1/toy-1@1"]
-    assert record.robust["0.1"].carried == both.sum()
-    assert record.robust["0.04"].carried == 0
+    assert record.robust["eps"]["0.1"].carried == both.sum()
+    assert record.robust["eps"]["0.04"].carried == 0
     same = samples["adversarial/eps=0.1/toy-1"] == samples["adversarial/eps=0.04/toy-1"]
     assert same[small].all()
 
@@ -149,7 +147,7 @@ def test_the_worst_case_is_over_seeds_and_each_seed_has_its_own(finished):
     record, samples = finished
     assert record.seeds == (0, 1)
     right = samples["predicted/clean"] == samples["label"]
-    for typed, robust in record.robust.items():
+    for typed, robust in record.robust["eps"].items():
         noise = [broken(samples, f"eps={typed}/random{s}") for s in ("", "@1")]
         chain = [broken(samples, f"eps={typed}/toy-1{s}") for s in ("", "@1")]
         left = [right & ~a & ~b for a, b in zip(noise, chain, strict=True)]
@@ -166,13 +164,16 @@ def test_the_worst_case_is_over_seeds_and_each_seed_has_its_own(finished):
 def test_one_seed_has_no_spread_and_the_same_answers(finished, drive):
     record, _ = finished
     alone = evaluate(
-        drive, dataset(drive), card=card(), budgets={"eps": ["0.1", "0.04"]}, attacks=[TOY],
+        drive,
+        dataset(drive),
+        Request([TOY], {"eps": ["0.1", "0.04"]}),
+        card=card(),
         validation=dataset(drive, 30, 0, seed=1),
-    )  # fmt: skip
-    assert alone.robust["0.1"].spread is None
+    )
+    assert alone.robust["eps"]["0.1"].spread is None
     assert alone.seeds == ()
-    for typed, robust in record.robust.items():
-        assert robust.by_seed["0"].correct == alone.robust[typed].correct
+    for typed, robust in record.robust["eps"].items():
+        assert robust.by_seed["0"].correct == alone.robust["eps"][typed].correct
 
 
 def test_the_strongest_mode_is_chosen_on_other_samples(finished, drive):
@@ -184,8 +185,8 @@ def test_the_strongest_mode_is_chosen_on_other_samples(finished, drive):
     assert counts[chosen.strongest] == max(counts.values())
     assert f"long+{chosen.strongest}" in chosen.members
     without = evaluate(
-        drive, dataset(drive, 20), card=card(), budgets={"eps": ["0.1"]}, attacks=[TOY]
-    ).recipe  # fmt: skip
+        drive, dataset(drive, 20), Request([TOY], {"eps": ["0.1"]}), card=card()
+    ).recipe
     assert (without.strongest, without.chosen_on) == (TOY.modes[0], None)
 
 
@@ -232,9 +233,11 @@ def test_medians_count_failures():
 def test_minimum_needs_one_number(drive):
     with pytest.raises(BadInput, match="minimum: the budgets of eps differ in more than their"):
         evaluate(
-            drive, dataset(drive, 5), card=card(), budgets={"eps": ["0.1", "l2:1"]},
-            attacks=["random"], minimum=True,
-        )  # fmt: skip
+            drive,
+            dataset(drive, 5),
+            Request(["random"], {"eps": ["0.1", "l2:1"]}, minimum=True),
+            card=card(),
+        )
 
 
 def test_targets_are_wrong_classes_and_reaching_them_is_scored(finished, drive):
@@ -248,7 +251,7 @@ def test_targets_are_wrong_classes_and_reaching_them_is_scored(finished, drive):
             reached = samples[f"targeted/{row.kind}={row.budget}/{attack}"]
             assert (rate.correct, rate.total) == ((right & reached).sum(), right.sum())
     rates = {row.budget: row.by_attack["pgd-linf"].correct for row in record.targeted}
-    assert 0 < rates["0.1"] < record.clean.correct - record.robust["0.1"].correct
+    assert 0 < rates["0.1"] < record.clean.correct - record.robust["eps"]["0.1"].correct
     labels = torch.arange(1000) % 4
     assert (targets(labels, 4, torch.Generator().manual_seed(0)) != labels).all()
     x = dataset(drive).x[:9]
@@ -263,9 +266,12 @@ def test_random_encoders_keep_the_drawn_spikes_of_the_last_proposal(spiking, tmp
 
     classifier = spiking("poisson")
     evaluate(
-        classifier, dataset(classifier), card=card("poisson"), budgets={"eps": ["0.05", "0.1"]},
-        attacks=[replace(TOY, members=TOY.members[:3])], out=tmp_path,
-    )  # fmt: skip
+        classifier,
+        dataset(classifier),
+        Request([replace(TOY, members=TOY.members[:3])], {"eps": ["0.05", "0.1"]}),
+        card=card("poisson"),
+        out=tmp_path,
+    )
     samples = load_samples(tmp_path)
     shape = tuple(samples["drawn_shape"].tolist())
     for typed in ("0.05", "0.1"):
@@ -347,14 +353,17 @@ def short(recipe: Recipe) -> Recipe:
     )
 
 
-def run_short(recipe: Recipe, kind: str, typed: str, **settings: Any) -> Record:
+def run_short(recipe: Recipe, kind: str, typed: str, **asked: Any) -> Record:
     x = torch.rand(8, 1, 6, 6, generator=torch.Generator().manual_seed(2))
     classifier = small()
     data = Dataset("toy", "test", x, classifier.predict(x), 4)
     return evaluate(
-        classifier, data, card=card(), attacks=[short(recipe)], validation=replace(data, x=1 - x),
-        budgets={kind: [typed]}, **settings,
-    )  # fmt: skip
+        classifier,
+        data,
+        Request([short(recipe)], {kind: [typed]}, **asked),
+        card=card(),
+        validation=replace(data, x=1 - x),
+    )
 
 
 def small() -> Classifier:
@@ -392,7 +401,7 @@ def test_every_released_recipe_runs_with_every_budget_that_it_takes(
             run_short(recipe, kind, typed)
         return
     record = run_short(recipe, kind, typed, targeted=True)
-    rates = record.by_kind()[kind][typed].by_attack
+    rates = record.robust[kind][typed].by_attack
     members = [name for name, rate in rates.items() if rate.asked is not None]
     assert members
     assert not any(name.endswith(STRONGEST) for name in members)
@@ -440,24 +449,18 @@ def test_several_norms_choose_one_mode_together(drive):
 
 
 def test_recipes_are_refused_with_words(drive):
-    settings = {"card": card()}
+    data, settings = dataset(drive, 5), {"card": card()}
     with pytest.raises(
         BadInput, match=r"attack 'toy-1': needs a budget, give --eps 0.1 or --flips 10"
     ):
-        evaluate(drive, dataset(drive, 5), **settings, attacks=[TOY])
+        evaluate(drive, data, Request([TOY]), **settings)
     with pytest.raises(BadInput, match="one recipe at a time, not toy-1 too"):
-        evaluate(
-            drive,
-            dataset(drive, 5),
-            **settings,
-            attacks=[TOY, "standard"],
-            budgets={"eps": ["0.1"]},
-        )
+        evaluate(drive, data, Request([TOY, "standard"], {"eps": ["0.1"]}), **settings)
     short = replace(TOY, name="toy-2", members=TOY.members[:3])
     with pytest.raises(BadInput, match="eps 'l2:1': no attack of toy-2 takes that budget"):
-        evaluate(drive, dataset(drive, 5), **settings, attacks=[short], budgets={"eps": ["l2:1"]})
+        evaluate(drive, data, Request([short], {"eps": ["l2:1"]}), **settings)
     with pytest.raises(BadInput, match="seeds 0: below 1"):
-        evaluate(drive, dataset(drive, 5), **settings, seeds=0)
+        evaluate(drive, data, Request(seeds=0), **settings)
 
 
 # --- claims
@@ -479,13 +482,9 @@ class Boaster:
 
 def test_claims_that_the_rerun_does_not_show_are_flagged(drive):
     record = evaluate(
-        drive,
-        dataset(drive),
-        card=card(),
-        budgets={"eps": ["0.1"]},
-        attacks=[Boaster(), "pgd-linf"],
+        drive, dataset(drive), Request([Boaster(), "pgd-linf"], {"eps": ["0.1"]}), card=card()
     )
-    rates = record.robust["0.1"].by_attack
+    rates = record.robust["eps"]["0.1"].by_attack
     assert rates["boaster"].unconfirmed == SAMPLES - 5
     assert rates["pgd-linf"].unconfirmed == 0
     said = f"eps 0.1: boaster claims {SAMPLES - 5} successes that the re-run does not show"
@@ -514,10 +513,8 @@ def test_who_proposes_the_sample_itself_is_flagged(drive, moves: int, may: bool,
     """Of those right when clean: the first five are wrong."""
     data = dataset(drive, 64)
     attacks = [Idle(moves, may), "pgd-linf"]
-    record = evaluate(
-        drive, data, card=card(), budgets={"eps": ["0.1"]}, attacks=[*attacks, "random"]
-    )
-    rates = record.robust["0.1"].by_attack
+    record = evaluate(drive, data, Request([*attacks, "random"], {"eps": ["0.1"]}), card=card())
+    rates = record.robust["eps"]["0.1"].by_attack
     assert (rates["idle"].unchanged, rates["idle"].success.total) == (64 - max(moves, 5), 59)
     assert rates["pgd-linf"].unchanged == 0
     said = "eps 0.1: idle proposes the sample itself for "
@@ -535,13 +532,9 @@ class TwoFaced(EngineBackend):
 def test_an_attack_that_sees_another_network_than_the_one_that_answers_is_flagged(drive):
     liar = replace(drive, backend=TwoFaced(drive.backend.model))
     record = evaluate(
-        liar,
-        dataset(drive),
-        card=card(),
-        budgets={"eps": ["0.001"]},
-        attacks=["pgd-linf", "sa-pgd"],
+        liar, dataset(drive), Request(["pgd-linf", "sa-pgd"], {"eps": ["0.001"]}), card=card()
     )
-    for name, rate in record.robust["0.001"].by_attack.items():
+    for name, rate in record.robust["eps"]["0.001"].by_attack.items():
         if name != "random":
             assert rate.unconfirmed > 0
             said = f"eps 0.001: {name} claims {rate.unconfirmed} successes that the re-run does not"

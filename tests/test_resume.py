@@ -21,7 +21,7 @@ from neurorobust.attacks.images.noise import UniformNoise
 from neurorobust.attacks.recipes import STANDARD_1, Member, Recipe
 from neurorobust.datasets.base import Dataset
 from neurorobust.errors import OutputError
-from neurorobust.evaluation import evaluate
+from neurorobust.evaluation import Request, evaluate
 from neurorobust.evaluation.draws import Judgement
 from neurorobust.evaluation.kept import Count, Kept, judgement, restored, stored
 from neurorobust.evaluation.trial import Trial
@@ -44,8 +44,8 @@ TOY = Recipe(
     widths=STANDARD_1.widths,
     targeted=(FAST, SpikeTopK(rounds=2)),
 )
-ASKED = {"card": CARD, "budgets": {"eps": ["0.1", "0.04"], "flips": ["6"]}, "attacks": [TOY],
-         "minimum": True, "targeted": True}  # fmt: skip
+BUDGETS = {"eps": ["0.1", "0.04"], "flips": ["6"]}
+ASKED = {"card": CARD, "request": Request([TOY], BUDGETS, minimum=True, targeted=True)}
 JOBS = 1 + (2 * 4 + 2) + 2 + 3  # clean; attacks and a control at each budget; kinds; targeted
 SAMPLES = 66  # two shards, the last one short
 
@@ -80,7 +80,7 @@ def whole(drive, tmp_path_factory):
     return results(out, evaluate(drive, dataset(drive), **ASKED, out=out))
 
 
-def interrupted(drive, out: Path, jobs: int, **changes: Any) -> str:
+def interrupted(drive, out: Path, jobs: int) -> str:
     """Stop after so many jobs; what the interruption says."""
 
     def stop(done: int, total: int, what: str) -> None:
@@ -88,7 +88,7 @@ def interrupted(drive, out: Path, jobs: int, **changes: Any) -> str:
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt) as stopped:
-        evaluate(drive, dataset(drive), **ASKED | changes, out=out, progress=stop)
+        evaluate(drive, dataset(drive), **ASKED, out=out, progress=stop)
     assert not (out / "record.json").exists()
     return str(stopped.value)
 
@@ -130,8 +130,7 @@ def test_what_a_random_encoder_drew_is_kept(spiking, tmp_path):
     classifier = spiking("poisson")
     asked = {
         "card": CARD.model_copy(update={"encoder": EncoderCard(kind="poisson")}),
-        "budgets": {"eps": ["0.1"]},
-        "attacks": [replace(TOY, targeted=())],
+        "request": Request([replace(TOY, targeted=())], {"eps": ["0.1"]}),
     }
     data = dataset(classifier)
     record = evaluate(classifier, data, **asked, out=tmp_path / "whole")
@@ -272,7 +271,7 @@ class Stopped:
 @pytest.fixture(scope="module")
 def stopped(drive, tmp_path_factory) -> Stopped:
     folder = tmp_path_factory.mktemp("stopped")
-    asked = {"card": CARD, "budgets": {"eps": ["0.1"]}, "attacks": [FAST, "random"]}
+    asked = {"card": CARD, "request": Request([FAST, "random"], {"eps": ["0.1"]})}
 
     def stop(done: int, total: int, what: str) -> None:
         if done == 5:
@@ -310,7 +309,7 @@ def test_a_good_shard_of_other_settings_is_not_believed(drive, tmp_path, stopped
         if done == 5:
             raise KeyboardInterrupt
 
-    other = stopped.asked | {"seed": 1}
+    other = stopped.asked | {"request": replace(stopped.asked["request"], seed=1)}
     with pytest.raises(KeyboardInterrupt):
         evaluate(drive, dataset(drive), **other, out=tmp_path / "other", progress=stop)
     for path in (tmp_path / "other/shards").rglob("*.npz"):
@@ -322,8 +321,8 @@ def test_a_good_shard_of_other_settings_is_not_believed(drive, tmp_path, stopped
 @pytest.mark.parametrize("name", ["strongest", "probes"])
 def test_a_damaged_note_is_made_again(drive, tmp_path, name: str):
     members = (Member(FAST, "strongest"), *TOY.members)
-    asked = {"card": CARD, "budgets": {"eps": ["0.1"]}, "attacks": [replace(TOY, members=members)],
-             "validation": dataset(drive, 12)}  # fmt: skip
+    request = Request([replace(TOY, members=members)], {"eps": ["0.1"]})
+    asked = {"card": CARD, "request": request, "validation": dataset(drive, 12)}
     data = dataset(drive, 20)
 
     def stop(done: int, total: int, what: str) -> None:
@@ -368,7 +367,7 @@ def test_a_full_disk_is_one_error_and_what_was_kept_stays(drive, tmp_path, stopp
 
 
 def small(drive, out: Path, **flags: bool) -> None:
-    evaluate(drive, dataset(drive, 6), card=CARD, out=out, **flags)
+    evaluate(drive, dataset(drive, 6), Request(), card=CARD, out=out, **flags)
 
 
 @pytest.mark.parametrize("flags", [{}, {"overwrite": True}, {"resume": True}])

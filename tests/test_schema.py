@@ -120,8 +120,11 @@ def _record() -> Record:
         "seconds": 1.5,
     }
     worst = RobustRate.model_validate(
-        {"correct": 2, "total": 4, "interval": (0.1, 0.9), "by_attack": {"pgd-linf": attacked}}
-    )
+        {
+            "kind": "eps", "text": "0.1", "numbers": {"epsilon": 0.1, "norm": "linf"},
+            "correct": 2, "total": 4, "interval": (0.1, 0.9), "by_attack": {"pgd-linf": attacked},
+        }
+    )  # fmt: skip
     made = Provenance(
         neurorobust="0.1.0", versions={"python": "3.10"}, machine={"cores": "2"},
         command="neurorobust evaluate", started="2026-01-01T00:00:00+00:00", seconds=2.5,
@@ -129,7 +132,7 @@ def _record() -> Record:
     return Record(
         model="m", model_sha256="0" * 64, card=Card.model_validate(CARD), backend="engine",
         target="the engine", dataset="digits", seed=0, attacks={"pgd-linf": {"steps": 40}},
-        clean=counted, robust={"0.1": worst}, provenance=made,
+        clean=counted, robust={"eps": {"0.1": worst}}, provenance=made,
     )  # fmt: skip
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -12,15 +12,20 @@ from typing import TYPE_CHECKING
 
 from neurorobust.assess.compare import compare, planned
 from neurorobust.assess.confirm import confirm
-from neurorobust.attacks import Attack, find
-from neurorobust.attacks.recipe import Recipe
 from neurorobust.backends.base import Backend
 from neurorobust.backends.registry import Settings, find_target, open_backend
 from neurorobust.checks import flags
 from neurorobust.classifier import Classifier, Network
 from neurorobust.datasets import Dataset
 from neurorobust.errors import BadInput
-from neurorobust.evaluation import DRAWS, Progress, evaluate, load_samples, write_record
+from neurorobust.evaluation import (
+    Confirm,
+    Progress,
+    Request,
+    evaluate,
+    load_samples,
+    write_record,
+)
 from neurorobust.records import ParityResult, Record
 from neurorobust.report import write_report
 from neurorobust.support.lock import locked
@@ -30,86 +35,67 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Confirm:
-    """`lava:32`: replay so many samples, over all budgets, on that target."""
-
-    backend: str
-    samples: int
-
-
-@dataclass(frozen=True)
-class Question:
-    """What is asked of a network.
+class Setup:
+    """Where an assessment runs, and what it is given beside network, data and request.
 
     Attributes:
-        attacks, budgets: names, and by kind as typed; with `seed`, `seeds`, `draws`,
-            `minimum`, `targeted`, `control` and `validation` see `evaluation.evaluate`.
         backend, settings: the target that is attacked, and how it (and Lava, confirming) runs.
-        confirm: the second target that replays samples, if any.
-        against: the float network for the 2x2, if any; attacked with `compare_with`.
+        validation: see `evaluation.evaluate`.
+        against: the float network that `Request.compare_with` compares with.
         parity: results of earlier parity checks, to stand in the record.
         command: the command line, for the record.
     """
 
-    attacks: Sequence[str | Attack | Recipe] = ()
-    budgets: Mapping[str, Sequence[str]] = field(default_factory=dict)
-    seed: int = 0
-    seeds: int = 1
-    draws: int = DRAWS
-    minimum: bool = False
-    targeted: bool = False
-    control: bool = True
-    validation: Dataset | None = None
     backend: str = "engine"
     settings: Settings = field(default_factory=Settings)
-    confirm: Confirm | None = None
+    validation: Dataset | None = None
     against: Classifier | None = None
-    compare_with: str = "pgd-linf"
     parity: tuple[ParityResult, ...] = ()
     command: str = ""
 
-    @property
-    def compared(self) -> Sequence[str]:
-        """The budgets, as typed, of the attack that compares."""
-        return self.budgets.get(find(self.compare_with).kind, ())
+
+DEFAULT = Setup()
 
 
 def assess(
     network: Network,
     data: Dataset,
-    question: Question,
+    request: Request,
     out: Path | None,
+    setup: Setup = DEFAULT,
     resume: bool = False,
     overwrite: bool = False,
     progress: Progress | None = None,
 ) -> Record:
-    """Answer a question; with `out`, leave record.json, samples.npz and report.html there.
+    """Do what is asked; with `out`, leave record.json, samples.npz and report.html there.
 
     See `assess_classifier`; the backend is opened here.
     """
     with (
         nullcontext() if out is None else locked(out),
-        network.open(question.backend, question.settings) as attacked,
+        network.open(setup.backend, setup.settings) as attacked,
     ):
-        return assess_classifier(attacked, data, question, out, resume, overwrite, progress)
+        return assess_classifier(attacked, data, request, out, setup, resume, overwrite, progress)
 
 
 def assess_classifier(
     attacked: Classifier,
     data: Dataset,
-    question: Question,
+    request: Request,
     out: Path | None,
+    setup: Setup = DEFAULT,
     resume: bool = False,
     overwrite: bool = False,
     progress: Progress | None = None,
 ) -> Record:
-    """Answer a question about an open network (`question.backend` does not count here).
+    """Do what is asked of an open network (`setup.backend` does not count here).
 
     Until all of it is there the record says what is pending, and no report is made of it.
     A confirmation that differs is *in* the record (`confirm.require_identical` raises on it).
 
     Raises:
-        BadInput: see `evaluation.evaluate`; nothing was written then. Or nobody's network.
+        BadInput: see `evaluation.evaluate`; nothing was written then. Or nobody's network, or a
+            comparison without the network to compare with.
         BackendError: a target failed; finished shards stay for `resume`.
     """
     network = attacked.network
@@ -117,55 +103,41 @@ def assess_classifier(
         raise BadInput("classifier: belongs to no network with a card; open one (`Network.open`)")
     if out is not None:
         find_target(attacked.backend.name)  # before any work: the page will say what it is
+    against = setup.against
+    if (against is None) != (request.compare_with is None):
+        raise BadInput("compare_with: needs the float network `against`, and that needs an attack")
     with (
         nullcontext() if out is None else locked(out),
-        _stored(out, question) as directory,
+        _stored(out, request) as directory,
     ):
-        if question.confirm is not None:
-            _confirmable(network, question, question.confirm)
-        if question.against is not None:
-            planned(question.against, attacked, data, question.compared, question.compare_with)
+        if request.confirm is not None:
+            _confirmable(network, request, request.confirm, setup.settings)
+        if against is not None:
+            planned(against, attacked, data, request)
         record = evaluate(
             attacked,
             data,
-            budgets=question.budgets,
-            attacks=question.attacks,
-            seed=question.seed,
-            seeds=question.seeds,
-            draws=question.draws,
-            minimum=question.minimum,
-            targeted=question.targeted,
-            control=question.control,
-            validation=question.validation,
+            request,
+            validation=setup.validation,
             out=directory,
             resume=resume,
             overwrite=overwrite,
             progress=progress,
-            command=question.command,
-            pending=_pending(question),
+            command=setup.command,
+            pending=_pending(request),
         )
-        later = question.confirm is not None or question.against is not None
-        samples = load_samples(directory) if later and directory is not None else {}
-        if question.confirm is not None:
-            with _second(network, question, question.confirm) as second:
+        samples = load_samples(directory) if _later(request) and directory is not None else {}
+        if request.confirm is not None:
+            with _second(network, request.confirm, setup.settings) as second:
                 confirmed = confirm(
-                    record, samples, attacked, second, question.confirm.samples, progress
+                    record, samples, attacked, second, request.confirm.samples, progress
                 )
             record = record.model_copy(update={"confirmed": confirmed})
-        if question.against is not None:
-            compared = compare(
-                question.against,
-                attacked,
-                data,
-                epsilons=question.compared,
-                attack=question.compare_with,
-                seed=question.seed,
-                draws=question.draws,
-                samples=samples,
-                progress=progress,
-            )
+        if against is not None:
+            compared = compare(against, attacked, data, request, samples, progress)
             record = record.model_copy(update={"comparison": compared})
-    record = record.model_copy(update={"parity": question.parity, "pending": ()})
+    whole = {"request": request.plain(), "parity": setup.parity, "pending": ()}
+    record = record.model_copy(update=whole)
     record = record.model_copy(update={"flags": tuple(flags(record))})
     if out is not None:
         write_record(out, record)
@@ -199,14 +171,13 @@ def float_classifier(run: Path | BlockNetwork, network: Network) -> Classifier:
 
 
 def _second(
-    network: Network, question: Question, confirm: Confirm
+    network: Network, confirm: Confirm, settings: Settings
 ) -> AbstractContextManager[Backend]:
     """The target that confirms; the engine then runs on the CPU."""
-    settings = replace(question.settings, device="cpu")
-    return open_backend(confirm.backend, network.model, settings)
+    return open_backend(confirm.backend, network.model, replace(settings, device="cpu"))
 
 
-def _confirmable(network: Network, question: Question, confirm: Confirm) -> None:
+def _confirmable(network: Network, request: Request, confirm: Confirm, settings: Settings) -> None:
     """Refuse, before any work, what could not be confirmed after it.
 
     Raises:
@@ -214,29 +185,34 @@ def _confirmable(network: Network, question: Question, confirm: Confirm) -> None
     """
     if confirm.samples < 1:
         raise BadInput(f"confirm: {confirm.samples} samples, need at least 1")
-    if not question.attacks:
+    if not request.attacks:
         raise BadInput(
             f"confirm {confirm.backend}:{confirm.samples}: no attack was asked for, and only its "
             "samples are replayed; give attacks and a budget"
         )
-    with _second(network, question, confirm):
+    with _second(network, confirm, settings):
         pass
 
 
-def _pending(question: Question) -> tuple[str, ...]:
+def _later(request: Request) -> bool:
+    """Whether something follows that takes the stored samples."""
+    return request.confirm is not None or request.compare_with is not None
+
+
+def _pending(request: Request) -> tuple[str, ...]:
     """What follows the evaluation itself."""
     wanted = {
-        "confirmation": question.confirm is not None,
-        "comparison": question.against is not None,
+        "confirmation": request.confirm is not None,
+        "comparison": request.compare_with is not None,
         "flags": True,
     }
     return tuple(name for name, asked in wanted.items() if asked)
 
 
 @contextmanager
-def _stored(out: Path | None, question: Question) -> Iterator[Path | None]:
+def _stored(out: Path | None, request: Request) -> Iterator[Path | None]:
     """What replays or compares takes stored samples: without `out` stored for the moment."""
-    if out is not None or (question.confirm is None and question.against is None):
+    if out is not None or not _later(request):
         yield out
         return
     folder = Path(tempfile.mkdtemp(prefix="neurorobust-"))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from typing import Any, Literal, TypeAlias
 
 import numpy as np
@@ -10,12 +10,12 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from neurorobust.attacks import Attack, domain, find
+from neurorobust.attacks import Attack, domain
 from neurorobust.classifier import Classifier
 from neurorobust.datasets.base import Dataset
 from neurorobust.errors import BadInput
-from neurorobust.evaluation import Progress, check_fit
-from neurorobust.evaluation.draws import DRAWS, HALF, Draws, Judgement
+from neurorobust.evaluation import Progress, Request, check_fit
+from neurorobust.evaluation.draws import HALF, Draws, Judgement
 from neurorobust.evaluation.jobs import Job, plan
 from neurorobust.evaluation.query import one_thread
 from neurorobust.evaluation.seeds import fork
@@ -36,11 +36,7 @@ def compare(
     float_classifier: Classifier,
     deployed_classifier: Classifier,
     dataset: Dataset,
-    *,
-    epsilons: Sequence[str],
-    attack: str | Attack = "pgd-linf",
-    seed: int = 0,
-    draws: int = DRAWS,
+    request: Request,
     samples: Samples | None = None,
     progress: Progress | None = None,
 ) -> tuple[Comparison, ...]:
@@ -54,11 +50,9 @@ def compare(
         float_classifier: the network before rounding, with gradients.
         deployed_classifier: the integers of the `.net` file on a target with gradients.
         dataset: what both are asked.
-        epsilons: budgets as typed, of the attack's kind.
-        attack: name of a white-box attack (or the attack).
-        seed: of everything random.
-        draws: of an encoder that draws: a sample is right where more than half of so many draws
-            are; others select between the proposal and x.
+        request: its `compare_with` is the attack, at all budgets of its kind, from the first seed.
+            Of an encoder that draws a sample is right where more than half of `draws` are; as many
+            others select between the proposal and x.
         samples: `samples.npz` of an evaluation of the deployed network on the same data, with the
             same seed: what it crafted and scored there is taken as it is, not done again.
         progress: told (done, total, what).
@@ -66,7 +60,7 @@ def compare(
     Raises:
         BadInput: see `planned`; or samples of other data.
     """
-    jobs = planned(float_classifier, deployed_classifier, dataset, epsilons, attack)
+    jobs = planned(float_classifier, deployed_classifier, dataset, request)
     classifiers: Sides = {"float": float_classifier, "deployed": deployed_classifier}
     known = {} if samples is None else samples
     if known and not np.array_equal(known["label"], dataset.y.numpy()):
@@ -80,7 +74,7 @@ def compare(
         start, stop = number * SHARD, min((number + 1) * SHARD, len(dataset))
         x, labels = dataset.batch(start, stop)
         stored = {name: known[name][start:stop] for name in _names(jobs) if name in known}
-        judge = Draws(seed, number, draws)
+        judge = Draws(request.seed, number, request.draws)
         with one_thread():
             clean: dict[Side, Judgement] = {}
             for side, classifier in classifiers.items():
@@ -104,18 +98,19 @@ def planned(
     float_classifier: Classifier,
     deployed_classifier: Classifier,
     dataset: Dataset,
-    epsilons: Sequence[str],
-    attack: str | Attack = "pgd-linf",
+    request: Request,
 ) -> tuple[Job, ...]:
     """What `compare` will do; refuses before any work what it cannot.
 
     Raises:
-        BadInput: no budget, an attack that is not white-box or does not fit the data, a network
-            without gradients.
+        BadInput: no attack, no budget, an attack that is not white-box or does not fit the data, a
+            network without gradients.
     """
-    chosen = find(attack) if isinstance(attack, str) else attack
+    chosen = request.compared
+    if chosen is None:
+        raise BadInput("compare_with: no attack, need a white-box one")
     _check({"float": float_classifier, "deployed": deployed_classifier}, dataset, chosen)
-    return plan({chosen.kind: epsilons}, [chosen], control=False)
+    return plan({chosen.kind: request.budgets.get(chosen.kind, ())}, [chosen], control=False)
 
 
 def _names(jobs: tuple[Job, ...]) -> Iterator[str]:

@@ -26,17 +26,16 @@ AT_ONCE = 4  # queries a run: Lava takes a while for each, and somebody waits
 
 @dataclass(frozen=True)
 class Case:
-    """One scored query: sample `index` under `attack` at the budget `key` (as `eps=0.1`)."""
+    """One scored query: sample `index` under `attack` at the budget `key` (as `eps=0.1`).
+
+    domain: `images` or `spikes`: what was perturbed.
+    """
 
     key: str
+    domain: str
     attack: str
     index: int
     broken: bool
-
-    @property
-    def domain(self) -> str:
-        """`images` or `spikes`: what was perturbed."""
-        return KINDS[self.key.partition("=")[0]].domain
 
     def __str__(self) -> str:
         return f"sample {self.index}, {self.attack} at {self.key}"
@@ -127,25 +126,27 @@ def choose(record: Record, samples: Mapping[str, Any], count: int) -> list[Case]
     """Up to `count` queries; what an attack failed on is never replayed."""
     right = samples["predicted/clean"] == samples["label"]
     hits, others = [], []
-    for key, attack in _jobs(record):
+    for key, domain, attack in _jobs(record):
         name = f"{key}/{attack}"
         scored = ~samples[f"failed/{name}"]
         wrong = samples[f"predicted/{name}"] != samples["label"]
         won = right & wrong & scored
-        hits.append([Case(key, attack, int(i), True) for i in np.flatnonzero(won)])
-        others.append([Case(key, attack, int(i), False) for i in np.flatnonzero(scored & ~won)])
+        hits.append([Case(key, domain, attack, int(i), True) for i in np.flatnonzero(won)])
+        others.append(
+            [Case(key, domain, attack, int(i), False) for i in np.flatnonzero(scored & ~won)]
+        )
     return list(itertools.islice(itertools.chain(_in_turn(hits), _in_turn(others)), count))
 
 
-def _jobs(record: Record) -> Iterator[tuple[str, str]]:
-    """Budgets and the attacks whose proposals are stored: a recipe keeps one for each sample."""
-    for kind, rates in record.by_kind().items():
+def _jobs(record: Record) -> Iterator[tuple[str, str, str]]:
+    """Budgets, what they bound, and attacks with stored proposals: a recipe has one a sample."""
+    for kind, rates in record.robust.items():
         for typed, robust in rates.items():
             names = [name for name, rate in robust.by_attack.items() if rate.asked is None]
             if len(names) < len(robust.by_attack) and record.recipe is not None:
                 names.append(record.recipe.name)
             for attack in names:
-                yield f"{kind}={typed}", attack
+                yield f"{kind}={typed}", KINDS[kind].domain, attack
 
 
 def _in_turn(groups: list[list[Case]]) -> Iterator[Case]:

@@ -7,14 +7,14 @@ from hashlib import sha256
 from pathlib import Path
 
 from neurorobust import datasets, netx
-from neurorobust.assess.assess import Confirm, Question, assess, float_classifier
+from neurorobust.assess.assess import Setup, assess, float_classifier
 from neurorobust.assess.confirm import require_identical
 from neurorobust.backends.parity import parity
 from neurorobust.backends.registry import open_backend
 from neurorobust.classifier import Network
 from neurorobust.datasets import Dataset
 from neurorobust.errors import BadInput, CheckFailed, OutputError
-from neurorobust.evaluation import Progress
+from neurorobust.evaluation import Confirm, Progress, Request
 from neurorobust.evaluation.folder import RECORD
 from neurorobust.models import CARD_FILE, read_card, write_card
 from neurorobust.records import ParityResult, Record
@@ -81,16 +81,16 @@ def _demo(
     checked = check_parity(network, run, data, progress)
     for result in checked:
         say(f"parity    {result.first} = {result.second}: {result.samples} digits, every layer")
-    question = Question(
+    request = Request(
         attacks=ATTACKS,
         budgets={"eps": EPSILONS, "flips": FLIPS},
         seed=seed,
         confirm=Confirm("lava", CONFIRM_SAMPLES),
-        against=float_classifier(run, network),
-        parity=checked,
-        command=command,
+        compare_with=ATTACKS[0],
     )
-    record = assess(network, data, question, out, resume, overwrite, progress)
+    against = float_classifier(run, network)
+    setup = Setup(against=against, parity=checked, command=command)
+    record = assess(network, data, request, out, setup, resume, overwrite, progress)
     if record.confirmed is not None:
         require_identical(record.confirmed)
     return record

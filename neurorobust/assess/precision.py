@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import torch
@@ -14,27 +14,18 @@ from neurorobust.backends.registry import Settings, open_backend
 from neurorobust.classifier import Classifier, Network
 from neurorobust.datasets.base import Dataset
 from neurorobust.errors import BadInput, ModelFileError, OutputError
-from neurorobust.evaluation import Progress, evaluate, load_samples
+from neurorobust.evaluation import Progress, Request, evaluate, load_samples
 from neurorobust.evaluation.seeds import fork
 from neurorobust.models import CARD_FILE, write_card
 from neurorobust.netx.model import NetxModel
 from neurorobust.netx.quantise import Precision, quantise
-from neurorobust.rates import Rate
+from neurorobust.rates import Rate, RobustRate
 from neurorobust.types import Drive, Labels
 
 MODEL_FILE = "model.net"
 BATCH = 64
+DEFAULT = Settings()
 TRACED = 128  # samples whose spikes are compared, layer by layer
-
-
-@dataclass(frozen=True)
-class Question:
-    """What is asked of every precision; names and budgets as typed, see `evaluation.evaluate`."""
-
-    attacks: Sequence[str] = ()
-    budgets: Mapping[str, Sequence[str]] = field(default_factory=dict)
-    seed: int = 0
-    settings: Settings = field(default_factory=Settings)
 
 
 @dataclass(frozen=True)
@@ -58,6 +49,7 @@ class Row:
 
     Attributes:
         refused: why it cannot be made; nothing else is known then.
+        robust: as in its record.
         label_changes: labels other than the reference's (the float network, where there is one).
     """
 
@@ -66,7 +58,7 @@ class Row:
     sha256: str = ""
     refused: str = ""
     clean: Rate | None = None
-    robust: dict[str, Rate] | None = None
+    robust: dict[str, dict[str, RobustRate]] | None = None
     label_changes: int | None = None
     layers: tuple[LayerMismatch, ...] = ()
 
@@ -75,9 +67,10 @@ def sweep(
     network: Network,
     data: Dataset,
     precisions: Sequence[Precision],
-    question: Question,
+    request: Request,
     out: Path,
     reference: Classifier | None = None,
+    settings: Settings = DEFAULT,
     resume: bool = False,
     overwrite: bool = False,
     progress: Progress | None = None,
@@ -88,9 +81,10 @@ def sweep(
         network: what is made coarser.
         data: what all are asked.
         precisions: the family.
-        question: attacks and budgets.
+        request: what is asked of each.
         out: where the family is written.
         reference: whose labels count as unchanged; by default the network itself.
+        settings: how the engine runs.
         resume: go on with records that a run with the same settings began.
         overwrite: replace records that are there.
         progress: told (done, total, what).
@@ -107,9 +101,9 @@ def sweep(
         for file in (MODEL_FILE, CARD_FILE):
             if (out / name / file).exists() and not (resume or overwrite):
                 raise OutputError(f"{out / name / file}: exists already; --resume or --overwrite")
-    with open_backend("engine", network.model, question.settings) as given:
+    with open_backend("engine", network.model, settings) as given:
         plain = network.classifier(given)
-        wanted = labels(reference or plain, data, question.seed)
+        wanted = labels(reference or plain, data, request.seed)
         rows = []
         for precision in precisions:
             try:
@@ -124,33 +118,27 @@ def sweep(
             card = network.card.model_copy(update=changes)
             write_card(card, folder / CARD_FILE)
             coarse = Network(f"{network.name} {precision.name}", written, card)
-            with open_backend("engine", written, question.settings) as backend:
+            with open_backend("engine", written, settings) as backend:
                 record = evaluate(
                     coarse.classifier(backend),
                     data,
+                    request,
                     card=card,
                     model=coarse.name,
-                    budgets=question.budgets,
-                    attacks=question.attacks,
-                    seed=question.seed,
                     out=folder / "record",
                     resume=resume,
                     overwrite=overwrite,
                     progress=progress,
                 )
-                layers = mismatches(plain, backend, data, question.seed)
+                layers = mismatches(plain, backend, data, request.seed)
             found = torch.from_numpy(load_samples(folder / "record")["predicted/clean"])
-            robust = {
-                typed: Rate(correct=rate.correct, total=rate.total, interval=rate.interval)
-                for typed, rate in {**record.robust, **record.robust_flips}.items()
-            }
             rows.append(
                 Row(
                     precision,
                     str(folder / MODEL_FILE),
                     written.sha256,
                     clean=record.clean,
-                    robust=robust,
+                    robust=record.robust,
                     label_changes=int((found != wanted).sum()),
                     layers=layers,
                 )

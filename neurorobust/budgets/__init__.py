@@ -8,7 +8,7 @@ use the same rules.
 
 from __future__ import annotations
 
-from torch import Tensor
+from typing import TYPE_CHECKING
 
 from neurorobust.budgets import flips, images, patches, shifts
 from neurorobust.budgets.base import Budget, BudgetKind, Scale
@@ -16,6 +16,9 @@ from neurorobust.budgets.flips import SpikeBudget, allowed
 from neurorobust.budgets.images import NORMS, ROUNDING, ImageBudget
 from neurorobust.budgets.patches import PatchBudget
 from neurorobust.budgets.shifts import ShiftBudget, moves
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 _ALL = (images.KIND, flips.KIND, shifts.KIND, patches.KIND)
 KINDS: dict[str, BudgetKind] = {kind.name: kind for kind in _ALL}

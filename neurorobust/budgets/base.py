@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import dataclasses
+import json
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import ClassVar, TypeVar
-
-from torch import Tensor
+from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
 from neurorobust.errors import BadInput
+
+if TYPE_CHECKING:  # options and cards name budgets without torch
+    from torch import Tensor
 
 _Value = TypeVar("_Value")
 
@@ -45,6 +48,11 @@ class Budget(ABC):
     """What one sample may change. Subclasses are frozen dataclasses, one kind each."""
 
     kind: ClassVar[str]
+
+    @property
+    def numbers(self) -> dict[str, Any]:
+        """Its fields by name, for records; `BudgetKind.of` makes the same budget of them."""
+        return dataclasses.asdict(self)  # type: ignore[call-overload, no-any-return]
 
     @property
     @abstractmethod
@@ -85,26 +93,54 @@ class BudgetKind:
     """One kind of budget, and all that varies with it.
 
     Attributes:
-        name: of the option (`--eps`), of attacks' `kind`, in records and file names.
+        budget: its class, which names it: the option (`--eps`), attacks' `kind`, records and files.
         domain: of the attacks that it bounds: `images` or `spikes`.
         examples: how it is typed; the first one is for messages.
+        option: what the help page says of its option.
         about: what one sample may change.
         heading: of the list of its attacks.
         attack: one to suggest.
+        compared_by: the white-box attack that compares a float network with its deployed one.
         parse: from what was typed; raises `BadInput`.
         words: one budget as typed -> as a reader would say it.
         scales: in the order of their tables.
     """
 
-    name: str
+    budget: type[Budget]
     domain: str
     examples: tuple[str, ...]
+    option: str
     about: str
     heading: str
     attack: str
+    compared_by: str
     parse: Callable[[str], Budget]
     words: Callable[[str], str]
     scales: tuple[Scale, ...]
+
+    @property
+    def name(self) -> str:
+        """Of the option, of attacks' `kind`, in records and file names."""
+        return self.budget.kind
+
+    def of(self, numbers: Mapping[str, Any]) -> Budget:
+        """The budget of these fields, as `Budget.numbers` gives them.
+
+        Raises:
+            BadInput: a field too many or too few, or a value of another type.
+        """
+        from pydantic import BaseModel, TypeAdapter, ValidationError
+
+        from neurorobust.support.refusals import refusals
+
+        known = [one.name for one in dataclasses.fields(self.budget)]  # type: ignore[arg-type]
+        for name in numbers:
+            if name not in known:
+                raise BadInput(f"{self.name}: {name} is unknown, known: {', '.join(known)}")
+        try:
+            return TypeAdapter(self.budget).validate_json(json.dumps(numbers), strict=True)
+        except ValidationError as error:
+            raise BadInput(f"{self.name}: {refusals(error, BaseModel)}") from None
 
 
 def fields(kind: str, text: str, typed: str) -> dict[str, str]:

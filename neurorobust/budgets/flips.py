@@ -6,12 +6,13 @@ Typed as 10, insert=5, delete=5, insert=5+delete=3, 10+channel=1 or 10+rows=2:8+
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-
-import torch
-from torch import Tensor
+from typing import TYPE_CHECKING
 
 from neurorobust.budgets.base import Budget, BudgetKind, Scale, count, fields, taken, within
 from neurorobust.errors import BadInput
+
+if TYPE_CHECKING:  # options and cards name budgets without torch
+    from torch import Tensor
 
 SCALE = Scale(
     name="",
@@ -134,12 +135,14 @@ def words(typed: str) -> str:
 
 
 KIND = BudgetKind(
-    name=SpikeBudget.kind,
+    budget=SpikeBudget,
     domain="spikes",
     examples=("10", "insert=5+delete=3", "10+channel=1", "10+rows=2:8+columns=0:4"),
+    option="Spikes that may flip: 10,50 or insert=5+delete=3.",
     about="spikes made or deleted, in all, by side, of one channel, in one region",
     heading="Attacks on spikes and events that flip entries",
     attack="sda",
+    compared_by="spike-topk",
     parse=parse,
     words=words,
     scales=(SCALE,),
@@ -152,6 +155,8 @@ def project_spikes(proposal: Tensor, x: Tensor, budget: SpikeBudget) -> tuple[Te
     What lies outside the region goes first; then insertions and deletions beyond their own limits;
     then flips beyond the common one. Any such choice is a nearest one; this one is fixed.
     """
+    import torch
+
     changed = proposal != x
     kept = (changed & allowed(x, budget)).flatten(1)
     spikes = (x != 0).flatten(1)
@@ -165,6 +170,8 @@ def project_spikes(proposal: Tensor, x: Tensor, budget: SpikeBudget) -> tuple[Te
 
 def allowed(x: Tensor, budget: SpikeBudget) -> Tensor:
     """Bool of x's shape: entries that may flip at all, by side, channel, rows and columns."""
+    import torch
+
     mask = torch.zeros_like(x, dtype=torch.bool)
     channels = slice(None) if budget.channel is None else slice(budget.channel, budget.channel + 1)
     rows, columns = slice(*(budget.rows or (None,))), slice(*(budget.columns or (None,)))

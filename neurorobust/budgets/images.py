@@ -19,12 +19,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from fractions import Fraction
-
-import torch
-from torch import Tensor
+from typing import TYPE_CHECKING
 
 from neurorobust.budgets.base import Budget, BudgetKind, Scale
 from neurorobust.errors import BadInput
+
+if TYPE_CHECKING:  # options and cards name budgets without torch
+    from torch import Tensor
 
 ROUNDING = 1e-6  # a pixel that is farther out than allowed by less was rounded, not cheated
 SURE = 2.0**-40  # float64 sums of squares are closer to the truth than this, relatively
@@ -149,12 +150,14 @@ def parse(text: str) -> ImageBudget:
 
 
 KIND = BudgetKind(
-    name=ImageBudget.kind,
+    budget=ImageBudget,
     domain="images",
     examples=("0.1", "8/255", "l2:1.5", "l1:10", "l0:20"),
+    option="Pixel budgets: 0.05,0.1 or 8/255 or l2:0.5.",
     about="pixels in [0, 1], by so much in L-infinity, L2 or L1, or so many of them (l0)",
     heading="Attacks on images",
     attack="pgd-linf",
+    compared_by="pgd-linf",
     parse=parse,
     words="ε = {}".format,
     scales=tuple(SCALES.values()),
@@ -181,6 +184,8 @@ def project_images(proposal: Tensor, x: Tensor, budget: ImageBudget) -> tuple[Te
 
 
 def _linf(proposal: Tensor, x: Tensor, epsilon: float) -> tuple[Tensor, Tensor]:
+    import torch
+
     exact = x.to(torch.float64)
     low = _inward((exact - epsilon).clamp_min(0), torch.inf)
     high = _inward((exact + epsilon).clamp_max(1), -torch.inf)
@@ -190,12 +195,16 @@ def _linf(proposal: Tensor, x: Tensor, epsilon: float) -> tuple[Tensor, Tensor]:
 
 def _inward(bound: Tensor, toward: float) -> Tensor:
     """float64 -> the nearest float32 that is not beyond it, seen from the inside."""
+    import torch
+
     rounded = bound.to(torch.float32)
     beyond = rounded > bound if toward < 0 else rounded < bound
     return torch.where(beyond, torch.nextafter(rounded, torch.full_like(rounded, toward)), rounded)
 
 
 def _l0(boxed: Tensor, x: Tensor, places: int) -> tuple[Tensor, Tensor]:
+    import torch
+
     change = (boxed.double() - x.double()).square().sum(1).flatten(1)
     changed = (boxed != x).any(1).flatten(1)
     order = change.argsort(dim=1, descending=True, stable=True)[:, :places]
@@ -207,6 +216,8 @@ def _l0(boxed: Tensor, x: Tensor, places: int) -> tuple[Tensor, Tensor]:
 
 def _shrink(proposal: Tensor, x: Tensor, budget: ImageBudget) -> Tensor:
     """Rows that lie beyond an L2 or L1 ball -> the nearest point of ball and box."""
+    import torch
+
     start = x.to(torch.float64)
     wanted = proposal.to(torch.float64) - start
 
@@ -231,6 +242,8 @@ def _shrink(proposal: Tensor, x: Tensor, budget: ImageBudget) -> Tensor:
 
 def _largest(fits: Callable[[Tensor], Tensor], low: Tensor) -> Tensor:
     """The largest share in [0, 1] that fits, each row its own; 0 always fits."""
+    import torch
+
     high = torch.ones_like(low)
     for _ in range(HALVINGS):
         middle = (low + high) / 2

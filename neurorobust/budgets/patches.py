@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-
-import torch
-from torch import Tensor
+from typing import TYPE_CHECKING
 
 from neurorobust.budgets.base import Budget, BudgetKind, Scale, count
 from neurorobust.errors import BadInput
+
+if TYPE_CHECKING:  # options and cards name budgets without torch
+    from torch import Tensor
 
 SCALE = Scale(
     name="",
@@ -75,12 +76,14 @@ def parse(text: str) -> PatchBudget:
 
 
 KIND = BudgetKind(
-    name=PatchBudget.kind,
+    budget=PatchBudget,
     domain="spikes",
     examples=("5x5",),
+    option="Rectangles of the sensor: 5x5.",
     about="one rectangle of the sensor, all channels and steps",
     heading="Attacks on events within a rectangle",
     attack="patch-universal",
+    compared_by="patch-universal",
     parse=parse,
     words="a {} patch".format,
     scales=(SCALE,),
@@ -92,6 +95,8 @@ def project_patch(proposal: Tensor, x: Tensor, budget: PatchBudget) -> tuple[Ten
 
     Of equal rectangles the topmost counts, of these the leftmost.
     """
+    import torch
+
     height, width = min(budget.height, x.shape[2]), min(budget.width, x.shape[3])
     if height == 0 or width == 0:
         return x.clone(), (proposal != x).flatten(1).any(1)
@@ -114,6 +119,8 @@ def place(changed: Tensor, height: int, width: int) -> tuple[Tensor, Tensor]:
         height: of the rectangle, 1 to H.
         width: likewise.
     """
+    import torch
+
     counts = changed.long().flatten(4).sum(-1) if changed.dim() > 4 else changed.long()
     sums = torch.nn.functional.pad(counts.sum(1), (1, 0, 1, 0)).cumsum(1).cumsum(2)
     held = (

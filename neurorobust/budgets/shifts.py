@@ -11,12 +11,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from itertools import pairwise
-
-import torch
-from torch import Tensor
+from typing import TYPE_CHECKING
 
 from neurorobust.budgets.base import Budget, BudgetKind, Scale, count, fields, taken, within
 from neurorobust.errors import BadInput
+
+if TYPE_CHECKING:  # options and cards name budgets without torch
+    from torch import Tensor
 
 SCALE = Scale(
     name="",
@@ -105,12 +106,14 @@ def parse(text: str) -> ShiftBudget:
 
 
 KIND = BudgetKind(
-    name=ShiftBudget.kind,
+    budget=ShiftBudget,
     domain="spikes",
     examples=("reach=2", "reach=3+spikes=4", "reach=3+total=10"),
+    option="How spikes may move: reach=2 or reach=3+spikes=4.",
     about="spikes moved in time, by so many steps, so many of them or so far in all",
     heading="Attacks on spikes and events that move them in time",
     attack="retiming",
+    compared_by="retiming",
     parse=parse,
     words="shifts {}".format,
     scales=(SCALE,),
@@ -148,6 +151,8 @@ def moves(proposal: Tensor, x: Tensor) -> Moves:
         proposal: binary `[batch, C, H, W, time]`.
         x: likewise.
     """
+    import torch
+
     batch, steps = len(x), x.shape[-1]
     old, new = (x != 0).reshape(-1, steps), (proposal != 0).reshape(-1, steps)
     unequal = old.sum(1) != new.sum(1)
@@ -166,6 +171,8 @@ def project_shifts(proposal: Tensor, x: Tensor, budget: ShiftBudget) -> tuple[Te
     time order while they fit; one that is too long for what is left of `total` moves as far as
     that allows; others go back.
     """
+    import torch
+
     found = moves(proposal, x)
     by = found.by.clamp(-budget.reach, budget.reach)
     outside = found.broken | _any(by != found.by, found.sample, len(x))
@@ -184,6 +191,8 @@ def project_shifts(proposal: Tensor, x: Tensor, budget: ShiftBudget) -> tuple[Te
 
 def _fit(line: Tensor, before: Tensor, by: Tensor, budget: ShiftBudget) -> Tensor:
     """One sample's moves, cut to the budget's total and number."""
+    import torch
+
     after = before + by
     apart = (line[1:] != line[:-1]) | ((after[:-1] < before[1:]) & (before[:-1] < after[1:]))
     ends = [0, *(apart.nonzero().flatten() + 1).tolist(), len(by)]
@@ -205,6 +214,8 @@ def _fit(line: Tensor, before: Tensor, by: Tensor, budget: ShiftBudget) -> Tenso
 
 def _any(mask: Tensor, sample: Tensor, batch: int) -> Tensor:
     """Bool `[batch]`: true for any of a sample's spikes."""
+    import torch
+
     found = torch.zeros(batch, dtype=torch.bool, device=mask.device)
     found[sample[mask]] = True
     return found

@@ -8,7 +8,6 @@ the absence of flags proves nothing.
 
 from __future__ import annotations
 
-from neurorobust.budgets import parse
 from neurorobust.checks import budgets, counts, gradients, probes, rerun, strength
 from neurorobust.records import Record
 
@@ -16,16 +15,16 @@ from neurorobust.records import Record
 def flags(record: Record) -> list[str]:
     """Every red flag, in words; empty where there is none."""
     found = [*counts.chance(record), *counts.few(record), *counts.wide(record)]
-    for kind, rates in record.by_kind().items():
-        rows = sorted(rates.items(), key=lambda item: parse(kind, item[0]).size)
+    for rates in record.robust.values():
+        rows = sorted(rates.values(), key=lambda rate: rate.budget.size)
         found += gradients.zero(record, rows)
-        found += strength.controls(record, kind, rows)
-        found += strength.uncontrolled(record, kind, rows)
-        found += strength.black_box(record, kind, rows)
-        found += budgets.rises(record, kind, rows)
-        found += rerun.proposals(record, kind, rows)
-        found += strength.unchanged(record, kind, rows)
-        found += budgets.large(record, kind, rows)
+        found += strength.controls(record, rows)
+        found += strength.uncontrolled(record, rows)
+        found += strength.black_box(record, rows)
+        found += budgets.rises(record, rows)
+        found += rerun.proposals(record, rows)
+        found += strength.unchanged(record, rows)
+        found += budgets.large(record, rows)
     found += [*strength.transfer(record), *gradients.settings(record), *gradients.choice(record)]
     return [*found, *probes.probes(record), *rerun.draws(record), *rerun.confirmation(record)]
 
@@ -36,8 +35,8 @@ def looked_for(record: Record) -> list[str]:
     white_box = any(record.is_white_box(name) for name in record.attacks)
     controls = any(record.is_control(name) for name in record.attacks)
     queries = any(record.is_black_box(name) for name in record.attacks)
-    families = list(record.by_kind().values())
-    images = [parse("eps", typed) for typed in record.robust]
+    families = list(record.robust.values())
+    tried = [rate.budget for rates in families for rate in rates.values()]
     probed = {probe.what for probe in record.probes}
     questions = {
         "a network no better than chance": record.classes is not None and record.clean.total > 0,
@@ -52,7 +51,7 @@ def looked_for(record: Record) -> list[str]:
         "transfer that beats the direct attack": bool(record.comparison),
         "accuracy that rises with the budget": any(len(rates) > 1 for rates in families),
         "more steps that break less": "steps" in probed,
-        "accuracy left where every picture can be erased": any(map(budgets.erases, images)),
+        "accuracy left where every picture can be erased": any(map(budgets.erases, tried)),
         "proposals that break the rules": bool(families),
         "proposals that change nothing": bool(families),
         "success that a second run does not show": bool(families),

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from itertools import combinations
 
-from neurorobust.budgets import Budget, ImageBudget, parse
+from neurorobust.budgets import Budget, ImageBudget
 from neurorobust.checks.rows import Rows, white_box
 from neurorobust.records import Record
 
@@ -14,14 +14,14 @@ LARGE_EPSILON_LEFT = 0.1  # share that may still be right there
 RANDOM_RISE = 0.02  # share by which accuracy may rise with the budget where the encoder draws
 
 
-def rises(record: Record, kind: str, rows: Rows) -> Iterator[str]:
+def rises(record: Record, rows: Rows) -> Iterator[str]:
     """More is left at a budget than at the next smaller one that lies inside it."""
     slack = RANDOM_RISE if record.card.encoder.code.random else 0.0
     compared = set()
-    for (small, before), (large, after) in combinations(rows, 2):
-        if small in compared or not parse(kind, large).contains(parse(kind, small)):
+    for before, after in combinations(rows, 2):
+        if before.text in compared or not after.budget.contains(before.budget):
             continue
-        compared.add(small)
+        compared.add(before.text)
         series = {"worst case": (before.correct, after.correct)}
         series |= {
             name: (rate.correct, after.by_attack[name].correct)
@@ -31,19 +31,19 @@ def rises(record: Record, kind: str, rows: Rows) -> Iterator[str]:
         for name, (low, high) in series.items():
             if high - low > slack * after.total:
                 yield (
-                    f"{kind} {small} to {large}: accuracy rises from {low} to {high} of "
+                    f"{before.place} to {after.text}: accuracy rises from {low} to {high} of "
                     f"{after.total} ({name}): the attack fails at the larger budget"
                 )
 
 
-def large(record: Record, kind: str, rows: Rows) -> Iterator[str]:
+def large(record: Record, rows: Rows) -> Iterator[str]:
     """Much is left where every image can become plain grey."""
-    for typed, robust in rows:
-        if not erases(parse(kind, typed)):
+    for robust in rows:
+        if not erases(robust.budget):
             continue
         if white_box(record, robust) and robust.correct > LARGE_EPSILON_LEFT * robust.total:
             yield (
-                f"eps {typed}: {robust.correct} of {robust.total} still right where every image "
+                f"{robust.place}: {robust.correct} of {robust.total} still right where every image "
                 f"can become plain grey (limit {LARGE_EPSILON_LEFT:.0%}): the attack does not work"
             )
 

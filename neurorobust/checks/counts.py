@@ -28,7 +28,7 @@ def chance(record: Record) -> Iterator[str]:
 def few(record: Record) -> Iterator[str]:
     """Success rates over a handful of samples."""
     right = record.clean.correct
-    if record.by_kind() and right < FEW:
+    if record.robust and right < FEW:
         yield (
             f"clean: {right} samples are right, need {FEW}: every success rate counts these alone; "
             "evaluate more samples"
@@ -38,9 +38,7 @@ def few(record: Record) -> Iterator[str]:
 def wide(record: Record) -> Iterator[str]:
     """Intervals that hardly tell anything apart; one flag names the widest."""
     rates = {"clean": record.clean.interval} | {
-        f"{kind} {typed}": rate.interval
-        for kind, rows in record.by_kind().items()
-        for typed, rate in rows.items()
+        rate.place: rate.interval for rates in record.robust.values() for rate in rates.values()
     }
     widths = {where: high - low for where, (low, high) in rates.items()}
     over = [where for where, width in widths.items() if width > WIDE]

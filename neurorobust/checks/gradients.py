@@ -20,7 +20,7 @@ def zero(record: Record, rows: Rows) -> Iterator[str]:
     silent): that is why it has several.
     """
     shares: dict[bool, dict[str, float]] = {True: {}, False: {}}
-    for _, robust in rows:
+    for robust in rows:
         for name, rate in robust.by_attack.items():
             if rate.zero_gradient is not None:
                 shares[rate.asked is not None][name] = rate.zero_gradient

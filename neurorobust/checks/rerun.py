@@ -8,25 +8,25 @@ from neurorobust.checks.rows import Rows
 from neurorobust.records import Record
 
 
-def proposals(record: Record, kind: str, rows: Rows) -> Iterator[str]:
+def proposals(record: Record, rows: Rows) -> Iterator[str]:
     """Proposals that broke the rules, and claims that do not hold."""
     random = record.card.encoder.code.random
-    for typed, robust in rows:
+    for robust in rows:
         for name, rate in robust.by_attack.items():
             if rate.failed:
                 yield (
-                    f"{kind} {typed}: {name} failed on {rate.failed} of {rate.total} samples (not "
+                    f"{robust.place}: {name} failed on {rate.failed} of {rate.total} samples (not "
                     "finite, not binary or of a wrong shape); they count as not broken"
                 )
             if rate.projected:
                 yield (
-                    f"{kind} {typed}: {name} left the budget on {rate.projected} of {rate.total} "
+                    f"{robust.place}: {name} left the budget on {rate.projected} of {rate.total} "
                     "samples; what was scored is the projection"
                 )
             # a random encoder draws again: there claims may fall, but not more than hold
             if rate.unconfirmed > (rate.success.correct if random else 0):
                 yield (
-                    f"{kind} {typed}: {name} claims {rate.unconfirmed} successes that the re-run "
+                    f"{robust.place}: {name} claims {rate.unconfirmed} successes that the re-run "
                     "does not show; they count as not broken"
                 )
 

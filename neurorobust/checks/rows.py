@@ -1,4 +1,4 @@
-"""Budgets of one kind with their rates, from weak to strong."""
+"""The rates of one kind of budget, from the weakest budget to the strongest."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import TypeAlias
 
 from neurorobust.records import Record, RobustRate
 
-Rows: TypeAlias = "list[tuple[str, RobustRate]]"
+Rows: TypeAlias = "list[RobustRate]"
 
 
 def white_box(record: Record, robust: RobustRate) -> dict[str, float]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from neurorobust.budgets import Budget, parse
+from neurorobust.budgets import Budget
 from neurorobust.checks.rows import Rows, white_box
 from neurorobust.records import Record
 
@@ -13,9 +13,9 @@ FEW = 3  # a tie of fewer broken samples than this says nothing
 BEYOND = 0.01  # share that attacks without gradients may add to a recipe's white-box ones
 
 
-def controls(record: Record, kind: str, rows: Rows) -> Iterator[str]:
+def controls(record: Record, rows: Rows) -> Iterator[str]:
     """Blind noise breaks as many as the best white-box attack."""
-    for typed, robust in rows:
+    for robust in rows:
         attacks = white_box(record, robust)
         if not attacks:
             continue
@@ -26,28 +26,28 @@ def controls(record: Record, kind: str, rows: Rows) -> Iterator[str]:
             more = rate.success.correct - best
             if more > 0 or (more == 0 and best >= FEW):
                 yield (
-                    f"{kind} {typed}: {control} breaks {rate.success.correct} samples, {name} "
+                    f"{robust.place}: {control} breaks {rate.success.correct} samples, {name} "
                     f"{best}: the white-box attack is no stronger than chance"
                 )
 
 
-def uncontrolled(record: Record, kind: str, rows: Rows) -> Iterator[str]:
+def uncontrolled(record: Record, rows: Rows) -> Iterator[str]:
     """Attacks without blind noise of the same size beside them."""
     alone = [
-        typed
-        for typed, robust in rows
+        robust.text
+        for robust in rows
         if robust.by_attack and not any(map(record.is_control, robust.by_attack))
     ]
     if alone:
         yield (
-            f"{kind} {', '.join(alone)}: no control was run: nothing shows that the attacks are "
-            "stronger than blind noise of the same size"
+            f"{rows[0].kind} {', '.join(alone)}: no control was run: nothing shows that the "
+            "attacks are stronger than blind noise of the same size"
         )
 
 
-def black_box(record: Record, kind: str, rows: Rows) -> Iterator[str]:
+def black_box(record: Record, rows: Rows) -> Iterator[str]:
     """Who only asks breaks what who knows the gradients does not."""
-    for typed, robust in rows:
+    for robust in rows:
         attacks = white_box(record, robust)
         if not attacks:
             continue
@@ -58,28 +58,28 @@ def black_box(record: Record, kind: str, rows: Rows) -> Iterator[str]:
             broken = rate.success.correct
             if rate.asked is None and broken - best >= FEW:
                 yield (
-                    f"{kind} {typed}: {other} breaks {broken} samples without gradients, {name} "
+                    f"{robust.place}: {other} breaks {broken} samples without gradients, {name} "
                     f"{best} with them: gradients are masked"
                 )
             alone = 0 if rate.asked is None else rate.beyond or 0
             if alone >= max(FEW, BEYOND * robust.total):
                 yield (
-                    f"{kind} {typed}: {other} breaks {alone} samples without gradients that no "
+                    f"{robust.place}: {other} breaks {alone} samples without gradients that no "
                     "white-box attack broke: gradients are masked"
                 )
 
 
-def unchanged(record: Record, kind: str, rows: Rows) -> Iterator[str]:
+def unchanged(record: Record, rows: Rows) -> Iterator[str]:
     """An attack that proposes x itself: it found nothing inside the budget."""
-    for typed, robust in rows:
-        if _empty(parse(kind, typed)):
+    for robust in rows:
+        if _empty(robust.budget):
             continue
         for name, rate in robust.by_attack.items():
             sound = record.attacks.get(name, {}).get("may_return_x", False)
             asked = rate.success.total
             if not sound and rate.unchanged > UNCHANGED * asked:
                 yield (
-                    f"{kind} {typed}: {name} proposes the sample itself for {rate.unchanged} of "
+                    f"{robust.place}: {name} proposes the sample itself for {rate.unchanged} of "
                     f"{asked} (limit {UNCHANGED:.0%}): the attack does not work there"
                 )
 

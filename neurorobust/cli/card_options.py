@@ -8,13 +8,11 @@ A command asks for the set with one parameter, which `takes_card` turns into the
 
 from __future__ import annotations
 
-import functools
-import inspect
-from collections.abc import Callable
 from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Any, get_type_hints
 
 from neurorobust.cli import options
+from neurorobust.cli.option_sets import Command, Option, expanded
 from neurorobust.encoders import ENCODERS
 from neurorobust.errors import CardError
 from neurorobust.readouts import READOUTS
@@ -123,33 +121,11 @@ class CardOptions:
 NO_OPTIONS = CardOptions()
 
 
-def takes_card(command: Callable[..., None]) -> Callable[..., None]:
+def takes_card(command: Command) -> Command:
     """A command whose parameter of type `CardOptions` is typed as options of their own."""
     inside = get_type_hints(CardOptions, include_extras=True)
-    parameters: list[inspect.Parameter] = []
-    place = ""
-    for name, parameter in inspect.signature(command, eval_str=True).parameters.items():
-        if parameter.annotation is CardOptions:
-            place = name
-            parameters += [
-                inspect.Parameter(field.name, parameter.kind, default=field.default,
-                                  annotation=inside[field.name])
-                for field in fields(CardOptions)
-            ]  # fmt: skip
-        else:
-            parameters.append(parameter)
-
-    @functools.wraps(command)
-    def expanded(**given: Any) -> None:
-        described = CardOptions(
-            **{field.name: given.pop(field.name) for field in fields(CardOptions)}
-        )
-        command(**given, **{place: described})
-
-    signature = inspect.Signature(parameters)
-    expanded.__signature__ = signature  # type: ignore[attr-defined]
-    expanded.__annotations__ = {one.name: one.annotation for one in parameters}
-    return expanded
+    known = [Option(field.name, inside[field.name], field.default) for field in fields(CardOptions)]
+    return expanded(command, CardOptions, known, lambda typed: CardOptions(**typed))
 
 
 def changed(card: Card | None, given: dict[str, Any]) -> Card:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from neurorobust.cli import options, own_network
+from neurorobust.cli.budget_options import NO_BUDGETS, BudgetOptions, takes_budgets
 from neurorobust.cli.card_options import NO_OPTIONS, CardOptions, takes_card
 from neurorobust.cli.evaluate import summary
 from neurorobust.cli.output import command_line, session
@@ -17,11 +18,9 @@ from neurorobust.errors import BadInput
 if TYPE_CHECKING:
     from neurorobust.networks.block_network import BlockNetwork
 
-# by kind of budget: what the 2x2 is made with
-ATTACKS = {"eps": "pgd-linf", "flips": "spike-topk"}
-
 
 @takes_card
+@takes_budgets
 def compare(
     first: Annotated[str, typer.Argument(metavar="RUN", help="Training run (the float network).")],
     second: Annotated[
@@ -32,8 +31,7 @@ def compare(
     weights: own_network.Weights = None,
     input_shape: own_network.InputShape = None,
     samples: own_network.Samples = None,
-    eps: options.Eps = "",
-    flips: options.Flips = "",
+    budgets: BudgetOptions = NO_BUDGETS,
     no_control: options.NoControl = False,
     dataset: options.DatasetName = None,
     data_dir: options.DataDir = None,
@@ -54,14 +52,17 @@ def compare(
     """The 2x2 that quantisation hides: attacks crafted on float / deployed, scored on both."""
     with session(as_json, resumable=out is not None) as output:
         from neurorobust.assess.alignment import alignment
-        from neurorobust.assess.assess import Question, assess, float_classifier
+        from neurorobust.assess.assess import Setup, assess, float_classifier
         from neurorobust.backends.base import GLOBAL
         from neurorobust.backends.registry import Settings, open_backend
+        from neurorobust.budgets import KINDS
+        from neurorobust.evaluation import Request
         from neurorobust.report import REPORT_FILE, print_record
 
-        if bool(options.names(eps)) == bool(options.names(flips)):
-            raise BadInput("--eps or --flips: give budgets of one kind")
-        attack = ATTACKS["eps" if options.names(eps) else "flips"]
+        if len(budgets) != 1:
+            known = " or ".join(f"--{kind}" for kind in KINDS)
+            raise BadInput(f"{known}: give budgets of one kind")
+        attack = KINDS[next(iter(budgets))].compared_by
         if (second is None) != (source is not None):
             raise BadInput("compare: give RUN and MODEL, or --from module:factory and one MODEL")
         trained: Path | BlockNetwork = Path(first)
@@ -72,23 +73,21 @@ def compare(
         model = first if second is None else second
         network = described.network(model)
         against = float_classifier(trained, network)
-        question = Question(
+        request = Request(
             attacks=(attack,),
-            compare_with=attack,
-            control=not no_control,
-            budgets={"eps": options.names(eps), "flips": options.names(flips)},
+            budgets=budgets,
             seed=seed,
-            backend=backend,
-            settings=Settings(device, memory_limit, timeout),
-            against=against,
-            command=command_line(),
+            control=not no_control,
+            compare_with=attack,
         )
+        settings = Settings(device, memory_limit, timeout)
+        setup = Setup(backend, settings, against=against, command=command_line())
         data = options.load(network, dataset, data_dir, download, limit, bin_us)
         with output.progress() as bars:
-            record = assess(network, data, question, out, resume, overwrite, bars)
+            record = assess(network, data, request, out, setup, resume, overwrite, bars)
         cost = None
         if trained_clock(against.backend) == GLOBAL and backend != "lava":
-            with open_backend(backend, network.model, question.settings) as target:
+            with open_backend(backend, network.model, settings) as target:
                 cost = alignment(network.classifier(target), data, seed)
         told = {} if cost is None else {"alignment": cost.model_dump(mode="json")}
         output.result(**summary(record, out), **told)

@@ -8,6 +8,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from neurorobust.cli import options
+from neurorobust.cli.budget_options import (
+    NO_BUDGETS,
+    BudgetOptions,
+    rates_by_key,
+    takes_budgets,
+)
 from neurorobust.cli.card_options import NO_OPTIONS, CardOptions, takes_card
 from neurorobust.cli.output import command_line, session
 
@@ -16,6 +22,7 @@ if TYPE_CHECKING:
 
 
 @takes_card
+@takes_budgets
 def evaluate(
     model: Annotated[str, typer.Argument(help="A .net file or a network's name.")],
     dataset: options.DatasetName = None,
@@ -26,10 +33,7 @@ def evaluate(
     attacks: Annotated[
         str, typer.Option(help="standard, names with commas between, or none.")
     ] = "none",
-    eps: options.Eps = "",
-    flips: options.Flips = "",
-    shifts: options.Shifts = "",
-    patches: options.Patches = "",
+    budgets: BudgetOptions = NO_BUDGETS,
     seeds: Annotated[int, typer.Option(help="Attack from so many seeds.", min=1)] = 1,
     draws: Annotated[
         int | None,
@@ -62,41 +66,34 @@ def evaluate(
 ) -> None:
     """Score a deployed network, attack it, score it again, and let Lava confirm."""
     with session(as_json, resumable=out is not None) as output:
-        from neurorobust.assess.assess import Confirm, Question, assess
+        from neurorobust.assess.assess import Setup, assess
         from neurorobust.assess.confirm import require_identical
-        from neurorobust.attacks.recipes import find_recipe
         from neurorobust.backends.registry import Settings, parse_replay
-        from neurorobust.evaluation import DRAWS
-        from neurorobust.evaluation.jobs import plan
+        from neurorobust.evaluation import DRAWS, Confirm, Request
         from neurorobust.report import REPORT_FILE, print_record
 
         replay = Confirm(*parse_replay("--confirm", confirm)) if confirm else None
         network = described.network(model)
-        chosen = options.names("" if attacks == "none" else attacks)
-        budgets = {"eps": eps, "flips": flips, "shifts": shifts, "patches": patches}
-        plan({kind: options.names(text) for kind, text in budgets.items()}, chosen)
-        source = (network, dataset, data_dir, download, limit, bin_us)
-        if any(map(find_recipe, chosen)):
-            data, beside = options.load_both(*source)
-        else:
-            data, beside = options.load(*source), None
-        question = Question(
-            attacks=chosen,
-            budgets={kind: options.names(text) for kind, text in budgets.items()},
+        request = Request(
+            attacks=options.names("" if attacks == "none" else attacks),
+            budgets=budgets,
             seed=seed,
             seeds=seeds,
             draws=DRAWS if draws is None else draws,
             minimum=minimum,
             targeted=targeted,
             control=not no_control,
-            validation=beside,
-            backend=backend,
-            settings=Settings(device, memory_limit, timeout, workers, worker_memory, sparse),
             confirm=replay,
-            command=command_line(),
         )
+        source = (network, dataset, data_dir, download, limit, bin_us)
+        if request.recipe is not None:
+            data, beside = options.load_both(*source)
+        else:
+            data, beside = options.load(*source), None
+        settings = Settings(device, memory_limit, timeout, workers, worker_memory, sparse)
+        setup = Setup(backend, settings, validation=beside, command=command_line())
         with output.progress() as bars:
-            record = assess(network, data, question, out, resume, overwrite, bars)
+            record = assess(network, data, request, out, setup, resume, overwrite, bars)
         output.result(**summary(record, out))
         print_record(record, output.console, None if out is None else out / REPORT_FILE)
         if record.confirmed is not None:
@@ -106,16 +103,12 @@ def evaluate(
 def summary(record: Record, out: Path | None) -> dict[str, Any]:
     """What `evaluate --json` prints."""
     whole = record.model_dump(mode="json")
-    keys = ("correct", "total", "interval", "by_attack", "by_seed", "carried")
-    budgets = {
-        kind: {budget: {key: found[key] for key in keys} for budget, found in whole[kind].items()}
-        for kind in ("robust", "robust_flips", "robust_shifts", "robust_patches")
-    }
+    fields = ("correct", "total", "interval", "by_attack", "by_seed", "carried")
     return {
         "clean": whole["clean"],
         "controls": [name for name in record.attacks if record.is_control(name)],
         "draws": whole["draws"],
-        **budgets,
+        **rates_by_key(record.robust, fields),
         "confirmed": whole["confirmed"],
         "comparison": whole["comparison"],
         "minimum": whole["minimum"],

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from neurorobust.budgets import KINDS
+
 OPTIONS = {  # heads of groups, in help pages from top to bottom; what is in none stands first
     "Training": ("--network", "--epochs", "--batch", "--lr", "--patience"),
     "Precision": (
@@ -14,8 +16,8 @@ OPTIONS = {  # heads of groups, in help pages from top to bottom; what is in non
         "--dataset", "--data-dir", "--download", "--limit", "--bin-us", "--random",
     ),
     "Attacks and budgets": (
-        "--attacks", "--eps", "--flips", "--shifts", "--patches", "--seeds", "--draws",
-        "--minimum", "--targeted", "--no-control", "--confirm",
+        "--attacks", *(f"--{kind}" for kind in KINDS), "--seeds", "--draws", "--minimum",
+        "--targeted", "--no-control", "--confirm",
     ),
     "Search of the adversary": (
         "--objective", "--bits", "--known", "--candidates", "--repeats", "--mode", "--rounds",

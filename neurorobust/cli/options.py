@@ -63,10 +63,6 @@ Download = Annotated[
     bool, typer.Option("--download", help="Fetch a missing set through torchvision.")
 ]
 BinUs = Annotated[int | None, typer.Option(help="Event files: width of a step in µs.", min=1)]
-Eps = Annotated[str, typer.Option(help="Pixel budgets: 0.05,0.1 or 8/255 or l2:0.5.")]
-Flips = Annotated[str, typer.Option(help="Spikes that may flip: 10,50 or insert=5+delete=3.")]
-Shifts = Annotated[str, typer.Option(help="How spikes may move: reach=2 or reach=3+spikes=4.")]
-Patches = Annotated[str, typer.Option(help="Rectangles of the sensor: 5x5.")]
 NoControl = Annotated[
     bool, typer.Option("--no-control", help="Run no blind noise of the same size beside attacks.")
 ]

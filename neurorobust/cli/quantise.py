@@ -9,6 +9,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from neurorobust.cli import options
+from neurorobust.cli.budget_options import (
+    NO_BUDGETS,
+    BudgetOptions,
+    rates_by_key,
+    takes_budgets,
+)
 from neurorobust.cli.card_options import NO_OPTIONS, CardOptions, takes_card
 from neurorobust.cli.export import export_run
 from neurorobust.cli.output import session
@@ -18,12 +24,13 @@ if TYPE_CHECKING:
     from rich.table import Table
 
     from neurorobust.assess.precision import Row
-    from neurorobust.rates import Rate
+    from neurorobust.rates import Rate, RobustRate
 
 TRAINING_FILE = "training.json"
 
 
 @takes_card
+@takes_budgets
 def quantise(
     model: Annotated[
         str,
@@ -45,8 +52,7 @@ def quantise(
     limit: options.Limit = None,
     bin_us: options.BinUs = None,
     attacks: Annotated[str, typer.Option(help="Names with commas between, or none.")] = "none",
-    eps: options.Eps = "",
-    flips: options.Flips = "",
+    budgets: BudgetOptions = NO_BUDGETS,
     described: CardOptions = NO_OPTIONS,
     seed: options.Seed = 0,
     device: options.Device = "cpu",
@@ -60,8 +66,9 @@ def quantise(
     """
     with session(as_json, resumable=True) as output:
         from neurorobust.assess.assess import float_classifier
-        from neurorobust.assess.precision import Question, sweep
+        from neurorobust.assess.precision import sweep
         from neurorobust.backends.registry import Settings
+        from neurorobust.evaluation import Request
         from neurorobust.netx.quantise import Precision
 
         precisions = [
@@ -77,16 +84,21 @@ def quantise(
             against, model = against or Path(model), str(exported)
         network = described.network(model)
         data = options.load(network, dataset, data_dir, download, limit, bin_us)
-        question = Question(
-            options.names("" if attacks == "none" else attacks),
-            {"eps": options.names(eps), "flips": options.names(flips)},
-            seed,
-            Settings(device),
-        )
+        request = Request(options.names("" if attacks == "none" else attacks), budgets, seed)
+        settings = Settings(device)
         reference = None if against is None else float_classifier(against, network)
         with output.progress() as bars:
             rows = sweep(
-                network, data, precisions, question, out, reference, resume, overwrite, bars
+                network,
+                data,
+                precisions,
+                request,
+                out,
+                reference,
+                settings,
+                resume,
+                overwrite,
+                bars,
             )
         output.result(rows=[as_data(row) for row in rows])
         output.console.print(_table(rows, "float" if against is not None else network.name))
@@ -105,9 +117,7 @@ def as_data(row: Row) -> dict[str, Any]:
         "sha256": row.sha256 or None,
         "refused": row.refused or None,
         "clean": None if row.clean is None else row.clean.model_dump(mode="json"),
-        "robust": {
-            typed: rate.model_dump(mode="json") for typed, rate in (row.robust or {}).items()
-        },
+        **rates_by_key(row.robust or {}, ("correct", "total", "interval")),
         "label_changes": row.label_changes,
         "layers": [asdict(layer) for layer in row.layers],
     }
@@ -116,14 +126,21 @@ def as_data(row: Row) -> dict[str, Any]:
 def _table(rows: tuple[Row, ...], reference: str) -> Table:
     from rich.table import Table
 
-    budgets = list(dict.fromkeys(typed for row in rows for typed in row.robust or ()))
-    table = Table("precision", "clean", *(f"robust at {typed}" for typed in budgets),
+    budgets = list(
+        dict.fromkeys(
+            (kind, text)
+            for row in rows
+            for kind, rates in (row.robust or {}).items()
+            for text in rates
+        )
+    )
+    table = Table("precision", "clean", *(f"robust at {text}" for _, text in budgets),
                   f"labels not {reference}'s")  # fmt: skip
     for row in rows:
         if row.clean is None or row.robust is None:
             table.add_row(row.precision.name, "refused")
             continue
-        rates = (row.clean, *(row.robust.get(typed) for typed in budgets))
+        rates = (row.clean, *(row.robust.get(kind, {}).get(text) for kind, text in budgets))
         table.add_row(row.precision.name, *map(_rate, rates), str(row.label_changes))
     return table
 
@@ -141,7 +158,7 @@ def _spikes(rows: tuple[Row, ...]) -> Table:
     return table
 
 
-def _rate(rate: Rate | None) -> str:
+def _rate(rate: Rate | RobustRate | None) -> str:
     if rate is None:
         return ""
     low, high = rate.interval

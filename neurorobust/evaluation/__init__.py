@@ -58,12 +58,15 @@ from neurorobust.evaluation.evaluate import evaluate
 from neurorobust.evaluation.folder import REPORT_FILE
 from neurorobust.evaluation.kept import Progress
 from neurorobust.evaluation.mode_choice import held_out
+from neurorobust.evaluation.request import Confirm, Request
 from neurorobust.evaluation.store import load_samples, read_record, write_record
 
 __all__ = [
     "DRAWS",
     "REPORT_FILE",
+    "Confirm",
     "Progress",
+    "Request",
     "check_fit",
     "evaluate",
     "held_out",

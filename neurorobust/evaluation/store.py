@@ -27,6 +27,7 @@ from neurorobust.evaluation import folder, sealed
 from neurorobust.evaluation.folder import RECORD, SAMPLES, SETTINGS, SHARDS
 from neurorobust.evaluation.kept import Count, Kept
 from neurorobust.evaluation.query import Arrays
+from neurorobust.evaluation.version1 import upgraded
 from neurorobust.records import Record
 from neurorobust.support import files, schema
 
@@ -38,10 +39,12 @@ def read_record(out: Path) -> Record:
     """The record of a finished evaluation.
 
     Raises:
-        BadInput: missing, too large, not JSON or not a record of this version.
+        BadInput: missing, too large, not JSON or not a record of version 1 or 2.
     """
     path = out / RECORD
-    return schema.read(path, Record, str(path), limit=RECORD_BYTES, required=("version",))
+    return schema.read(
+        path, Record, str(path), limit=RECORD_BYTES, required=("version",), upgrade=upgraded
+    )
 
 
 def write_record(out: Path, record: Record) -> None:

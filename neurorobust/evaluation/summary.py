@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from neurorobust.budgets import KINDS
 from neurorobust.evaluation.jobs import Job
 from neurorobust.evaluation.minimum import curve, median
 from neurorobust.evaluation.outcomes import (
@@ -57,19 +58,20 @@ def redraw_rate(arrays: dict[str, Any]) -> Rate | None:
     return rate(int(fallen.sum()), int(right.sum()))
 
 
-def robust_rates(arrays: dict[str, Any], jobs: tuple[Job, ...], kind: str) -> dict[str, RobustRate]:
-    """For each budget of a kind (as typed): what is right under every attack, from every seed.
+def robust_rates(arrays: dict[str, Any], jobs: tuple[Job, ...]) -> dict[str, dict[str, RobustRate]]:
+    """By kind of budget and budget as typed: what is right under every attack, from every seed.
 
     Args:
         arrays: those named in `SMALL`, of all samples.
         jobs: all jobs.
-        kind: of budget.
     """
-    of_kind = [job for job in jobs if job.kind == kind]
-    return {
-        typed: _robust(arrays, [job for job in of_kind if job.typed == typed])
-        for typed in dict.fromkeys(job.typed for job in of_kind)
-    }
+    found: dict[str, dict[str, RobustRate]] = {}
+    for kind in KINDS:
+        of_kind = [job for job in jobs if job.kind == kind]
+        for typed in dict.fromkeys(job.typed for job in of_kind):
+            at_budget = [job for job in of_kind if job.typed == typed]
+            found.setdefault(kind, {})[typed] = _robust(arrays, at_budget)
+    return found
 
 
 def _robust(arrays: dict[str, Any], jobs: list[Job]) -> RobustRate:
@@ -84,6 +86,9 @@ def _robust(arrays: dict[str, Any], jobs: list[Job]) -> RobustRate:
     members = [job for job in jobs if job.recipe and job.attack.access == "white-box"]
     labels = dict.fromkeys(job.label for job in jobs)
     return RobustRate(
+        kind=jobs[0].kind,
+        text=jobs[0].typed,
+        numbers=jobs[0].budget.numbers,
         correct=worst.correct,
         total=samples,
         interval=worst.interval,

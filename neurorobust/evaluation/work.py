@@ -19,7 +19,7 @@ from neurorobust.evaluation.kept import Count, Kept, Progress
 from neurorobust.evaluation.mode_choice import best_mode, broken_by_mode
 from neurorobust.evaluation.probes import probes
 from neurorobust.evaluation.query import Arrays
-from neurorobust.evaluation.request import Question
+from neurorobust.evaluation.request import Request
 from neurorobust.evaluation.shard import SHARD, evaluate_shard
 from neurorobust.evaluation.store import Store
 from neurorobust.evaluation.summary import (
@@ -43,8 +43,7 @@ class Work:
     dataset: Dataset
     card: Card
     model: str
-    question: Question
-    draws: int
+    request: Request
     validation: Dataset | None
     progress: Progress | None
     command: str
@@ -54,44 +53,41 @@ class Work:
         """Do what is not done yet, and write the record."""
         started, clock = now(), time.perf_counter()
         chosen = self._chosen(store)
-        question = self.question
+        request = self.request
         if chosen is not None and chosen.strongest is not None:
-            question = question.decided(chosen.strongest)
+            request = request.decided(chosen.strongest)
         probed = self._probed(store)
-        self._shards(store, question)
+        self._shards(store, request)
         count = -(-len(self.dataset) // SHARD)
         arrays: dict[str, Any] = store.gather(count, *SMALL)
-        jobs, kinds = question.jobs, ("eps", "flips", "shifts", "patches")
+        jobs = request.jobs
         extra: Arrays = examples(
-            self.classifier, self.dataset, jobs, arrays, store, question.seed
+            self.classifier, self.dataset, jobs, arrays, store, request.seed
         )  # fmt: skip
         if self.classifier.encoder.random:
             shape = (*self.classifier.backend.model.input_shape, self.classifier.encoder.steps)
             extra["drawn_shape"] = np.asarray(shape, dtype=np.int64)
         backend = self.classifier.backend
-        robust = {kind: robust_rates(arrays, jobs, kind) for kind in kinds}
-        known = (*jobs, *question.targeted_jobs)
+        known = (*jobs, *request.targeted_jobs)
         record = Record(
+            request=self.request.plain(),
             model=self.model or backend.model.path or backend.model.sha256,
             model_sha256=backend.model.sha256,
             card=self.card,
             backend=backend.name,
             target=backend.about,
             dataset=self.dataset.name,
-            seed=question.seed,
-            seeds=question.all_seeds if question.seeds > 1 else (),
+            seed=request.seed,
+            seeds=request.all_seeds if request.seeds > 1 else (),
             attacks={job.label: settings(job.attack) for job in known},
             clean=clean_rate(arrays),
             classes=backend.model.outputs,
-            draws=self.draws if self.classifier.encoder.random else None,
+            draws=request.draws if self.classifier.encoder.random else None,
             redraw=redraw_rate(arrays),
-            robust=robust["eps"],
-            robust_flips=robust["flips"],
-            robust_shifts=robust["shifts"],
-            robust_patches=robust["patches"],
+            robust=robust_rates(arrays, jobs),
             recipe=chosen,
-            minimum=minimum_rates(arrays, jobs) if question.minimum else {},
-            targeted=targeted_rates(arrays, question.targeted_jobs),
+            minimum=minimum_rates(arrays, jobs) if request.minimum else {},
+            targeted=targeted_rates(arrays, request.targeted_jobs),
             probes=probed,
             pending=self.pending,
             provenance=provenance(
@@ -101,10 +97,10 @@ class Work:
         store.finish(count, extra, record)
         return record
 
-    def _shards(self, store: Store, question: Question) -> None:
+    def _shards(self, store: Store, request: Request) -> None:
         """Every shard; an interruption says what is kept."""
-        kinds = len({job.kind for job in question.jobs}) if question.minimum else 0
-        each = 1 + len(question.jobs) + len(question.targeted_jobs) + kinds
+        kinds = len({job.kind for job in request.jobs}) if request.minimum else 0
+        each = 1 + len(request.jobs) + len(request.targeted_jobs) + kinds
         shards = -(-len(self.dataset) // SHARD)
         count = Count(shards * each, self.progress)
         for number in range(shards):
@@ -113,20 +109,20 @@ class Work:
                 continue
             kept = store.kept(number, count)
             try:
-                store.save(number, self._shard(question, number, kept))
+                store.save(number, self._shard(request, number, kept))
             except KeyboardInterrupt as error:
                 jobs = f"{kept.done} of {each} jobs of shard {number + 1} of {shards} are kept"
                 before = f"{number} of {shards} shards and " if number else ""
                 raise KeyboardInterrupt(before + jobs) from error
         count.begin()
 
-    def _shard(self, question: Question, number: int, kept: Kept) -> Arrays:
+    def _shard(self, request: Request, number: int, kept: Kept) -> Arrays:
         start = number * SHARD
         x, labels = self.dataset.batch(start, min(start + SHARD, len(self.dataset)))
-        target, jobs, aimed = self.classifier, question.jobs, question.targeted_jobs
-        draws = Draws(question.seed, number, self.draws)
+        target, jobs, aimed = self.classifier, request.jobs, request.targeted_jobs
+        draws = Draws(request.seed, number, request.draws)
         arrays = evaluate_shard(target, x, labels, jobs, draws, kept)
-        if question.minimum:
+        if request.minimum:
             arrays |= minimum.smallest(target, x, labels, jobs, arrays, draws, kept)
         if aimed:
             arrays |= targeted(target, x, labels, aimed, draws, kept)
@@ -134,10 +130,10 @@ class Work:
 
     def _chosen(self, store: Store) -> records.Recipe | None:
         """The recipe, its strongest mode found once and kept."""
-        recipe, undecided = self.question.recipe, self.question.undecided
+        recipe, undecided = self.request.recipe, self.request.undecided
         if recipe is None:
             return None
-        members = tuple(dict.fromkeys(job.label for job in self.question.jobs if job.recipe))
+        members = tuple(dict.fromkeys(job.label for job in self.request.jobs if job.recipe))
         if not undecided:
             return records.Recipe(name=recipe.name, members=members)
         if self.validation is None:
@@ -147,11 +143,11 @@ class Work:
             if counts is None:
                 self._say(f"{recipe.name}: finding the strongest backward mode")
                 counts = broken_by_mode(
-                    self.classifier, recipe, self.validation, undecided, self.question.seed
+                    self.classifier, recipe, self.validation, undecided, self.request.seed
                 )
                 store.note("strongest", counts)
             chosen = best_mode(counts)
-        decided = self.question.decided(chosen)
+        decided = self.request.decided(chosen)
         return records.Recipe(
             name=recipe.name,
             members=tuple(dict.fromkeys(job.label for job in decided.jobs if job.recipe)),
@@ -162,14 +158,14 @@ class Work:
 
     def _probed(self, store: Store) -> tuple[Probe, ...]:
         """What the recipe's attacks depend on, found once and kept."""
-        recipe = self.question.recipe
+        recipe = self.request.recipe
         if recipe is None or not self.classifier.differentiable:
             return ()
         kept = store.noted("probes")
         if kept is None:
             self._say(f"{recipe.name}: probing widths, scales and steps")
-            own = [job for job in self.question.jobs if job.recipe]
-            found = probes(self.classifier, recipe, self.dataset, own, self.question.seed)
+            own = [job for job in self.request.jobs if job.recipe]
+            found = probes(self.classifier, recipe, self.dataset, own, self.request.seed)
             kept = [probe.model_dump(mode="json") for probe in found]
             store.note("probes", kept)
         return tuple(Probe.model_validate(probe) for probe in kept)

@@ -83,9 +83,10 @@ def _lines(record: Record, group: Group, attacks: list[str]) -> list[figures.Lin
             (typed, rate.by_attack[name]) for typed, rate in group.rows if name in rate.by_attack
         ]
         sources.append((name, role, tried))
+    sizes = {typed: rate.budget.size for typed, rate in group.rows}
     lines = []
     for name, role, points in sources:
-        steps = [(x, rate) for typed, rate in points if (x := group.kind.parse(typed).size) > 0]
+        steps = [(x, rate) for typed, rate in points if (x := sizes[typed]) > 0]
         rates: list[words.Counted] = [record.clean, *(rate for _, rate in steps)]
         lines.append(
             figures.Line(
@@ -105,8 +106,9 @@ def _curves(lines: list[figures.Line], group: Group) -> dict[str, Markup]:
 
     Budgets of equal size (of shifts, say) have no place of their own on the axis.
     """
-    places = [0.0, *(x for typed, _ in group.rows if (x := group.kind.parse(typed).size) > 0)]
-    ticks = ["0", *(typed for typed, _ in group.rows if group.kind.parse(typed).size > 0)]
+    sizes = [(typed, rate.budget.size) for typed, rate in group.rows if rate.budget.size > 0]
+    places = [0.0, *(size for _, size in sizes)]
+    ticks = ["0", *(typed for typed, _ in sizes)]
     if len(ticks) < 2 or len(set(places)) < len(places):
         return {}
     told = ", ".join(f"{words.percent(rate)} at {typed}" for typed, rate in group.rows)

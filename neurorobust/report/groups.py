@@ -15,7 +15,7 @@ class Group:
     Attributes:
         kind: of budget.
         scale: on which they are ordered; its words.
-        rows: budgets as typed.
+        rows: budgets as typed, and what came of each.
     """
 
     kind: BudgetKind
@@ -35,12 +35,11 @@ class Group:
 def groups(record: Record) -> list[Group]:
     """The kinds of budget that were tried; of pictures each norm."""
     found = []
-    for name, rates in record.by_kind().items():
+    for name, rates in record.robust.items():
         kind = KINDS[name]
-        read = {typed: kind.parse(typed) for typed in rates}
         for scale in kind.scales:
-            rows = [item for item in rates.items() if read[item[0]].scale == scale]
-            rows.sort(key=lambda item: read[item[0]].size)
+            rows = [(typed, rate) for typed, rate in rates.items() if rate.budget.scale == scale]
+            rows.sort(key=lambda row: row[1].budget.size)
             if rows:
                 found.append(Group(kind, scale, rows))
     return found

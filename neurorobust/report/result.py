@@ -96,7 +96,7 @@ class Result:
         rows: list[tuple[str, str, str, bool, words.Counted]] = [
             ("", "", "clean", False, record.clean)
         ]
-        for kind, rates in record.by_kind().items():
+        for kind, rates in record.robust.items():
             for typed, rate in rates.items():
                 for name, one in rate.by_attack.items():
                     rows.append((kind, typed, name, record.is_control(name), one))

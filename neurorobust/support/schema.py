@@ -11,7 +11,7 @@ import json
 import os
 import re
 import stat
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, NoReturn, TypeVar
 
@@ -38,6 +38,7 @@ def read(
     error: type[BadInput] = BadInput,
     limit: int = MAX_BYTES,
     required: tuple[str, ...] = (),
+    upgrade: Callable[[Any, str], Any] | None = None,
 ) -> Schema:
     """Read a file of a schema.
 
@@ -48,11 +49,13 @@ def read(
         error: what is raised.
         limit: bytes the file may have; it is not opened when it has more.
         required: keys that the file must hold although the schema has a default for them.
+        upgrade: given the JSON values and `what`: the values of an older schema as those of this
+            one, all others as they are.
 
     Raises:
         BadInput: `error`, in one line.
     """
-    return parse(read_bytes(path, what, error, limit), schema, what, error, required)
+    return parse(read_bytes(path, what, error, limit), schema, what, error, required, upgrade)
 
 
 def read_bytes(path: Path, what: str, error: type[BadInput], limit: int) -> bytes:
@@ -83,6 +86,7 @@ def parse(
     what: str,
     error: type[BadInput] = BadInput,
     required: tuple[str, ...] = (),
+    upgrade: Callable[[Any, str], Any] | None = None,
 ) -> Schema:
     """The same from bytes that were read already.
 
@@ -93,6 +97,8 @@ def parse(
     for key in required:
         if isinstance(values, dict) and key not in values:
             raise error(f"{what}: {key} is missing")
+    if upgrade is not None:
+        content = json.dumps(upgrade(values, what)).encode()
     try:
         return schema.model_validate_json(content, strict=True)
     except ValidationError as problem:

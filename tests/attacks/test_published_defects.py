@@ -22,7 +22,7 @@ from neurorobust.budgets import ImageBudget
 from neurorobust.datasets.base import Dataset
 from neurorobust.encoders import DirectEncoder, PoissonEncoder
 from neurorobust.errors import BadInput
-from neurorobust.evaluation import evaluate, load_samples
+from neurorobust.evaluation import Request, evaluate, load_samples
 from neurorobust.evaluation.query import unpack
 from neurorobust.records import Card, EncoderCard
 
@@ -89,8 +89,8 @@ def test_coins_kept_from_the_query_to_the_score(spiking, attack, tmp_path):
     classifier = replace(spiking("poisson"), encoder=encoder)
     x, labels = torch.full((3, 1, 4, 4), 0.5), torch.tensor([0, 1, 2])
     data = Dataset("made", "test", x, labels, 3)
-    made = {"card": card("poisson"), "budgets": {"eps": ["0.1"]}, "attacks": [attack]}
-    evaluate(classifier, data, out=tmp_path / "run", **made)
+    request = Request([attack], {"eps": ["0.1"]})
+    evaluate(classifier, data, request, card=card("poisson"), out=tmp_path / "run")
     packed = load_samples(tmp_path / "run")[f"drawn/eps=0.1/{attack.name}"]
     drawn = unpack(packed, (16, 1, 1, 12))
     rows = [row.numpy().tobytes() for draw in encoder.seen for row in draw]
@@ -193,9 +193,7 @@ def test_failures_returned_as_clean_and_left_out_of_the_mean(spiking):
     right = classifier.predict(x)
     labels = torch.where(torch.arange(10) < 8, right, (right + 1) % 4)
     data = Dataset("made", "test", x, labels, 4)
-    record = evaluate(
-        classifier, data, card=card("drive"), budgets={"eps": ["0.1"]}, attacks=[GivesUp()]
-    )
-    rate = record.robust["0.1"].by_attack["gives-up"]
+    record = evaluate(classifier, data, Request([GivesUp()], {"eps": ["0.1"]}), card=card("drive"))
+    rate = record.robust["eps"]["0.1"].by_attack["gives-up"]
     assert (rate.success.correct, rate.success.total) == (0, 8)
     assert (rate.correct, rate.total, rate.failed) == (8, 10, 1)

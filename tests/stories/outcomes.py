@@ -28,7 +28,7 @@ from neurorobust.attacks.recipe import Recipe
 from neurorobust.attacks.recipes import RECIPES
 from neurorobust.backends.engine import EngineBackend
 from neurorobust.datasets.base import Dataset
-from neurorobust.evaluation import evaluate
+from neurorobust.evaluation import Request, evaluate
 from neurorobust.records import EncoderCard
 from neurorobust.support import files
 
@@ -47,7 +47,7 @@ class Story:
         model, dataset: by name.
         limit: samples.
         recipe: by name; shortened.
-        asked: further arguments of `evaluate`.
+        asked: fields of the request.
         card: fields of the card that differ.
     """
 
@@ -149,9 +149,13 @@ def outcomes(story: Story, data_dir: Path | None) -> dict[str, str]:
     classifier = network.classifier(EngineBackend(network.model))
     with tempfile.TemporaryDirectory() as scratch:
         evaluate(
-            classifier, scored, card=card, attacks=[short(RECIPES[story.recipe])],
-            validation=held_out, out=Path(scratch) / "kept", **story.asked,
-        )  # fmt: skip
+            classifier,
+            scored,
+            Request([short(RECIPES[story.recipe])], **story.asked),
+            card=card,
+            validation=held_out,
+            out=Path(scratch) / "kept",
+        )
         arrays = files.read_npz(Path(scratch) / "kept" / "samples.npz")
     return {
         name: " ".join(str(value) for value in np.asarray(array).tolist())
