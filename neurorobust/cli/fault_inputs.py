@@ -42,7 +42,7 @@ def inputs(
         import torch
 
         from neurorobust import budgets
-        from neurorobust.attacks.controls import CONTROLS
+        from neurorobust.attacks.controls import control_of
         from neurorobust.attacks.deployment import DEPLOYMENT, OBJECTIVES
         from neurorobust.attacks.spike_view import spike_view
         from neurorobust.backends.registry import Settings, open_backend
@@ -71,7 +71,7 @@ def inputs(
                 made, x = spike_view(made, x, fresh())
             bounds = layer_bounds(made, x)
             found = {"clean": x}
-            found["random"] = CONTROLS[kind](made, x, labels, budget, fresh())
+            found["random"] = control_of(kind)(made, x, labels, budget, fresh())
             found[name] = _in_parts(attack, made, x, labels, budget, fresh(), output)
             rows = {row: reached(made, one, labels, fresh()) for row, one in found.items()}
         result = {
