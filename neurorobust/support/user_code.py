@@ -44,9 +44,7 @@ def find(what: str, name: str, error: type[BadInput] = BadInput) -> Callable[...
     return factory  # type: ignore[no-any-return]
 
 
-def member(
-    what: str, name: str, registry: MutableMapping[str, Member], kind: type[Member]
-) -> Member:
+def member(what: str, name: str, registry: MutableMapping[str, Member], kind: type) -> Member:
     """A member of a registry by name, or of the user's own code, which is registered by that.
 
     Args:
@@ -64,7 +62,7 @@ def member(
         if name not in registry:
             raise BadInput(unknown(what, name, registry))
         return registry[name]
-    made = _made(what, name)
+    made: Member = _made(what, name)
     if not isinstance(made, kind):
         needed = f"{kind.__module__}.{kind.__name__}"
         raise BadInput(f"{what} {name}: the factory returned {type(made).__name__}, need {needed}")

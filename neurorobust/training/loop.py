@@ -88,7 +88,8 @@ class Learner(pl.LightningModule):
     def counts(self, x: Tensor, generator: torch.Generator) -> Tensor:
         """Output spikes `[batch, classes]`, float32 with gradients."""
         inputs = self.encoder.forward(x.to(torch.float32), generator)
-        return self.network(inputs).sum(-1)
+        counts: Tensor = self.network(inputs).sum(-1)
+        return counts
 
     def configure_optimizers(self) -> torch.optim.Optimizer:
         """Adam, with the moments of the interrupted run."""

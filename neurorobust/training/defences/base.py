@@ -89,5 +89,7 @@ class Defence(ABC):
 
 def settings(defence: Defence) -> dict[str, Any]:
     """Its name and its fields, for the record of a run."""
-    fields = dataclasses.asdict(defence) if dataclasses.is_dataclass(defence) else {}
+    fields: dict[str, Any] = {}
+    if dataclasses.is_dataclass(defence):
+        fields = dataclasses.asdict(defence)
     return {"name": defence.name, **fields}
