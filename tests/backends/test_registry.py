@@ -137,7 +137,7 @@ def test_a_report_of_a_backend_that_is_not_registered_here_is_refused() -> None:
 def test_a_backend_of_somebodys_own_module_is_opened_by_module_and_factory(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    (tmp_path / "my_backend.py").write_text(
+    (tmp_path / "own_backend.py").write_text(
         "from neurorobust.backends.reference.backend import ReferenceBackend\n"
         "from neurorobust.backends.registry import Target\n\n\n"
         "class Mine(ReferenceBackend):\n    name = 'mine'\n\n\n"
@@ -148,18 +148,18 @@ def test_a_backend_of_somebodys_own_module_is_opened_by_module_and_factory(
         "def broken():\n    raise OSError('no such thing')\n"
     )
     monkeypatch.chdir(tmp_path)
-    with open_backend("my_backend:target", NETWORK) as backend:
+    with open_backend("own_backend:target", NETWORK) as backend:
         assert backend.name == "mine"
     assert words.backend("mine") == "my loops"
-    assert parse_replay("--confirm", "my_backend:target:2") == ("mine", 2)
+    assert parse_replay("--confirm", "own_backend:target:2") == ("mine", 2)
     for factory, message in {
         "nothing": "the factory returned int, need neurorobust.backends.registry.Target",
         "taken": "the name 'engine' is taken",
         "broken": "the factory raised OSError: no such thing",
         "missing": "has no callable 'missing'",
     }.items():
-        with pytest.raises(BadInput, match=f"backend my_backend:{factory}: .*{message}"):
-            registry.find_target(f"my_backend:{factory}")
+        with pytest.raises(BadInput, match=f"backend own_backend:{factory}: .*{message}"):
+            registry.find_target(f"own_backend:{factory}")
 
 
 def test_a_backend_that_computes_here_has_nothing_to_close_or_tell() -> None:

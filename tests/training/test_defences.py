@@ -155,18 +155,18 @@ def test_each_defence_stands_under_its_own_name() -> None:
 def test_a_defence_of_somebodys_own_module_is_found_by_module_and_factory(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    (tmp_path / "my_defence.py").write_text(
+    (tmp_path / "own_defence.py").write_text(
         "from neurorobust.training.defences.none import NoDefence\n\n\n"
         "class Mine(NoDefence):\n    name = 'mine'\n\n\n"
         "def nothing():\n    return None\n"
     )
     monkeypatch.chdir(tmp_path)
-    assert find_defence("my_defence:Mine").name == "mine"
+    assert find_defence("own_defence:Mine").name == "mine"
     assert DEFENCES.pop("mine").name == "mine"
     with pytest.raises(
         BadInput, match=r"the factory returned NoneType, need neurorobust\.training"
     ):
-        find_defence("my_defence:nothing")
+        find_defence("own_defence:nothing")
 
 
 @needs_lava
