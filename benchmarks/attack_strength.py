@@ -45,7 +45,6 @@ def main(arguments: Sequence[str] | None = None) -> None:
             network.classifier(backend),
             data,
             Request([find("random"), Pgd(FIRST, steps=10), find(STRONG)], {"eps": options.eps}),
-            Request(),
             card=network.card,
             model=network.name,
         )

@@ -21,7 +21,7 @@ from neurorobust.backends.engine import EngineBackend
 from neurorobust.budgets import ImageBudget, SpikeBudget
 from neurorobust.classifier import Classifier
 from neurorobust.errors import BadInput
-from neurorobust.evaluation import evaluate
+from neurorobust.evaluation import Request, evaluate
 from neurorobust.netx.model import (
     ConvLayer,
     DenseLayer,
@@ -187,8 +187,14 @@ def test_survivors_of_noise_are_beaten(tmp_path: Path) -> None:
     classifier, _, _ = digits(1)
     network, out = models.resolve("digits-mlp"), tmp_path / "weak"
     data = datasets.load("digits", limit=12)
-    evaluate(classifier, data, card=network.card, model=network.name, budgets={"eps": ["0.2"]},
-             attacks=[find("random")], out=out)  # fmt: skip
+    evaluate(
+        classifier,
+        data,
+        Request([find("random")], {"eps": ["0.2"]}),
+        card=network.card,
+        model=network.name,
+        out=out,
+    )
     document, broken = tmp_path / "beaten.json", tmp_path / "found"
     command = [
         sys.executable, str(FOLDER / "beat_standard.py"), "--quick", "--threads", "1",
@@ -219,8 +225,14 @@ def test_a_record_of_something_else_is_refused(
     survivors = part("records").survivors
     classifier, _, _ = digits(1)
     network, data = models.resolve("digits-mlp"), datasets.load("digits", limit=4)
-    evaluate(classifier, data, card=network.card, model=network.name, budgets={"eps": ["0.1"]},
-             attacks=[find("random")], out=tmp_path)  # fmt: skip
+    evaluate(
+        classifier,
+        data,
+        Request([find("random")], {"eps": ["0.1"]}),
+        card=network.card,
+        model=network.name,
+        out=tmp_path,
+    )
     sha256 = network.model.sha256
     x, labels = data.batch(0, 4)
     right = (classifier.predict(x) == labels).nonzero().flatten().tolist()

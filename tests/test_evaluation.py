@@ -676,7 +676,7 @@ def test_a_folder_in_use_is_refused_and_left_alone(drive, tmp_path):
 
 
 def test_overwriting_removes_the_old_report_before_any_work(drive, tmp_path):
-    settings = {"card": card(), "out": tmp_path}
+    settings = {"card": card(), "request": Request(), "out": tmp_path}
     evaluate(drive, dataset(drive, 5, 0), **settings)
     (tmp_path / "report.html").write_text("of the old record")
 
@@ -690,7 +690,7 @@ def test_overwriting_removes_the_old_report_before_any_work(drive, tmp_path):
 
 
 def test_a_record_says_what_is_pending(drive, tmp_path):
-    settings = {"card": card(), "out": tmp_path}
+    settings = {"card": card(), "request": Request(), "out": tmp_path}
     record = evaluate(drive, dataset(drive, 5, 0), **settings, pending=("confirmation", "flags"))
     assert record.pending == ("confirmation", "flags")
     assert read_record(tmp_path) == record

@@ -15,6 +15,7 @@ import torch
 from torch.utils.data import DataLoader, TensorDataset
 
 import neurorobust as nr
+from neurorobust.classifier import Network
 from neurorobust.errors import BadInput, DatasetError, OutputError
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -214,6 +215,31 @@ def test_budgets_of_another_kind_are_refused_not_dropped(digits):
     classifier, data = digits
     with pytest.raises(BadInput, match="attack pgd-linf: takes eps, given flips"):
         nr.compare(classifier, classifier, data, "pgd-linf", eps=0.1, flips=3)
+
+
+def test_an_argument_that_is_no_kind_of_budget_is_refused(digits):
+    classifier, data = digits
+    known = "argument or kind of budget 'sedes': unknown, did you mean|known: eps, flips, shifts"
+    with pytest.raises(BadInput, match=known):
+        nr.evaluate(classifier, data, "pgd-linf", eps=0.1, sedes=3)
+    with pytest.raises(BadInput, match="against: a comparison needs a budget"):
+        nr.evaluate(classifier, data, against=classifier)
+
+
+def test_a_float_network_is_compared_at_the_kind_of_budget_that_was_given(digits, spiking):
+    pictures, data = digits
+    events = spiking("direct")
+    card = nr.Card(encoder={"kind": "direct"}, steps=12, readout="count")
+    flashing = Network("toy", events.backend.model, card).classifier(events.backend)
+    x = (torch.rand(8, 16, 1, 1, 12, generator=torch.Generator().manual_seed(0)) < 0.3).float()
+    for classifier, given, attack, budget in (
+        (pictures, data[:8], "pgd-linf", {"eps": 0.05}),
+        (flashing, (x, torch.arange(8) % 4), "spike-topk", {"flips": 2}),
+    ):
+        result = nr.evaluate(classifier, given, attack, against=classifier, **budget)
+        (comparison,) = result.record.comparison
+        assert (comparison.kind, comparison.attack) == (*budget, attack)
+        assert result.record.request["compare_with"] == attack
 
 
 def test_pictures_of_another_size_are_refused_before_the_attack(digits):
