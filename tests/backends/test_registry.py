@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from typer.testing import CliRunner
 
 from neurorobust.backends import registry
 from neurorobust.backends.base import Backend, DifferentiableBackend, InProcess
@@ -20,7 +21,9 @@ from neurorobust.backends.loihi2.backend import Loihi2Backend
 from neurorobust.backends.reference.backend import ReferenceBackend
 from neurorobust.backends.registry import BACKENDS, Settings, Target, open_backend, parse_replay
 from neurorobust.backends.slayer.backend import SlayerBackend
+from neurorobust.cli import app
 from neurorobust.errors import BadInput
+from neurorobust.evaluation import read_record
 from neurorobust.netx.model import DenseLayer, NetxModel, Neuron
 from neurorobust.report import words
 
@@ -165,3 +168,23 @@ def test_a_backend_of_somebodys_own_module_is_opened_by_module_and_factory(
 def test_a_backend_that_computes_here_has_nothing_to_close_or_tell() -> None:
     InProcess().close()
     assert InProcess().measured() == {}
+
+
+def test_the_command_line_evaluates_on_a_backend_of_somebodys_own(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "own_loops.py").write_text(
+        "from neurorobust.backends.reference.backend import ReferenceBackend\n"
+        "from neurorobust.backends.registry import Target\n\n\n"
+        "class Loops(ReferenceBackend):\n    name, about = 'loops', 'loops of my own'\n\n\n"
+        "def target():\n    return Target('loops', 'my loops', lambda model, _: Loops(model))\n"
+    )
+    monkeypatch.chdir(tmp_path)
+    asked = ["evaluate", "digits-mlp", "--attacks", "none", "--limit", "3", "--out", "run"]
+    done = CliRunner().invoke(app, [*asked, "--backend", "own_loops:target"])
+    assert done.exit_code == 0, done.output
+    record = read_record(tmp_path / "run")
+    assert (record.backend, record.target) == ("loops", "loops of my own")
+    page = (tmp_path / "run" / "report.html").read_text(encoding="utf-8")
+    assert "loops of my own" in page
+    assert "not a measurement on a neuromorphic chip" in page
