@@ -17,8 +17,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from neurorobust.backends.base import Backend, measured
-from neurorobust.backends.registry import TARGETS, Settings, open_backend
+from neurorobust.backends.base import Backend
+from neurorobust.backends.registry import Settings, find_target, open_backend
 from neurorobust.errors import NeuroRobustError
 from neurorobust.netx.model import DenseLayer, NetxModel, Neuron
 from neurorobust.provenance import versions
@@ -45,11 +45,15 @@ def pytest_report_header(config: pytest.Config) -> list[str]:
     name = config.getoption("target")
     found = versions()
     known = ", ".join(f"{package} {found[package]}" for package in _PACKAGES if package in found)
-    lines = [f"target: {name}: {TARGETS.get(name, 'unknown')}"]
+    try:
+        lines = [f"target: {name}: {find_target(name).words}"]
+    except NeuroRobustError as error:
+        lines = [f"target: {error}"]
     if name == "loihi2":
+        from neurorobust.backends.loihi2.backend import UNTESTED
         from neurorobust.backends.loihi2.probe import verdict
 
-        lines.append(f"board: {verdict()}")
+        lines.append(f"board: {verdict()}; {UNTESTED}")
     model = config.getoption("model") or "shipped"
     return [*lines, f"model: {model}, data: {config.getoption('data') or 'golden'}", known]
 
@@ -107,7 +111,7 @@ def _opened(config: pytest.Config) -> Iterator[Open]:
                 backend = stack.enter_context(open_backend(name, model, settings))
             except NeuroRobustError as error:
                 pytest.exit(f"target {name}: {error}", returncode=2)
-            stack.callback(lambda: _told.append(measured(backend)))
+            stack.callback(lambda: _told.append(backend.measured()))
             return backend
 
         yield open_it

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from neurorobust.backends.base import Backend, measured
+from neurorobust.backends.base import Backend
 from neurorobust.backends.engine import EngineBackend
 from neurorobust.backends.reference.backend import ReferenceBackend
 from neurorobust.netx.model import NetxModel
@@ -162,7 +162,7 @@ def test_an_impulse_comes_out_in_its_own_step(open_target: Open, layers: int) ->
 @pytest.mark.hardware
 def test_the_board_tells_its_latency_power_and_time(case: Case, target: Backend) -> None:
     target.run(case.random(2, 9))
-    told = measured(target)
+    told = target.measured()
     assert told["board"]
     assert set(told["latency_steps"]) == {"input", "output", "state"}
     interval = told["reset_interval"]

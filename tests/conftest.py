@@ -13,6 +13,7 @@ import pytest
 import torch
 from hypothesis import HealthCheck, settings
 
+from neurorobust.backends.base import InProcess
 from neurorobust.backends.engine import EngineBackend
 from neurorobust.classifier import Classifier
 from neurorobust.encoders import DirectEncoder, DriveEncoder, LatencyEncoder, PoissonEncoder
@@ -59,10 +60,11 @@ def wheel_net() -> WheelNet:
     return find
 
 
-class LinearBackend:
+class LinearBackend(InProcess):
     """membrane = weight @ x, in floats and with gradients: what can be solved on paper."""
 
     name = "linear"
+    about, query_batch = "a double for tests", 64
 
     def __init__(self, weight: torch.Tensor, shape: tuple[int, int, int]) -> None:
         self.weight = weight

@@ -97,7 +97,7 @@ def test_what_cannot_be_confirmed_is_refused_before_any_work(
     def missing(model, settings):
         raise UnavailableError("lava: not installed here")
 
-    monkeypatch.setitem(BACKENDS, "lava", missing)
+    monkeypatch.setitem(BACKENDS, "lava", replace(BACKENDS["lava"], make=missing))
     network, data, *_ = setting(spiking)
     asked = Request(
         attacks=attacks, budgets={"eps": ("0.05",) * len(attacks)}, confirm=Confirm("lava", 2)

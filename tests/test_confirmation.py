@@ -7,6 +7,7 @@ import torch
 
 from neurorobust.assess.confirm import choose, confirm, require_identical
 from neurorobust.attacks import ATTACKS
+from neurorobust.backends.base import InProcess
 from neurorobust.datasets.base import Dataset
 from neurorobust.errors import BadInput, CheckFailed
 from neurorobust.evaluation import Request, evaluate, load_samples
@@ -15,10 +16,11 @@ from neurorobust.records import Card, EncoderCard
 FAST = replace(ATTACKS["pgd-linf"], steps=4, draws=2)
 
 
-class Echo:
+class Echo(InProcess):
     """The engine under another name, which may lie about one spike and counts samples."""
 
     name = "echo"
+    about, query_batch = "a double for tests", 64
 
     def __init__(self, backend, lie=None) -> None:
         self.backend, self.model, self.lie, self.seen = backend, backend.model, lie, 0

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from neurorobust.attacks import ATTACKS
-from neurorobust.attacks.controls import CONTROLS
+from neurorobust.attacks.controls import CONTROLS, control_of
 from neurorobust.budgets import KINDS
 from neurorobust.checks import flags, looked_for
 from neurorobust.datasets.base import Dataset
@@ -27,6 +27,7 @@ def names(budgets: dict[str, list[str]], attacks: list[str], control: bool = Tru
 def test_every_kind_of_budget_has_a_control_that_knows_nothing():
     assert set(CONTROLS) == set(KINDS)
     for kind, control in CONTROLS.items():
+        assert control_of(kind) is control
         assert (control.kind, control.control, control.access) == (kind, True, "none")
         assert ATTACKS[control.name] == control
 

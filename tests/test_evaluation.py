@@ -10,6 +10,7 @@ import pytest
 import torch
 
 from neurorobust.attacks import ATTACKS
+from neurorobust.backends.base import InProcess
 from neurorobust.backends.engine import EngineBackend
 from neurorobust.budgets import ImageBudget, SpikeBudget, parse, project
 from neurorobust.classifier import Classifier
@@ -563,10 +564,11 @@ def test_contradictions_are_refused_before_any_work(drive, tmp_path, settings, m
     assert not (tmp_path / "run").exists()
 
 
-class Blind:
+class Blind(InProcess):
     """The engine without its gradients."""
 
     name = "blind"
+    about, query_batch = "a double for tests", 64
 
     def __init__(self, backend) -> None:
         self.model, self.run = backend.model, backend.run
@@ -577,7 +579,7 @@ def test_white_box_attacks_need_gradients(drive):
     with pytest.raises(BadInput, match="attack 'pgd-linf': backend blind has no gradients"):
         evaluate(blind, dataset(blind, 5), Request(["pgd-linf"], {"eps": ["0.1"]}), card=card())
     record = evaluate(blind, dataset(blind, 5), Request(["random"], {"eps": ["0.1"]}), card=card())
-    assert record.backend == "blind"
+    assert (record.backend, record.target) == ("blind", "a double for tests")
 
 
 def with_nan(samples: int, at: int) -> torch.Tensor:

@@ -76,7 +76,7 @@ def test_lava_is_green(network: Path) -> None:
     pytest.importorskip("lava")
     code, said = _own(network, "answers.npz", "--target", "lava")
     assert code == 0, said
-    assert "target: lava: Lava's fixed-point simulation on this CPU" in said
+    assert "target: lava: Lava's fixed-point simulation" in said
     assert "lava-nc 0.10.0" in said
     assert "12 passed" in said
     assert "skipped" not in said
@@ -175,7 +175,8 @@ def test_the_stand_in_for_a_board_is_green(network: Path, board: dict[str, str])
     assert code == 0, said
     assert "13 passed" in said
     assert "board: Loihi 2 N3B3, partition oheogulch (slurm) can be asked for" in said
-    assert "target: loihi2: a Loihi 2 board, through a path that is untested on hardware" in said
+    assert "target: loihi2: the Loihi 2 board" in said
+    assert "untested on hardware" in said.partition("target: loihi2")[2].partition("model:")[0]
     assert '"latency_steps": {"input": 2, "output": 1, "state": 3}' in said
 
 

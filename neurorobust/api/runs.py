@@ -10,8 +10,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from neurorobust.backends.base import measured
-from neurorobust.backends.registry import TARGETS, Settings, open_backend
+from neurorobust.backends.registry import Settings, open_backend
 from neurorobust.errors import BadInput, OutputError
 from neurorobust.evaluation.query import Arrays
 from neurorobust.models import locate_model
@@ -55,7 +54,7 @@ def run(
         reference: a name, or the path of a `.net` file.
         inputs: spikes uint8 `[samples, C, H, W, steps]`, `Inputs` (of drive: int32 bias `[samples,
             C, H, W]` and steps), or an .npz file of `spikes`, or of `drive` and `steps`.
-        backend: `engine`, `reference`, `lava` or `loihi2`.
+        backend: `engine`, `reference`, `lava`, `loihi2`, or one of your own as `module:factory`.
         settings: how that runs.
         record: every layer's spikes, u and v too.
         out: an .npz file for `spikes`, `membrane` and recorded layers; None: none is written.
@@ -85,11 +84,12 @@ def run(
         begun = time.perf_counter()
         result = target.run(given, record=[layer.number for layer in running])
         seconds = time.perf_counter() - begun
-        told = measured(target)
+        told = target.measured()
+        name, about = target.name, target.about
     if file is not None:
         files.write_npz(file, _arrays(result))
     speed = told.get("samples_per_second") or (len(result.spikes) / seconds if seconds else None)
-    return Ran(result, backend, TARGETS[backend], seconds, speed, told)
+    return Ran(result, name, about, seconds, speed, told)
 
 
 def read_inputs(path: Path) -> Inputs:

@@ -51,6 +51,7 @@ def train(
     lr: float | None = None,
     patience: int | None = None,
     limit: int | None = None,
+    defence: str = "none",
     bin_us: int | None = None,
     seed: int = 0,
     device: str = "cpu",
@@ -76,6 +77,7 @@ def train(
         lr: Adam's rate at the start.
         patience: epochs without improvement before training stops.
         limit: training samples used.
+        defence: name of one, or one of your own as `module:factory`.
         bin_us: event files: width of a step in microseconds.
         seed: of weights and batches.
         device: `cpu` or `cuda`.
@@ -108,7 +110,7 @@ def train(
         spec,
         dataset,
         Path(out),
-        replace(chosen, seed=seed, device=device, **told),
+        replace(chosen, seed=seed, device=device, defence=defence, **told),
         data_dir=data_dir,
         download=download,
         bin_us=bin_us,

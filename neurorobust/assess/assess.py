@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from neurorobust.assess.compare import compare, planned
 from neurorobust.assess.confirm import confirm
 from neurorobust.backends.base import Backend
-from neurorobust.backends.registry import Settings, open_backend
+from neurorobust.backends.registry import Settings, find_target, open_backend
 from neurorobust.checks import flags
 from neurorobust.classifier import Classifier, Network
 from neurorobust.datasets import Dataset
@@ -101,6 +101,8 @@ def assess_classifier(
     network = attacked.network
     if network is None:
         raise BadInput("classifier: belongs to no network with a card; open one (`Network.open`)")
+    if out is not None:
+        find_target(attacked.backend.name)  # before any work: the page will say what it is
     against = setup.against
     if (against is None) != (request.compare_with is None):
         raise BadInput("compare_with: needs the float network `against`, and that needs an attack")

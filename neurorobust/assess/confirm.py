@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from neurorobust.backends.base import Backend, measured
+from neurorobust.backends.base import Backend
 from neurorobust.budgets import KINDS
 from neurorobust.classifier import Classifier
 from neurorobust.errors import BadInput, CheckFailed
@@ -105,7 +105,7 @@ def confirm(
         adversarial=sum(case.broken for case in cases),
         first_difference=first,
         seconds=round(seconds, 3),
-        measured=measured(other),
+        measured=other.measured(),
     )
 
 

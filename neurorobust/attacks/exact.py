@@ -13,7 +13,6 @@ from torch import Tensor
 
 from neurorobust.attacks.objectives import margin
 from neurorobust.attacks.queries import report
-from neurorobust.backends.registry import query_batch
 from neurorobust.classifier import Classifier
 from neurorobust.readouts import first_argmax
 from neurorobust.types import Labels
@@ -55,7 +54,7 @@ class Exact:
         score = torch.zeros_like(wrong)
         for _ in range(self.draws):
             place = 0
-            for part in torch.split(x, query_batch(self.classifier.backend)):
+            for part in torch.split(x, self.classifier.backend.query_batch):
                 here = slice(place, place + len(part))
                 own = self.labels[rows[here]]
                 run = self.classifier.run(part, self.generator)

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from neurorobust.attacks import objectives
 from neurorobust.attacks.flip_queries import PIECE
-from neurorobust.backends.base import ALIGNED, Backend
+from neurorobust.backends.base import ALIGNED, Backend, InProcess
 from neurorobust.classifier import Classifier
 from neurorobust.types import Inputs, Labels, Run
 
@@ -36,13 +36,13 @@ class Answers:
     charge: Tensor
 
 
-class Recorded:
-    """A backend that always records the output layer too."""
+class Recorded(InProcess):
+    """A backend that always records the output layer too; whoever opened it closes it."""
 
     def __init__(self, backend: Backend) -> None:
         self.backend = backend
-        self.name = backend.name
-        self.model = backend.model
+        self.name, self.about = backend.name, backend.about
+        self.query_batch, self.model = backend.query_batch, backend.model
 
     def run(self, inputs: Inputs, record: Collection[int] = (), clock: str = ALIGNED) -> Run:
         """See `Backend.run`."""

@@ -15,7 +15,6 @@ from torch import Tensor, nn
 from neurorobust.attacks import objectives
 from neurorobust.attacks.best import Best, Standing
 from neurorobust.attacks.modes import PLAIN, Mode, Pass
-from neurorobust.backends.registry import query_batch
 from neurorobust.budgets import ROUNDING, ImageBudget, project
 from neurorobust.classifier import Classifier
 from neurorobust.errors import BadInput
@@ -183,7 +182,7 @@ class Oracle(nn.Module):
 
     def _plain(self, x: Tensor) -> Tensor:
         with torch.no_grad():
-            parts = torch.split(x, query_batch(self.classifier.backend))
+            parts = torch.split(x, self.classifier.backend.query_batch)
             return torch.cat([self.classifier.logits(part, self.generator) for part in parts])
 
     def _remember(self, x: Tensor, rows: Tensor, within: Tensor, standing: Standing) -> None:

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from neurorobust.backends.base import ALIGNED, check_clock
+from neurorobust.backends.base import ALIGNED, InProcess, check_clock
 from neurorobust.classifier import Classifier
 from neurorobust.encoders import Shape
 from neurorobust.errors import BadInput
@@ -46,7 +46,7 @@ class PixelEncoder:
     forward = encode
 
 
-class ModuleBackend:
+class ModuleBackend(InProcess):
     """A torch module in the place of a spiking network: its logits are the "membrane".
 
     Attributes:
@@ -56,6 +56,8 @@ class ModuleBackend:
     """
 
     name = "module"
+    about = "a torch module in the place of a spiking network"
+    query_batch = 64
 
     def __init__(self, module: nn.Module, input_shape: Shape, classes: int) -> None:
         self.module = module

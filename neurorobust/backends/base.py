@@ -29,9 +29,19 @@ CLOCKS: tuple[Clock, ...] = (ALIGNED, GLOBAL)
 
 @runtime_checkable
 class Backend(Protocol):
-    """A target."""
+    """Something that runs one network.
+
+    Attributes:
+        name: in records, and where it is registered (`backends.registry`).
+        about: what computes the answers, for records: "a Loihi 2 board, ...".
+        query_batch: samples that one query of an attack may hold: enough to keep it busy, few
+            enough to be answered in seconds.
+        model: the network.
+    """
 
     name: str
+    about: str
+    query_batch: int
     model: NetxModel
 
     def run(self, inputs: Inputs, record: Collection[int] = (), clock: str = ALIGNED) -> Run:
@@ -51,6 +61,14 @@ class Backend(Protocol):
         """
         ...
 
+    def measured(self) -> dict[str, Any]:
+        """What it tells of its runs so far (times, board, power), in words and numbers."""
+        ...
+
+    def close(self) -> None:
+        """Give back what it holds (worker processes, a board); a later run may take it again."""
+        ...
+
 
 @runtime_checkable
 class DifferentiableBackend(Backend, Protocol):
@@ -63,6 +81,17 @@ class DifferentiableBackend(Backend, Protocol):
             BadInput: anything fractional, or spikes other than 0 and 1.
         """
         ...
+
+
+class InProcess:
+    """A backend that computes in this process: nothing to close, nothing to tell of its runs."""
+
+    def measured(self) -> dict[str, Any]:
+        """Nothing."""
+        return {}
+
+    def close(self) -> None:
+        """Nothing to give back."""
 
 
 def check_inputs(model: NetxModel, inputs: Inputs) -> None:
@@ -117,15 +146,6 @@ def check_clock(clock: str, backend: str = "", known: Collection[str] = CLOCKS) 
         raise BadInput(f"clock: {clock!r} unknown, known: {', '.join(CLOCKS)}")
     if clock not in known:
         raise BadInput(f"clock: {clock!r} is not run by {backend}, use reference or engine")
-
-
-def measured(backend: Backend) -> dict[str, Any]:
-    """What a backend tells of its runs so far (times, board, power); empty where it tells nothing.
-
-    Plain words and numbers, for records.
-    """
-    tell = getattr(backend, "measured", None)
-    return {} if tell is None else dict(tell())
 
 
 def neurons(shape: tuple[int, ...]) -> int:

@@ -1,15 +1,19 @@
-"""Where a network runs: the backends by name, opened and closed; imported when used."""
+"""Where a network runs: the backends by name, imported when they are opened, and closed again."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-from neurorobust.backends.base import Backend
 from neurorobust.errors import BadInput
-from neurorobust.netx.model import NetxModel
+from neurorobust.support import user_code
 from neurorobust.support.names import unknown
+
+if TYPE_CHECKING:  # backends are listed without torch
+    from neurorobust.backends.base import Backend
+    from neurorobust.netx.model import NetxModel
 
 
 @dataclass(frozen=True)
@@ -31,6 +35,25 @@ class Settings:
     workers: int | None = None
     worker_memory: int | None = None
     sparse: bool = False
+
+
+@dataclass(frozen=True)
+class Target:
+    """What is known of a backend before it is imported; all else stands on the backend itself.
+
+    Attributes:
+        name: on the command line and in records.
+        words: how reports call it, after "confirmed in".
+        make: opens it for a network; imports what it needs. None: it runs no `.net` file.
+        devices: on which it computes; a number may follow, as in `cuda:1`.
+        chip: whether its answers are those of a neuromorphic chip, not of a processor.
+    """
+
+    name: str
+    words: str
+    make: Callable[[NetxModel, Settings], Backend] | None
+    devices: tuple[str, ...] = ("cpu",)
+    chip: bool = False
 
 
 def _reference(model: NetxModel, settings: Settings) -> Backend:
@@ -65,51 +88,64 @@ def _loihi2(model: NetxModel, settings: Settings) -> Backend:
     return Loihi2Backend(model, TIMEOUT if settings.timeout is None else settings.timeout)
 
 
-BACKENDS: dict[str, Callable[[NetxModel, Settings], Backend]] = {
-    "engine": _engine,
-    "reference": _reference,
-    "lava": _lava,
-    "loihi2": _loihi2,
-}
-TARGETS = {
-    "engine": "Lava's fixed-point integers, computed by neurorobust's engine",
-    "reference": "Lava's fixed-point integers, computed by neurorobust's reference",
-    "lava": "Lava's fixed-point simulation on this CPU",
-    "loihi2": "a Loihi 2 board, through a path that is untested on hardware",
-    "slayer": "SLAYER (lava-dl) on this CPU, before export",
-}
-# samples that one query of an attack may hold: enough to keep the target busy, few enough to answer
-# in seconds (Lava runs one after the other, a board too)
-QUERY_BATCH = {"engine": 256, "reference": 8, "slayer": 128, "lava": 16, "loihi2": 16}
+_ALL = (
+    Target("engine", "neurorobust's engine", _engine, ("cpu", "cuda")),
+    Target("reference", "the reference loops", _reference),
+    Target("lava", "Lava's fixed-point simulation", _lava),
+    Target("loihi2", "the Loihi 2 board", _loihi2, chip=True),
+    Target("slayer", "SLAYER", None),  # opened on a run directory, by `models`
+)
+BACKENDS: dict[str, Target] = {target.name: target for target in _ALL}
 
 
-def query_batch(backend: Backend) -> int:
-    """How many samples a target likes to be asked about at once."""
-    return QUERY_BATCH.get(backend.name, 64)
+def backend_names() -> list[str]:
+    """Of those that run a `.net` file."""
+    return [target.name for target in BACKENDS.values() if target.make is not None]
+
+
+def find_target(name: str) -> Target:
+    """A backend by name, or `module:factory` of the user's own code, which returns a `Target`.
+
+    Raises:
+        BadInput: unknown name, or see `user_code.member`.
+    """
+    return user_code.member("backend", name, BACKENDS, Target)
+
+
+def openable(name: str) -> Target:
+    """As `find_target`, of those that run a `.net` file.
+
+    Raises:
+        BadInput: see `find_target`; or it runs none.
+    """
+    target = find_target(name) if ":" in name else BACKENDS.get(name)
+    if target is None or target.make is None:
+        raise BadInput(unknown("backend", name, backend_names()))
+    return target
 
 
 @contextmanager
 def open_backend(
     name: str, model: NetxModel, settings: Settings | None = None
 ) -> Iterator[Backend]:
-    """A target by name; closed (worker processes ended) when the block ends.
+    """A backend by name (see `find_target`); closed (worker processes ended) when the block ends.
 
     Raises:
-        BadInput: unknown name.
+        BadInput: unknown name, or a device on which it does not compute.
         UnavailableError: it needs something that is not installed.
     """
-    if name not in BACKENDS:
-        raise BadInput(unknown("backend", name, BACKENDS))
-    settings = settings or Settings()
-    if name != "engine" and settings.device != "cpu":
-        raise BadInput(f"backend {name}: runs on the CPU only, not on device {settings.device!r}")
-    backend = BACKENDS[name](model, settings)
+    target, settings = openable(name), settings or Settings()
+    if settings.device.partition(":")[0] not in target.devices:
+        raise BadInput(
+            f"backend {name}: runs on {' and '.join(target.devices)} only, not on device "
+            f"{settings.device!r}"
+        )
+    assert target.make is not None, "openable"
+    backend = target.make(model, settings)
     try:
         yield backend
     finally:
-        close = getattr(backend, "close", None)
-        if close is not None:
-            close()
+        backend.close()
 
 
 def parse_replay(option: str, text: str) -> tuple[str, int]:
@@ -122,9 +158,10 @@ def parse_replay(option: str, text: str) -> tuple[str, int]:
     Raises:
         BadInput: not of that form, or an unknown backend.
     """
-    name, _, count = text.partition(":")
-    if name not in BACKENDS:
-        raise BadInput(unknown(f"{option} {text}: backend", name, BACKENDS))
+    name, _, count = text.rpartition(":")
     if not count.isdigit() or int(count) < 1:
-        raise BadInput(f"{option} {text}: needs a number of samples, as in {name}:32")
-    return name, int(count)
+        raise BadInput(f"{option} {text}: needs a number of samples, as in lava:32")
+    try:
+        return openable(name).name, int(count)
+    except BadInput as error:
+        raise BadInput(f"{option} {text}: {error}") from None

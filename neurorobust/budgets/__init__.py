@@ -16,6 +16,8 @@ from neurorobust.budgets.flips import SpikeBudget, allowed
 from neurorobust.budgets.images import NORMS, ROUNDING, ImageBudget
 from neurorobust.budgets.patches import PatchBudget
 from neurorobust.budgets.shifts import ShiftBudget, moves
+from neurorobust.errors import BadInput
+from neurorobust.support.names import unknown
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -28,12 +30,14 @@ def parse(kind: str, text: str) -> Budget:
     """A budget of one of `KINDS`, as typed.
 
     Raises:
-        BadInput: not a budget of that kind.
+        BadInput: not a budget of that kind, or an unknown kind.
 
     Example:
         >>> parse("eps", "l2:0.5")
         ImageBudget(epsilon=0.5, norm='l2')
     """
+    if kind not in KINDS:
+        raise BadInput(unknown("budget", kind, KINDS))
     return KINDS[kind].parse(text.strip())
 
 

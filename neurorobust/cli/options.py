@@ -7,13 +7,13 @@ from typing import Annotated
 
 import typer
 
+from neurorobust.backends.registry import backend_names
 from neurorobust.cli.usage import one_of
 from neurorobust.encoders import ENCODERS
 from neurorobust.readouts import READOUTS
 from neurorobust.support.names import either
 
 # names that options take, written out: what registers them loads torch (held by a test)
-BACKENDS = ("engine", "reference", "lava", "loihi2")
 NETWORKS = ("mlp", "cnn", "recurrent", "delayed")
 
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object and nothing else.")]
@@ -21,7 +21,8 @@ Seed = Annotated[int, typer.Option(help="Seed of everything random.", min=0, max
 Backend = Annotated[
     str,
     typer.Option(
-        help="Target: engine, reference, lava or loihi2.", callback=one_of("--backend", BACKENDS)
+        help=f"Target: {either(backend_names())}, or your own as module:factory.",
+        callback=one_of("--backend", backend_names(), own=True),
     ),
 ]
 Device = Annotated[str, typer.Option(help="Where torch computes: cpu or cuda.")]

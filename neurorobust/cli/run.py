@@ -47,7 +47,7 @@ def run(
             samples=samples,
             neurons=neurons,
             steps=steps,
-            backend=backend,
+            backend=made.backend,
             target=made.target,
             out=str(out),
             seconds=round(made.seconds, 3),

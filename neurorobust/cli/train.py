@@ -30,6 +30,12 @@ def train(
     lr: Annotated[float | None, typer.Option(help="Adam's rate at the start.")] = None,
     patience: Annotated[int | None, typer.Option(min=1, help="Early stopping, epochs.")] = None,
     limit: Annotated[int | None, typer.Option(min=1, help="Training samples used.")] = None,
+    defence: Annotated[
+        str,
+        typer.Option(
+            help="How it is defended; a wrong name lists them. Or your own, as module:factory."
+        ),
+    ] = "none",
     bin_us: options.BinUs = None,
     seed: options.Seed = 0,
     device: options.Device = "cpu",
@@ -55,6 +61,7 @@ def train(
                 lr=lr,
                 patience=patience,
                 limit=limit,
+                defence=defence,
                 bin_us=bin_us,
                 seed=seed,
                 device=device,

@@ -58,11 +58,19 @@ class Commands(TyperGroup):
         sys.exit(code if isinstance(code, int) else 0)
 
 
-def one_of(option: str, known: Sequence[str]) -> Callable[[str | None], str | None]:
-    """For `typer.Option(callback=...)`: the value is one of these names."""
+def one_of(
+    option: str, known: Sequence[str], own: bool = False
+) -> Callable[[str | None], str | None]:
+    """For `typer.Option(callback=...)`: the value is one of these names.
+
+    Args:
+        option: names it in messages.
+        known: the names.
+        own: `module:factory` will do as well; it is looked for when it is used.
+    """
 
     def check(value: str | None) -> str | None:
-        if value is not None and value not in known:
+        if value is not None and value not in known and not (own and ":" in value):
             raise typer.BadParameter(unknown(option, value, known))
         return value
 

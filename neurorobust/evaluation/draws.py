@@ -21,7 +21,6 @@ import torch
 from torch import Tensor
 
 from neurorobust.attacks.spike_view import spike_view
-from neurorobust.backends.registry import query_batch
 from neurorobust.classifier import Classifier
 from neurorobust.errors import BadInput
 from neurorobust.evaluation.query import Arrays, pack, score
@@ -151,7 +150,7 @@ class Draws:
         for draw in range(self.count):
             drawn = self._spikes(classifier, x, places, purpose, draw)
             with torch.no_grad():
-                parts = torch.split(drawn, query_batch(classifier.backend))
+                parts = torch.split(drawn, classifier.backend.query_batch)
                 answers = [
                     classifier.readout.labels(classifier.backend.run(Inputs.of(part)))
                     for part in parts

@@ -9,7 +9,7 @@ from typing import Any
 
 from neurorobust.attacks import Attack, find
 from neurorobust.attacks.base import takes
-from neurorobust.attacks.controls import CONTROLS
+from neurorobust.attacks.controls import control_of
 from neurorobust.attacks.recipe import Member, Recipe
 from neurorobust.attacks.recipes import find_recipe
 from neurorobust.budgets import KINDS, Budget, ImageBudget, parse
@@ -136,7 +136,7 @@ def _unasked_control(
     """The control that attacks on a kind of budget need; none where it is asked for already."""
     if not members and all(attack.control for attack in chosen):
         return []
-    own = [member.attack for member in members if member.attack.control] or [CONTROLS[kind]]
+    own = [member.attack for member in members if member.attack.control] or [control_of(kind)]
     names = [attack.name for attack in chosen]
     return [attack for attack in own if attack.name not in names]
 

@@ -11,6 +11,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from neurorobust.backends.threads import threads
 from neurorobust.classifier import Classifier
 from neurorobust.types import Labels, Spikes
 
@@ -43,12 +44,8 @@ def unpack(bits: npt.NDArray[np.generic], shape: tuple[int, ...]) -> Spikes:
 def one_thread() -> Iterator[None]:
     """Let torch use one thread: sums of floats in one order, however many cores there are.
 
-    The engine may go on with several: its floats do not depend on how many.
+    What is exact may go on with several: its floats do not depend on how many.
     """
-    from neurorobust.backends.engine.batch_parts import (
-        threads,  # numba comes with it: not at import
-    )
-
     before = torch.get_num_threads()
     torch.set_num_threads(1)
     try:

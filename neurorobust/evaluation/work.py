@@ -10,8 +10,6 @@ import numpy as np
 
 from neurorobust import records
 from neurorobust.attacks import settings
-from neurorobust.backends.base import measured
-from neurorobust.backends.registry import TARGETS
 from neurorobust.classifier import Classifier
 from neurorobust.datasets.base import Dataset
 from neurorobust.evaluation import minimum
@@ -77,7 +75,7 @@ class Work:
             model_sha256=backend.model.sha256,
             card=self.card,
             backend=backend.name,
-            target=TARGETS.get(backend.name, backend.name),
+            target=backend.about,
             dataset=self.dataset.name,
             seed=request.seed,
             seeds=request.all_seeds if request.seeds > 1 else (),
@@ -93,7 +91,7 @@ class Work:
             probes=probed,
             pending=self.pending,
             provenance=provenance(
-                self.command, started, time.perf_counter() - clock, measured(backend)
+                self.command, started, time.perf_counter() - clock, backend.measured()
             ),
         )
         store.finish(count, extra, record)

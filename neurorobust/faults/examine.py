@@ -12,9 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from neurorobust import netx
-from neurorobust.backends.base import measured
 from neurorobust.backends.engine import EngineBackend
-from neurorobust.backends.registry import TARGETS
 from neurorobust.classifier import Classifier, Network
 from neurorobust.datasets import Dataset
 from neurorobust.errors import BadInput, OutputError
@@ -103,7 +101,7 @@ def _examine(
         "sha256": network.model.sha256,
         "card": network.card,
         "backend": classifier.backend.name,
-        "target": TARGETS[classifier.backend.name],
+        "target": classifier.backend.about,
         "dataset": data.name,
         "samples": len(data),
         "data": data.digest(),
@@ -141,7 +139,7 @@ def _examine(
     except KeyboardInterrupt as error:
         raise KeyboardInterrupt(f"{kept.done} of {count.total} pieces are kept") from error
     seconds = time.perf_counter() - clock
-    where = provenance(command, started, seconds, measured(classifier.backend))
+    where = provenance(command, started, seconds, classifier.backend.measured())
     record = RECORDS[request.fault](**said, **found.fields, provenance=where)
     for name, model in found.networks.items():
         netx.write(model, out / name)

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from neurorobust import budgets
-from neurorobust.attacks.controls import CONTROLS
+from neurorobust.attacks.controls import control_of
 from neurorobust.attacks.deployment import DEPLOYMENT, OBJECTIVES, DeploymentAttack
 from neurorobust.attacks.spike_view import spike_view
 from neurorobust.classifier import Classifier
@@ -94,7 +94,7 @@ class InputsRequest:
         bounds = layer_bounds(classifier, x)
         found = {
             "clean": x,
-            "random": CONTROLS[self.kind](classifier, x, labels, budget, task.generator()),
+            "random": control_of(self.kind)(classifier, x, labels, budget, task.generator()),
             attack.name: self._found(attack, classifier, x, labels, task),
         }
         rows = {

@@ -7,14 +7,14 @@ from collections.abc import Collection
 import torch
 from torch import Tensor
 
-from neurorobust.backends.base import ALIGNED, check_clock, check_inputs
+from neurorobust.backends.base import ALIGNED, InProcess, check_clock, check_inputs
 from neurorobust.errors import BadInput
 from neurorobust.netx.model import NetxModel
 from neurorobust.nir.layers import FloatLayer, Floats
 from neurorobust.types import Inputs, Run
 
 
-class FloatNetwork:
+class FloatNetwork(InProcess):
     """A backend that runs float layers, without latency, from zero state, in float64.
 
     Args:
@@ -23,6 +23,8 @@ class FloatNetwork:
     """
 
     name = "nir-float"
+    about = "the graph's own layers in floats, before they are rounded"
+    query_batch = 64
 
     def __init__(self, model: NetxModel, layers: tuple[FloatLayer, ...]) -> None:
         self.model = model

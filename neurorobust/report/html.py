@@ -8,6 +8,7 @@ from pathlib import Path
 
 from markupsafe import Markup, escape
 
+from neurorobust.backends.registry import find_target
 from neurorobust.checks import looked_for
 from neurorobust.errors import BadInput
 from neurorobust.evaluation import REPORT_FILE, read_record
@@ -75,7 +76,7 @@ def render(record: Record, examples: Sequence[Example] = ()) -> str:
         minima=minima(record),
         recipe=sentences.recipe(record),
         probes=list(sentences.probes(record)),
-        on_a_simulator=record.backend != "loihi2",
+        on_a_simulator=not find_target(record.backend).chip,
         encoder=sentences.encoder(record.card.encoder),
         readout=sentences.readout(record.card),
         reads_membranes=READOUTS[record.card.readout].membrane,

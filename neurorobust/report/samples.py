@@ -17,7 +17,6 @@ from neurorobust.budgets import KINDS
 from neurorobust.errors import BadInput
 from neurorobust.support.files import read_npz
 
-GROUPS = tuple(KINDS)
 MOST = 100  # examples of a kind; an evaluation keeps six
 
 Array = npt.NDArray[Any]
@@ -72,7 +71,7 @@ def read_examples(path: Path) -> list[Example]:
         BadInput: missing, damaged, or shapes that contradict each other.
     """
     arrays = read_npz(path, prefix="example/")
-    return [example for group in GROUPS for example in _examples(_Group(path, arrays, group))]
+    return [example for group in KINDS for example in _examples(_Group(path, arrays, group))]
 
 
 class _Group:

@@ -4,17 +4,11 @@ from __future__ import annotations
 
 from typing import Any, Protocol
 
+from neurorobust.backends.registry import find_target
 from neurorobust.budgets import KINDS
 from neurorobust.records import Record, RobustRate
 
 NOTHING = "\N{EN DASH}"
-BACKENDS = {
-    "engine": "neurorobust's engine",
-    "reference": "the reference loops",
-    "slayer": "SLAYER",
-    "lava": "Lava's fixed-point simulation",
-    "loihi2": "the Loihi 2 board",
-}
 
 
 class Counted(Protocol):
@@ -64,8 +58,12 @@ def duration(seconds: float) -> str:
 
 
 def backend(name: str) -> str:
-    """A backend's name as a reader would say it."""
-    return BACKENDS.get(name, name)
+    """A backend's name as a reader would say it.
+
+    Raises:
+        BadInput: it is not registered here; import the code that registers it.
+    """
+    return find_target(name).words
 
 
 def attack(record: Record, name: str) -> str:

@@ -52,12 +52,14 @@ class State:
         network: the network's parameters.
         best: those after the best epoch.
         optimiser: Adam's moments, `<parameter>.<name>`.
+        own: the defence's parameters.
     """
 
     history: tuple[Epoch, ...] = ()
     network: Tensors | None = None
     best: Tensors | None = None
     optimiser: Tensors | None = None
+    own: Tensors | None = None
 
     @property
     def best_epoch(self) -> Epoch:
@@ -72,7 +74,7 @@ class State:
         )
 
 
-_PARTS = ("network", "best", "optimiser")
+_PARTS = ("network", "best", "optimiser", "own")
 
 
 def save(path: Path, state: State, settings: dict[str, Any]) -> None:
@@ -107,7 +109,7 @@ def load(path: Path, settings: dict[str, Any]) -> State:
             f"{path}: damaged checkpoint ({error}): start anew with --overwrite"
         ) from error
     check_settings(path, begun, settings)
-    return State(history, tensors["network"], tensors["best"], tensors["optimiser"])
+    return State(history, **tensors)
 
 
 def check_settings(path: Path, begun: dict[str, Any], settings: dict[str, Any]) -> None:

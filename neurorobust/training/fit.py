@@ -14,9 +14,10 @@ from neurorobust.errors import UnavailableError
 from neurorobust.networks import NetworkSpec, build
 from neurorobust.records import Card, EncoderCard
 from neurorobust.support.lock import locked
-from neurorobust.training import checkpoint, rundir
+from neurorobust.training import checkpoint, defences, rundir
 from neurorobust.training.checkpoint import State
 from neurorobust.training.data import Batches, check_fit, encoder_of, split
+from neurorobust.training.defences import find_defence
 from neurorobust.training.options import TrainOptions
 
 if TYPE_CHECKING:
@@ -112,9 +113,11 @@ def _run(
     state = checkpoint.load(last, settings) if last.exists() else State()
     if state.exhausted(options):
         return state
+    defence = find_defence(options.defence)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(options.seed)
         network = build(spec)
+        own = defence.parameters(network)
     try:  # not before: Lightning takes seconds, and fails where torchvision does not fit torch
         from neurorobust.training import loop
     except (ImportError, RuntimeError) as error:
@@ -124,6 +127,8 @@ def _run(
         network,
         encoder_of(spec),
         options,
+        defence,
+        own,
         state,
         keep=lambda state: checkpoint.save(last, state, settings),
         progress=progress,
@@ -146,6 +151,7 @@ def _settings(
     """What decides the weights; a resumed run must agree. The device may change."""
     chosen = asdict(options)
     del chosen["device"]
+    chosen["defence"] = defences.settings(find_defence(options.defence))
     return {
         "dataset": data.name,
         "data": data.digest(),
@@ -172,7 +178,7 @@ def _card(
             "epochs": len(state.history),
             "best_epoch": best.number,
             "validation": {"correct": best.correct, "total": best.total},
-            "defence": "none",
+            "defence": find_defence(options.defence).name,
         },
     )
 

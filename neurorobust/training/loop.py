@@ -26,6 +26,7 @@ from neurorobust.training.data import (
     Batches,
     stream,
 )
+from neurorobust.training.defences import Defence
 from neurorobust.training.options import TrainOptions
 from neurorobust.types import Labels
 
@@ -37,14 +38,15 @@ Progress = Callable[[int, int, str], None]  # done, total (batches), what
 
 
 class Learner(pl.LightningModule):
-    """One network while it learns: loss, optimiser, validation, and what is kept between epochs.
+    """One network while it learns: updates, optimiser, validation, and what is kept between epochs.
 
-    The loss is the cross-entropy of the output spike counts (one spike is one unit, as in the
-    readout `count`).
+    The defence trains a batch; validation counts, its loss is the cross-entropy of the output
+    spike counts (one spike is one unit, as in the readout `count`).
 
     Args:
         network, encoder, options: what learns, how it sees, how it is taught.
-        train, validation: the two parts of the training split.
+        defence: what is minimised.
+        own: the defence's parameters, fresh.
         state: where to begin; a fresh `State()` for a new run.
         keep: called with the new state after every epoch.
         progress: called after every batch.
@@ -55,16 +57,21 @@ class Learner(pl.LightningModule):
         network: SlayerNetwork,
         encoder: Encoder,
         options: TrainOptions,
+        defence: Defence,
+        own: dict[str, nn.Parameter],
         state: State,
         keep: Callable[[State], None],
         progress: Progress,
     ) -> None:
         super().__init__()
+        self.automatic_optimization = False  # the defence updates
+        self.defence, self.own = defence, nn.ParameterDict(own)
         self.network, self.encoder, self.options = network, encoder, options
         self.state, self.keep, self.progress = state, keep, progress
         self.begun = len(state.history)
         if state.network is not None:
             network.load_state_dict(state.network)
+            self.own.load_state_dict(state.own or {})
         self.started = time.perf_counter()
         self.trained: list[tuple[Tensor, int]] = []  # loss, samples of a batch
         self.validated: list[tuple[Tensor, int, int]] = []  # loss, correct, total of a batch
@@ -78,9 +85,16 @@ class Learner(pl.LightningModule):
         """This epoch's order of the training part."""
         return torch.randperm(samples, generator=stream(self.options.seed, ORDER, self.epoch))
 
+    def counts(self, x: Tensor, generator: torch.Generator) -> Tensor:
+        """Output spikes `[batch, classes]`, float32 with gradients."""
+        inputs = self.encoder.forward(x.to(torch.float32), generator)
+        counts: Tensor = self.network(inputs).sum(-1)
+        return counts
+
     def configure_optimizers(self) -> torch.optim.Optimizer:
         """Adam, with the moments of the interrupted run."""
-        adam = torch.optim.Adam(self.network.parameters(), lr=self.options.lr)
+        learnt = [*self.network.parameters(), *self.own.parameters()]
+        adam = torch.optim.Adam(learnt, lr=self.options.lr)
         if self.state.optimiser:
             moments: dict[int, dict[str, Tensor]] = {}
             for key, tensor in self.state.optimiser.items():
@@ -96,14 +110,11 @@ class Learner(pl.LightningModule):
         for group in self._adam.param_groups:
             group["lr"] = self.options.lr * (1 + math.cos(math.pi * done)) / 2
 
-    def training_step(self, batch: tuple[Tensor, Labels], number: int) -> Tensor:
-        """Cross-entropy of one batch."""
-        counts, labels = self._counts(
-            batch, stream(self.options.seed, TRAIN_DRAWS, self.epoch, number)
-        )
-        loss = nn.functional.cross_entropy(counts, labels)
-        self.trained.append((loss.detach() * len(labels), len(labels)))
-        return loss
+    def training_step(self, batch: tuple[Tensor, Labels], number: int) -> None:
+        """The defence's updates on one batch."""
+        generator = stream(self.options.seed, TRAIN_DRAWS, self.epoch, number)
+        loss = self.defence.train_batch(self, self.optimizers(), batch, generator)
+        self.trained.append((loss * len(batch[1]), len(batch[1])))
 
     def on_train_batch_end(self, outputs: Any, batch: tuple[Tensor, Labels], number: int) -> None:
         """Tell how far we are."""
@@ -114,7 +125,8 @@ class Learner(pl.LightningModule):
 
     def validation_step(self, batch: tuple[Tensor, Labels], number: int) -> None:
         """Count; Poisson draws are the same in every epoch."""
-        counts, labels = self._counts(batch, stream(self.options.seed, VALIDATION_DRAWS, number))
+        x, labels = batch
+        counts = self.counts(x, stream(self.options.seed, VALIDATION_DRAWS, number))
         loss = nn.functional.cross_entropy(counts, labels, reduction="sum")
         correct = int((first_argmax(counts) == labels).sum())
         self.validated.append((loss, correct, len(labels)))
@@ -136,6 +148,7 @@ class Learner(pl.LightningModule):
                 for index, moments in self._adam.state_dict()["state"].items()
                 for name, value in moments.items()
             },
+            own={name: t.detach().cpu().clone() for name, t in self.own.state_dict().items()},
         )
         self.keep(self.state)
         self.trainer.should_stop = self.state.exhausted(self.options)
@@ -161,13 +174,6 @@ class Learner(pl.LightningModule):
     def _adam(self) -> torch.optim.Optimizer:
         (adam,) = self.trainer.optimizers
         return adam
-
-    def _counts(
-        self, batch: tuple[Tensor, Labels], generator: torch.Generator
-    ) -> tuple[Tensor, Labels]:
-        x, labels = batch
-        inputs = self.encoder.forward(x.to(torch.float32), generator)
-        return self.network(inputs).sum(-1), labels
 
     def _words(self) -> str:
         words = f"epoch {self.epoch + 1}/{self.options.epochs}"

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from neurorobust.errors import BadInput
+from neurorobust.training.defences import find_defence
 
 DEVICES = ("cpu", "cuda")
 
@@ -21,6 +22,7 @@ class TrainOptions:
         device: `cpu` or `cuda`.
         patience: stop after so many epochs without a better validation result.
         validation: share of the training split that is held out for choosing the epoch.
+        defence: one of `defences.DEFENCES`, or `module:factory` (`defences.find_defence`).
         limit: train on the first so many samples of the split; None: on all.
     """
 
@@ -32,6 +34,7 @@ class TrainOptions:
     patience: int = 10
     validation: float = 0.1
     limit: int | None = None
+    defence: str = "none"
 
     def __post_init__(self) -> None:
         for name in ("epochs", "batch", "patience"):
@@ -47,3 +50,4 @@ class TrainOptions:
             raise BadInput(f"train: validation share {self.validation} outside (0, 1)")
         if self.limit is not None and self.limit < 1:
             raise BadInput(f"train: limit {self.limit} below 1")
+        find_defence(self.defence)

@@ -15,6 +15,7 @@ from neurorobust.attacks.finer import FineFlipQueries
 from neurorobust.attacks.modes import surrogate
 from neurorobust.attacks.queries import counted
 from neurorobust.attacks.recipes import EVENTS_2
+from neurorobust.backends.base import InProcess
 from neurorobust.backends.reference.backend import ReferenceBackend
 from neurorobust.budgets import ShiftBudget, SpikeBudget, parse
 from neurorobust.classifier import Classifier
@@ -104,10 +105,11 @@ def test_a_sample_without_any_gradient_is_searched_blindly(spiking):
     assert bool(Feasible.of("", x, SpikeBudget(8)).inside((found != x).flatten(1)).all())
 
 
-class Together:
+class Together(InProcess):
     """Three bits; the margin is 3a + 2b + 2c - ab - ac + 2bc - 5: only b and c win, with two."""
 
     name = "together"
+    about, query_batch = "a double for tests", 64
 
     def __init__(self, model) -> None:
         self.model = model

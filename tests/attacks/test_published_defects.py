@@ -17,6 +17,7 @@ from neurorobust.attacks.images.autoattack import Apgd
 from neurorobust.attacks.images.pgd import Pgd
 from neurorobust.attacks.images.sa_pgd import SaPgd
 from neurorobust.attacks.oracle import Oracle
+from neurorobust.backends.base import InProcess
 from neurorobust.budgets import ImageBudget
 from neurorobust.datasets.base import Dataset
 from neurorobust.encoders import DirectEncoder, PoissonEncoder
@@ -131,10 +132,11 @@ def test_axes_reshaped_where_they_should_be_permuted(linear, attack):
     assert torch.equal(gradient.sign(), away)
 
 
-class Integral:
+class Integral(InProcess):
     """A backend that refuses what no chip takes, and hands on the rest."""
 
     name = "engine"
+    about, query_batch = "a double for tests", 64
 
     def __init__(self, backend) -> None:
         self.inner, self.model, self.asked = backend, backend.model, 0

@@ -28,6 +28,7 @@ from neurorobust.backends.engine.autograd import LayerPass
 from neurorobust.backends.engine.plan import make_plan
 from neurorobust.backends.engine.shapes import KERNELS
 from neurorobust.backends.engine.trainable import TrainableEngine
+from neurorobust.backends.threads import threads
 from neurorobust.errors import BadInput, ModelFileError
 from neurorobust.fixedpoint import (
     PackedWeights,
@@ -385,12 +386,12 @@ def test_gradients_are_the_same_on_any_number_of_threads_and_memory(
 
     wanted = gradients()
     monkeypatch.setattr(autograd, "KEPT_BYTES", kept)
-    for threads in (1, 2, 3):
-        torch_threads(threads)
+    for count in (1, 2, 3):
+        torch_threads(count)
         for mine, theirs in zip(gradients(), wanted, strict=True):
             assert torch.equal(mine, theirs)
     torch_threads(1)
-    with batch_parts.threads(2):
+    with threads(2):
         assert torch.equal(gradients()[0], wanted[0])
     assert torch.get_num_threads() == 1
 

@@ -10,7 +10,6 @@ from collections.abc import Callable
 from typing import Any
 
 from neurorobust.attacks.modes import PLAIN
-from neurorobust.backends.registry import BACKENDS
 from neurorobust.cli import app, faults, options, quantise
 from neurorobust.fixedpoint import DECAY_BITS
 from neurorobust.netx.quantise import MOST_BITS
@@ -94,7 +93,6 @@ def test_names_and_defaults_that_are_written_out_are_the_registered_ones() -> No
     def default(function: Callable[..., Any], name: str) -> Any:
         return inspect.signature(function).parameters[name].default
 
-    assert tuple(BACKENDS) == options.BACKENDS
     assert tuple(NETWORKS) == options.NETWORKS
     assert default(faults.bits, "mode") == PLAIN.name
     assert default(quantise.quantise, "weight_bits") == str(MOST_BITS)

@@ -7,7 +7,14 @@ from collections.abc import Collection
 import torch
 from torch import Tensor
 
-from neurorobust.backends.base import ALIGNED, GLOBAL, check_clock, check_inputs, check_record
+from neurorobust.backends.base import (
+    ALIGNED,
+    GLOBAL,
+    InProcess,
+    check_clock,
+    check_inputs,
+    check_record,
+)
 from neurorobust.backends.engine import loops
 from neurorobust.backends.engine.arithmetic import AUTO, Paths
 from neurorobust.backends.engine.autograd import LayerPass, differentiable_run
@@ -27,7 +34,7 @@ from neurorobust.surrogates import Backward, BackwardMode
 from neurorobust.types import Inputs, Run
 
 
-class EngineBackend:
+class EngineBackend(InProcess):
     """Batched, exact, differentiable; equal to the reference bit for bit.
 
     Integers never depend on the batch, its chunks or the number of threads. Gradients come from
@@ -51,6 +58,8 @@ class EngineBackend:
     """
 
     name = "engine"
+    about = "Lava's fixed-point integers, computed by neurorobust's engine"
+    query_batch = 256
 
     def __init__(
         self,

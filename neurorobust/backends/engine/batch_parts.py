@@ -12,12 +12,12 @@ import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from contextvars import ContextVar
 from typing import TypeVar
 
 import torch
 
 from neurorobust.backends.engine import openmp
+from neurorobust.backends.threads import allowed
 
 PART_ENTRIES = 1 << 20  # of a part's widest tensor: 4 MiB in float32
 HANDOVER = 5e-5  # seconds
@@ -27,7 +27,6 @@ Result = TypeVar("Result")
 
 _lock = threading.Lock()
 _hurried: list[float] = []  # one entry a caller in `_quick_handover`: the interval before the first
-_allowed: ContextVar[int] = ContextVar("threads", default=1)
 
 
 def cut(batch: int, entries: int) -> list[slice]:
@@ -45,19 +44,9 @@ def cut(batch: int, entries: int) -> list[slice]:
     return [slice(edges[i], edges[i + 1]) for i in range(count)]
 
 
-@contextmanager
-def threads(count: int) -> Iterator[None]:
-    """Let `each` use so many threads, for callers that keep torch itself at one."""
-    token = _allowed.set(count)
-    try:
-        yield
-    finally:
-        _allowed.reset(token)
-
-
 def available() -> int:
     """How many threads `each` would use; one inside a part."""
-    return 1 if openmp.inside() else max(torch.get_num_threads(), _allowed.get())
+    return 1 if openmp.inside() else max(torch.get_num_threads(), allowed())
 
 
 def each(work: Callable[[int], Result], count: int) -> list[Result]:

@@ -50,6 +50,8 @@ class HostedBackend:
     """
 
     name = ""
+    about = ""
+    query_batch = 16  # one sample runs after the other
     module = ""  # the worker's program
     patience = 0  # seconds that it gets to put things in order when it is ended
 

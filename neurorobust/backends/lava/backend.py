@@ -52,6 +52,7 @@ class LavaBackend(HostedBackend):
     """
 
     name = "lava"
+    about = "Lava's fixed-point simulation on this CPU"
     module = "neurorobust.backends.lava.worker"
 
     def __init__(

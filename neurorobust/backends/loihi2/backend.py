@@ -58,6 +58,7 @@ class Loihi2Backend(HostedBackend):
     """
 
     name = "loihi2"
+    about = "a Loihi 2 board, through a path that is untested on hardware"
     module = "neurorobust.backends.loihi2.worker"
     patience = PATIENCE
 

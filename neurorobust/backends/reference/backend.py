@@ -17,6 +17,7 @@ from typing_extensions import assert_never
 
 from neurorobust.backends.base import (
     ALIGNED,
+    InProcess,
     check_clock,
     check_inputs,
     check_record,
@@ -57,7 +58,7 @@ class _States:
     v: IntArray
 
 
-class ReferenceBackend:
+class ReferenceBackend(InProcess):
     """Runs a network by its definition, on either clock.
 
     Args:
@@ -68,6 +69,8 @@ class ReferenceBackend:
     """
 
     name = "reference"
+    about = "Lava's fixed-point integers, computed by neurorobust's reference"
+    query_batch = 8
 
     def __init__(self, model: NetxModel) -> None:
         self.model = model

@@ -13,7 +13,14 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from neurorobust.backends.base import ALIGNED, GLOBAL, check_clock, check_inputs, check_record
+from neurorobust.backends.base import (
+    ALIGNED,
+    GLOBAL,
+    InProcess,
+    check_clock,
+    check_inputs,
+    check_record,
+)
 from neurorobust.backends.slayer.adjoint import Adjoint
 from neurorobust.backends.slayer.dynamics import (
     Neurons,
@@ -33,7 +40,7 @@ from neurorobust.types import Inputs, LayerTrace, Run
 PRECISIONS = ("float", "quantised")
 
 
-class SlayerBackend:
+class SlayerBackend(InProcess):
     """A snapshot of a SLAYER network; training it further does not change the backend.
 
     In `quantised` precision every layer's spikes, u and v are Lava's variables (lava-dl computes
@@ -51,6 +58,8 @@ class SlayerBackend:
     """
 
     name = "slayer"
+    about = "SLAYER (lava-dl) on this CPU, before export"
+    query_batch = 128
 
     def __init__(self, network: BlockNetwork, precision: str = "quantised") -> None:
         if precision not in PRECISIONS:
