@@ -10,6 +10,11 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from neurorobust.api.assessments import alignment_cost as alignment_cost
+    from neurorobust.api.assessments import ask as ask
+    from neurorobust.api.assessments import assess_network as assess_network
+    from neurorobust.api.assessments import float_side as float_side
+    from neurorobust.api.assessments import require_confirmed as require_confirmed
     from neurorobust.api.cards import Described as Described
     from neurorobust.api.cards import card as card
     from neurorobust.api.checks import check as check
@@ -50,6 +55,13 @@ if TYPE_CHECKING:
     from neurorobust.report.result import read_result as read_result
 
 GROUPS = {  # module: the names it has here
+    "api.assessments": (
+        "alignment_cost",
+        "ask",
+        "assess_network",
+        "float_side",
+        "require_confirmed",
+    ),
     "api.cards": ("Described", "card"),
     "api.checks": ("check",),
     "api.data": ("known_data", "scored_data", "validation_data"),

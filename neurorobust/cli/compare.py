@@ -52,12 +52,7 @@ def compare(
     """The 2x2 that quantisation hides: attacks crafted on float / deployed, scored on both."""
     with session(as_json, resumable=out is not None) as output:
         from neurorobust import api
-        from neurorobust.assess.alignment import alignment, trained_clock
-        from neurorobust.assess.assess import Setup, assess, float_classifier
-        from neurorobust.backends.base import GLOBAL
-        from neurorobust.backends.registry import Settings, open_backend
         from neurorobust.budgets import KINDS
-        from neurorobust.evaluation import Request
         from neurorobust.report import REPORT_FILE, print_record
 
         if len(budgets) != 1:
@@ -73,25 +68,31 @@ def compare(
             trained = own_network.load(source, weights, input_shape, samples)
         model = first if second is None else second
         network = described.network(model)
-        against = float_classifier(trained, network)
-        request = Request(
-            attacks=(attack,),
-            budgets=budgets,
-            seed=seed,
-            control=not no_control,
-            compare_with=attack,
+        against = api.float_side(trained, network)
+        request = api.ask(
+            (attack,), budgets, seed=seed, control=not no_control, compare_with=attack
         )
-        settings = Settings(device, memory_limit, timeout)
-        setup = Setup(backend, settings, against=against, command=command_line())
+        settings = api.Settings(device, memory_limit, timeout)
         data = api.scored_data(
             network, dataset, data_dir=data_dir, download=download, limit=limit, bin_us=bin_us
         )
         with output.progress() as bars:
-            record = assess(network, data, request, out, setup, resume, overwrite, bars)
-        cost = None
-        if trained_clock(against.backend) == GLOBAL and backend != "lava":
-            with open_backend(backend, network.model, settings) as target:
-                cost = alignment(network.classifier(target), data, seed)
+            record = api.assess_network(
+                network,
+                data,
+                request,
+                backend=backend,
+                settings=settings,
+                against=against,
+                out=out,
+                resume=resume,
+                overwrite=overwrite,
+                progress=bars,
+                command=command_line(),
+            )
+        cost = api.alignment_cost(
+            against, network, data, backend=backend, settings=settings, seed=seed
+        )
         told = {} if cost is None else {"alignment": cost.model_dump(mode="json")}
         output.result(**summary(record, out), **told)
         if cost is not None:

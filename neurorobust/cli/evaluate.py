@@ -67,24 +67,19 @@ def evaluate(
     """Score a deployed network, attack it, score it again, and let Lava confirm."""
     with session(as_json, resumable=out is not None) as output:
         from neurorobust import api
-        from neurorobust.assess.assess import Setup, assess
-        from neurorobust.assess.confirm import require_identical
-        from neurorobust.backends.registry import Settings, parse_replay
-        from neurorobust.evaluation import DRAWS, Confirm, Request
         from neurorobust.report import REPORT_FILE, print_record
 
-        replay = Confirm(*parse_replay("--confirm", confirm)) if confirm else None
         network = described.network(model)
-        request = Request(
-            attacks=options.names("" if attacks == "none" else attacks),
-            budgets=budgets,
+        request = api.ask(
+            options.names("" if attacks == "none" else attacks),
+            budgets,
             seed=seed,
             seeds=seeds,
-            draws=DRAWS if draws is None else draws,
+            draws=draws,
             minimum=minimum,
             targeted=targeted,
             control=not no_control,
-            confirm=replay,
+            confirm=confirm,
         )
         source: dict[str, Any] = {
             "data_dir": data_dir,
@@ -96,14 +91,25 @@ def evaluate(
             data, beside = api.validation_data(network, dataset, **source)
         else:
             data, beside = api.scored_data(network, dataset, **source), None
-        settings = Settings(device, memory_limit, timeout, workers, worker_memory, sparse)
-        setup = Setup(backend, settings, validation=beside, command=command_line())
         with output.progress() as bars:
-            record = assess(network, data, request, out, setup, resume, overwrite, bars)
+            record = api.assess_network(
+                network,
+                data,
+                request,
+                backend=backend,
+                settings=api.Settings(
+                    device, memory_limit, timeout, workers, worker_memory, sparse
+                ),
+                validation=beside,
+                out=out,
+                resume=resume,
+                overwrite=overwrite,
+                progress=bars,
+                command=command_line(),
+            )
         output.result(**summary(record, out))
         print_record(record, output.console, None if out is None else out / REPORT_FILE)
-        if record.confirmed is not None:
-            require_identical(record.confirmed)
+        api.require_confirmed(record)
 
 
 def summary(record: Record, out: Path | None) -> dict[str, Any]:
