@@ -33,6 +33,7 @@ NAMES = {
     "budgets",
     "encoders",
     "readouts",
+    "backends.registry",
 }  # registries without torch: what help pages offer by name
 
 
@@ -44,7 +45,8 @@ def beside_the_door(graph: grimp.ImportGraph) -> set[tuple[str, str]]:
         for command in commands
         for found in graph.find_modules_directly_imported_by(command) - commands
         if found not in ("neurorobust", "neurorobust.cli")
-        and found.split(".")[1] not in DOOR | NAMES
+        and found.split(".")[1] not in DOOR
+        and found.removeprefix("neurorobust.") not in NAMES
     }
 
 
