@@ -123,16 +123,16 @@ def test_counts_are_means_over_scoring_draws_and_intervals_over_samples(poisson,
 
 def test_draws_meet_x_and_proposals_alike_whichever_samples_are_asked(poisson):
     data, draws = dataset(poisson), Draws(0, 3, 4)
-    whole = draws.judge(poisson, data.x, data.y)
+    whole = draws.score(poisson, data.x, data.y)
     rows = torch.tensor([5, 2, 40])
-    part = draws.judge(poisson, data.x[rows], data.y[rows], rows)
+    part = draws.score(poisson, data.x[rows], data.y[rows], rows)
     assert torch.equal(part.scoring, whole.scoring[rows])
     assert torch.equal(part.selecting, whole.selecting[rows])
     assert part.drawn is not None
     assert whole.drawn is not None
     assert torch.equal(part.drawn, whole.drawn[rows])
     assert not torch.equal(whole.selecting, whole.scoring)  # other draws
-    assert not torch.equal(whole.scoring, Draws(0, 4, 4).judge(poisson, data.x, data.y).scoring)
+    assert not torch.equal(whole.scoring, Draws(0, 4, 4).score(poisson, data.x, data.y).scoring)
 
 
 def test_a_sample_leaves_a_recipe_when_half_of_the_selecting_draws_are_wrong(poisson, tmp_path):

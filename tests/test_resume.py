@@ -22,7 +22,7 @@ from neurorobust.attacks.recipes import STANDARD_1, Member, Recipe
 from neurorobust.datasets.base import Dataset
 from neurorobust.errors import OutputError
 from neurorobust.evaluation import Request, evaluate
-from neurorobust.evaluation.draws import Judgement
+from neurorobust.evaluation.draws import Scored
 from neurorobust.evaluation.kept import Count, Kept, judgement, restored, stored
 from neurorobust.evaluation.trial import Trial
 from neurorobust.records import Card, EncoderCard
@@ -166,7 +166,7 @@ def test_a_job_is_taken_only_for_the_samples_it_received(tmp_path):
 
 @pytest.mark.parametrize("drawn", [None, torch.ones(3, 1, 1, 2, 5, dtype=torch.uint8)])
 def test_an_attempt_comes_back_as_it_was(drawn):
-    judged = Judgement(
+    scored = Scored(
         predicted=torch.tensor([1, 2, 3]),
         again=torch.tensor([1, 0, 3]),
         selecting=torch.tensor([1.0, 0.3, 0.0], dtype=torch.float64),
@@ -175,7 +175,7 @@ def test_an_attempt_comes_back_as_it_was(drawn):
     )
     made = Trial(
         adversarial=torch.rand(3, 1, 2, 2),
-        judged=judged,
+        scored=scored,
         failed=torch.tensor([True, False, False]),
         outside=torch.tensor([False, True, False]),
         unconfirmed=torch.zeros(3, dtype=torch.bool),
@@ -186,15 +186,15 @@ def test_an_attempt_comes_back_as_it_was(drawn):
     found = restored(stored(made))
     for before, after in (
         (made, found),
-        (judged, found.judged),
-        (judged, judgement(stored(judged))),
+        (scored, found.scored),
+        (scored, judgement(stored(scored))),
     ):
         for name, value in vars(before).items():
             back = getattr(after, name)
             if isinstance(value, torch.Tensor):
                 assert back.dtype == value.dtype
                 assert torch.equal(back, value)
-            elif name != "judged":
+            elif name != "scored":
                 assert (type(back), back) == (type(value), value)
 
 

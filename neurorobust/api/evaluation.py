@@ -107,17 +107,17 @@ def attack(
     job = Job(kind, text, KINDS[kind].parse(text), chosen, chosen.name, seed=seed)
     check_fit(classifier, data)
     check_jobs(classifier, data, (job,))
-    judged = Draws(seed, 0, draws)
+    drawing = Draws(seed, 0, draws)
     with one_thread():  # as in an evaluation: the same floats on any number of cores
-        target, start, clean = classifier, x, judged.judge(classifier, x, labels)
+        target, start, clean = classifier, x, drawing.score(classifier, x, labels)
         if job.domain != classifier.encoder.domain:
-            target, start, clean = judged.on_spikes(classifier, x, labels, clean.drawn)
-        made = trial(target, start, labels, clean, job, judged, torch.arange(len(x)))
+            target, start, clean = drawing.on_spikes(classifier, x, labels, clean.drawn)
+        made = trial(target, start, labels, clean, job, drawing, torch.arange(len(x)))
     return Found(
         x=made.adversarial,
         success=made.broken & clean.standing,
         clean=clean.predicted,
-        predicted=made.judged.predicted,
+        predicted=made.scored.predicted,
         failed=made.failed,
         outside=made.outside,
         seconds=made.seconds,

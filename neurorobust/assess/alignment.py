@@ -30,8 +30,8 @@ def alignment(classifier: Classifier, data: Dataset, seed: int = 0) -> Alignment
         BadInput: a backend without the global clock.
     """
     changed = late = aligned = 0
-    for number in range(-(-len(data) // SHARD)):
-        x, labels = data.batch(number * SHARD, min((number + 1) * SHARD, len(data)))
+    for number, part in enumerate(data.parts(SHARD)):
+        x, labels = data[part]
         inputs = classifier.encoder.encode(x, fork(seed, number, "clean"))
         found = [
             classifier.readout.labels(classifier.backend.run(inputs, clock=clock))

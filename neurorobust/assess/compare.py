@@ -15,7 +15,7 @@ from neurorobust.classifier import Classifier
 from neurorobust.datasets.base import Dataset
 from neurorobust.errors import BadInput
 from neurorobust.evaluation import Progress, Request, check_fit
-from neurorobust.evaluation.draws import HALF, Draws, Judgement
+from neurorobust.evaluation.draws import HALF, Draws, Scored
 from neurorobust.evaluation.jobs import Job, plan
 from neurorobust.evaluation.query import one_thread
 from neurorobust.evaluation.seeds import fork
@@ -65,31 +65,30 @@ def compare(
     known = {} if samples is None else samples
     if known and not np.array_equal(known["label"], dataset.y.numpy()):
         raise BadInput(f"compare: the stored samples are not those of {dataset.name}")
-    shards = -(-len(dataset) // SHARD)
+    shards = dataset.parts(SHARD)
     if known and deployed_classifier.encoder.random and "scoring/clean" not in known:
         raise BadInput("compare: the stored samples were scored by one draw, evaluate anew")
     parts: dict[str, list[Mask]] = {}
     done = 0
-    for number in range(shards):
-        start, stop = number * SHARD, min((number + 1) * SHARD, len(dataset))
-        x, labels = dataset.batch(start, stop)
-        stored = {name: known[name][start:stop] for name in _names(jobs) if name in known}
-        judge = Draws(request.seed, number, request.draws)
+    for number, part in enumerate(shards):
+        x, labels = dataset[part]
+        stored = {name: known[name][part] for name in _names(jobs) if name in known}
+        draws = Draws(request.seed, number, request.draws)
         with one_thread():
-            clean: dict[Side, Judgement] = {}
+            clean: dict[Side, Scored] = {}
             for side, classifier in classifiers.items():
                 if side == "deployed" and "predicted/clean" in stored:
                     clean[side] = _stored(stored, "clean", labels)
                 else:
-                    clean[side] = judge.judge(classifier, x, labels)
+                    clean[side] = draws.score(classifier, x, labels)
                 parts.setdefault(f"label/{side}", []).append(clean[side].predicted.numpy())
                 parts.setdefault(f"clean/{side}", []).append(_right(clean[side]).numpy())
             for job in jobs:
-                for name, mask in _attack(classifiers, x, labels, job, judge, clean, stored):
+                for name, mask in _attack(classifiers, x, labels, job, draws, clean, stored):
                     parts.setdefault(name, []).append(mask)
                 done += 1
                 if progress is not None:
-                    progress(done, shards * len(jobs), job.name)
+                    progress(done, len(shards) * len(jobs), job.name)
     arrays = {name: np.concatenate(part) for name, part in parts.items()}
     return tuple(_comparison(job, arrays) for job in jobs)
 
@@ -121,21 +120,21 @@ def _names(jobs: tuple[Job, ...]) -> Iterator[str]:
         yield from (f"{what}/{job.name}" for what in ("adversarial", "failed", *shares))
 
 
-def _stored(samples: Samples, name: str, labels: Labels) -> Judgement:
-    """What an evaluation judged."""
+def _stored(samples: Samples, name: str, labels: Labels) -> Scored:
+    """What an evaluation scored."""
     predicted = torch.from_numpy(samples[f"predicted/{name}"])
     right = (predicted == labels).double()
     if f"scoring/{name}" not in samples:
-        return Judgement(predicted, predicted, right, right, None)
+        return Scored(predicted, predicted, right, right, None)
     selecting, scoring = (
         torch.from_numpy(samples[f"{which}/{name}"]) for which in ("selecting", "scoring")
     )
-    return Judgement(predicted, predicted, selecting, scoring, None)
+    return Scored(predicted, predicted, selecting, scoring, None)
 
 
-def _right(judged: Judgement) -> Tensor:
+def _right(answers: Scored) -> Tensor:
     """Bool: in more than half of the scoring draws."""
-    return judged.scoring > HALF
+    return answers.scoring > HALF
 
 
 def _attack(
@@ -144,7 +143,7 @@ def _attack(
     labels: Labels,
     job: Job,
     draws: Draws,
-    clean: Mapping[Side, Judgement],
+    clean: Mapping[Side, Scored],
     stored: Samples,
 ) -> Iterator[tuple[str, Mask]]:
     """`<key>/<crafted>/<scored>`, and which samples `scored` gets wrong."""
@@ -160,11 +159,11 @@ def _attack(
             adversarial, failed = made.adversarial, made.failed
         for scored, target in classifiers.items():
             if known and scored == "deployed":
-                judged = _stored(stored, job.name, labels)
+                answers = _stored(stored, job.name, labels)
             else:
-                judged = draws.judge(target, adversarial, labels)
-            worse = (judged.selecting < clean[scored].selecting) & ~failed
-            left = torch.where(worse, _right(judged), _right(clean[scored]))
+                answers = draws.score(target, adversarial, labels)
+            worse = (answers.selecting < clean[scored].selecting) & ~failed
+            left = torch.where(worse, _right(answers), _right(clean[scored]))
             yield f"{job.key}/{crafted}/{scored}", (~left).numpy()
 
 

@@ -55,6 +55,11 @@ class Dataset:
             raise DatasetError(f"{self.name}: step {step} of a slice, need 1")
         return self.batch(start, stop)
 
+    def parts(self, size: int) -> list[slice]:
+        """Runs of `size` consecutive samples, the last one shorter: `x, y = data[part]`."""
+        starts = range(0, len(self), size)
+        return [slice(start, min(start + size, len(self))) for start in starts]
+
     def digest(self) -> str:
         """SHA-256 of samples and labels, in hex: what a resumed run must agree with."""
         digest = hashlib.sha256(np.ascontiguousarray(self.x.numpy()).data)

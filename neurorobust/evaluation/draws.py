@@ -1,7 +1,7 @@
 """How a proposal is scored: by one run, or by many draws where the encoder is random.
 
 A network that draws answers the same x differently from draw to draw. Were each attack of a chain
-judged by one fresh draw, chance would count as attack: a sample that is right with probability p
+scored by one fresh draw, chance would count as attack: a sample that is right with probability p
 survives n attacks that change nothing with probability p^n. So two sets of draws are kept apart:
 
     selecting   pick one proposal for each sample (x itself is among the candidates), and decide
@@ -32,7 +32,7 @@ HALF = 0.5  # a sample stands while more than this share of the selecting draws 
 
 
 @dataclass(frozen=True)
-class Judgement:
+class Scored:
     """What a network makes of some samples; first axis: these samples.
 
     Attributes:
@@ -64,9 +64,9 @@ class Judgement:
                 found[f"drawn/{name}"] = pack(self.drawn)
         return found
 
-    def at(self, rows: Tensor) -> Judgement:
+    def at(self, rows: Tensor) -> Scored:
         """Of these samples alone."""
-        return Judgement(
+        return Scored(
             self.predicted[rows],
             self.again[rows],
             self.selecting[rows],
@@ -74,12 +74,12 @@ class Judgement:
             None if self.drawn is None else self.drawn[rows],
         )
 
-    def replaced(self, rows: Tensor, other: Judgement) -> Judgement:
+    def replaced(self, rows: Tensor, other: Scored) -> Scored:
         """With another judgement of the samples `rows` (int64 `[n]`; `other` has n)."""
         drawn = self.drawn
         if drawn is not None and other.drawn is not None:
             drawn = drawn.index_copy(0, rows, other.drawn)
-        return Judgement(
+        return Scored(
             self.predicted.index_copy(0, rows, other.predicted),
             self.again.index_copy(0, rows, other.again),
             self.selecting.index_copy(0, rows, other.selecting),
@@ -90,7 +90,7 @@ class Judgement:
 
 @dataclass(frozen=True)
 class Draws:
-    """The draws by which the samples of one shard are judged.
+    """The draws by which the samples of one shard are scored.
 
     Attributes:
         seed: of the evaluation: every seed of an attack meets the same draws.
@@ -106,9 +106,9 @@ class Draws:
         if self.count < 1:
             raise BadInput(f"draws {self.count}: below 1")
 
-    def judge(
+    def score(
         self, classifier: Classifier, x: Tensor, labels: Labels, rows: Tensor | None = None
-    ) -> Judgement:
+    ) -> Scored:
         """Run x as often as needed and compare with the labels.
 
         Args:
@@ -120,15 +120,15 @@ class Draws:
         if not classifier.encoder.random:
             predicted, _ = score(classifier, x, fork(self.seed, self.number, "clean"))
             right = (predicted == labels).double()
-            return Judgement(predicted, predicted, right, right, None)
+            return Scored(predicted, predicted, right, right, None)
         places = torch.arange(len(x)) if rows is None else rows
         selecting, again, _ = self._share(classifier, x, labels, places, "selecting")
         scoring, predicted, drawn = self._share(classifier, x, labels, places, "scoring")
-        return Judgement(predicted, again, selecting, scoring, drawn)
+        return Scored(predicted, again, selecting, scoring, drawn)
 
     def on_spikes(
         self, classifier: Classifier, x: Tensor, labels: Labels, drawn: Spikes | None
-    ) -> tuple[Classifier, Spikes, Judgement]:
+    ) -> tuple[Classifier, Spikes, Scored]:
         """Images as an adversary on the spikes meets them: the network behind its first synapse.
 
         Args:
@@ -139,7 +139,7 @@ class Draws:
         """
         target, spikes = spike_view(classifier, x, fork(self.seed, self.number, "clean"))
         spikes = spikes if drawn is None else drawn
-        return target, spikes, self.judge(target, spikes, labels)
+        return target, spikes, self.score(target, spikes, labels)
 
     def _share(
         self, classifier: Classifier, x: Tensor, labels: Labels, places: Tensor, purpose: str

@@ -19,7 +19,7 @@ import torch
 from torch import Tensor
 
 from neurorobust.evaluation import sealed
-from neurorobust.evaluation.draws import Judgement
+from neurorobust.evaluation.draws import Scored
 from neurorobust.evaluation.query import Arrays
 from neurorobust.evaluation.trial import Trial
 from neurorobust.support import files
@@ -111,12 +111,12 @@ def _known(path: Path, answers: str) -> Arrays | None:
         return None
 
 
-def stored(made: Trial | Judgement) -> Arrays:
+def stored(made: Trial | Scored) -> Arrays:
     """A trial or a judgement as arrays: every field that is not None."""
     found: Arrays = {}
     for field in dataclasses.fields(made):
         value = getattr(made, field.name)
-        if isinstance(value, Judgement):
+        if isinstance(value, Scored):
             found |= stored(value)
         elif value is not None:
             array = value.numpy() if isinstance(value, Tensor) else np.asarray(value)
@@ -126,15 +126,15 @@ def stored(made: Trial | Judgement) -> Arrays:
 
 def restored(arrays: Arrays) -> Trial:
     """The trial that `stored` made arrays of."""
-    return Trial(judged=judgement(arrays), **_fields(Trial, arrays))
+    return Trial(scored=judgement(arrays), **_fields(Trial, arrays))
 
 
-def judgement(arrays: Arrays) -> Judgement:
+def judgement(arrays: Arrays) -> Scored:
     """The judgement that `stored` made arrays of."""
-    return Judgement(**{"drawn": None, **_fields(Judgement, arrays)})
+    return Scored(**{"drawn": None, **_fields(Scored, arrays)})
 
 
-def _fields(kind: type[Trial] | type[Judgement], arrays: Arrays) -> dict[str, Any]:
+def _fields(kind: type[Trial] | type[Scored], arrays: Arrays) -> dict[str, Any]:
     start = f"{_named(kind)}/"
     return {
         name.removeprefix(start): torch.from_numpy(array) if array.ndim else array.item()
@@ -143,5 +143,5 @@ def _fields(kind: type[Trial] | type[Judgement], arrays: Arrays) -> dict[str, An
     }
 
 
-def _named(kind: type[Trial] | type[Judgement]) -> str:
+def _named(kind: type[Trial] | type[Scored]) -> str:
     return kind.__name__.lower()

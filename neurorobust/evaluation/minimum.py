@@ -12,7 +12,7 @@ import torch
 
 from neurorobust.classifier import Classifier
 from neurorobust.errors import BadInput
-from neurorobust.evaluation.draws import Draws, Judgement
+from neurorobust.evaluation.draws import Draws, Scored
 from neurorobust.evaluation.jobs import Job
 from neurorobust.evaluation.kept import Kept
 from neurorobust.evaluation.outcomes import broken
@@ -56,11 +56,11 @@ def smallest(
         labels: their classes.
         jobs: all of the evaluation, done.
         arrays: what came of them.
-        draws: by which proposals are judged.
+        draws: by which proposals are scored.
         kept: the shard's jobs on disk, each kind as `smallest <kind>`.
     """
     found: Arrays = {}
-    whole_clean = draws.judge(classifier, x, labels)
+    whole_clean = draws.score(classifier, x, labels)
     with one_thread():
         for kind in dict.fromkeys(job.kind for job in jobs):
             own = [job for job in jobs if job.kind == kind and not job.attack.control]
@@ -81,7 +81,7 @@ def _search(
     target: Classifier,
     start: torch.Tensor,
     labels: Labels,
-    clean: Judgement,
+    clean: Scored,
     own: list[Job],
     brackets: Brackets,
     kind: str,

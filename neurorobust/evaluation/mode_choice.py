@@ -85,7 +85,7 @@ def broken_by_mode(
             target, (x, labels) = classifier, data.batch(0, len(data))
             if job.domain == "spikes":
                 target, x = spike_view(classifier, x, fork(seed, "validation"))
-            rows = draws.judge(target, x, labels).standing.nonzero().flatten()
+            rows = draws.score(target, x, labels).standing.nonzero().flatten()
             x, labels = x[rows], labels[rows]
             for mode in recipe.modes:
                 attack = dataclasses.replace(chooser, mode=find_mode(mode))
@@ -130,7 +130,7 @@ def mask(
         labels: their classes.
         attack: what proposes.
         budget: of the attack's kind.
-        draws: by which proposals are judged.
+        draws: by which proposals are scored.
         rows: places of the samples among those that `draws` judges, int64 `[batch]`.
         words: name the attack's own randomness.
     """
@@ -138,7 +138,7 @@ def mask(
         return torch.zeros(0, dtype=torch.bool)
     generator = fork(draws.seed, "validation", attack.name, *words)
     made = propose(target, x, labels, attack, budget, generator)
-    return ~draws.judge(target, made.adversarial, labels, rows).standing & ~made.failed
+    return ~draws.score(target, made.adversarial, labels, rows).standing & ~made.failed
 
 
 def best_mode(counts: dict[str, tuple[int, int]]) -> str:

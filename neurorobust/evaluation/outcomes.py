@@ -20,7 +20,7 @@ Shares = npt.NDArray[np.float64]
 
 
 def by_draws(arrays: dict[str, Any], name: str) -> bool:
-    """Whether it was judged by draws."""
+    """Whether it was scored by draws."""
     return f"scoring/{name}" in arrays
 
 

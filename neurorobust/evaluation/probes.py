@@ -61,7 +61,7 @@ def _probed(
     if job.domain == "spikes":
         target, x = spike_view(classifier, x, fork(seed, 0, "clean"))
     draws = Draws(seed, VALIDATION)
-    rows = draws.judge(target, x, labels).standing.nonzero().flatten()
+    rows = draws.score(target, x, labels).standing.nonzero().flatten()
     x, labels = x[rows], labels[rows]
     found: dict[What, list[tuple[str, Tensor]]] = {}
     for what, setting, asked, attack in _settings(target, recipe, job.attack):

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from neurorobust.attacks import GradientAttack
 from neurorobust.classifier import Classifier
-from neurorobust.evaluation.draws import Draws, Judgement
+from neurorobust.evaluation.draws import Draws, Scored
 from neurorobust.evaluation.jobs import Job
 from neurorobust.evaluation.kept import Kept, judgement, restored, stored
 from neurorobust.evaluation.query import Arrays, one_thread
@@ -31,13 +31,13 @@ class Part:
         x: the samples, as images or as spikes.
         labels: true classes.
         clean: what the target makes of x.
-        draws: by which proposals are judged.
+        draws: by which proposals are scored.
     """
 
     target: Classifier
     x: Tensor
     labels: Labels
-    clean: Judgement
+    clean: Scored
     draws: Draws
 
 
@@ -56,7 +56,7 @@ def evaluate_shard(
         x: the shard's samples.
         labels: their classes.
         jobs: attacks with budgets.
-        draws: by which the samples and all proposals are judged.
+        draws: by which the samples and all proposals are scored.
         kept: the shard's jobs on disk: the clean run (`clean`), and each job by its name.
 
     Returns:
@@ -66,7 +66,7 @@ def evaluate_shard(
     arrays: Arrays = {"label": labels.numpy()}
     with one_thread():
         clean = judgement(
-            kept.arrays("clean", (x, labels), lambda: stored(draws.judge(classifier, x, labels)))
+            kept.arrays("clean", (x, labels), lambda: stored(draws.score(classifier, x, labels)))
         )
         arrays |= clean.arrays("clean")
         if clean.drawn is not None:
@@ -110,7 +110,7 @@ def _whole(part: Part, job: Job, kept: Kept, known: Arrays) -> Arrays:
     """A job on all samples of the shard."""
     rows = torch.arange(len(part.x))
     made, zero = _attempted(part, rows, job, kept, known)
-    arrays = _outcomes(made, job, rows, part.clean) | made.judged.arrays(job.name) | zero
+    arrays = _outcomes(made, job, rows, part.clean) | made.scored.arrays(job.name) | zero
     arrays[f"adversarial/{job.name}"] = made.adversarial.numpy()
     return arrays
 
@@ -128,9 +128,9 @@ def _member(part: Part, chain: Chain, job: Job, kept: Kept, known: Arrays) -> Ar
     return arrays | chain.arrays(job.outcome)
 
 
-def _outcomes(made: Trial, job: Job, rows: Tensor, clean: Judgement) -> Arrays:
+def _outcomes(made: Trial, job: Job, rows: Tensor, clean: Scored) -> Arrays:
     """What is counted of a job, spread over all samples of the shard."""
-    arrays = clean.replaced(rows, made.judged).arrays(job.name, spikes=False)
+    arrays = clean.replaced(rows, made.scored).arrays(job.name, spikes=False)
     for name, mask in (
         ("failed", made.failed),
         ("projected", made.outside),

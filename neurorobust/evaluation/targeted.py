@@ -72,7 +72,7 @@ def targeted(
         x: the shard's samples.
         labels: their classes.
         jobs: every one on all samples.
-        draws: by which proposals are judged; their seed is that of the targets too.
+        draws: by which proposals are scored; their seed is that of the targets too.
         kept: the shard's jobs on disk, each as `targeted <name>`.
     """
     classes = classifier.backend.model.outputs
@@ -94,7 +94,7 @@ def _reached(
     """`targeted/<key>/<attack>` of one job."""
     whole, start = classifier, x
     if job.domain != classifier.encoder.domain:
-        drawn = draws.judge(classifier, x, labels).drawn
+        drawn = draws.score(classifier, x, labels).drawn
         whole, start, _ = draws.on_spikes(classifier, x, labels, drawn)
     reached = torch.zeros(len(x), dtype=torch.bool)
     for target in sorted(set(goal.tolist())):
@@ -103,6 +103,6 @@ def _reached(
         begin, zeros = start[rows], torch.zeros(len(rows), dtype=torch.int64)
         generator = fork(job.seed, *words)
         made = propose(aim(whole, target), begin, zeros, job.attack, job.budget, generator)
-        judged = draws.judge(whole, made.adversarial, goal[rows], rows)
-        reached[rows] = (judged.scoring > HALF) & ~made.failed
+        scored = draws.score(whole, made.adversarial, goal[rows], rows)
+        reached[rows] = (scored.scoring > HALF) & ~made.failed
     return {f"targeted/{job.name}": reached.numpy()}

@@ -4,7 +4,7 @@ Whoever runs an attack (the evaluation, the choice of a mode, targets, the compa
 networks, the calls of other libraries) takes these two functions:
 
     propose   the attack's proposal, made sound and brought into its budget
-    trial     the same, run again and judged
+    trial     the same, run again and scored
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from neurorobust.attacks.base import Attack, ClaimingAttack
 from neurorobust.attacks.queries import counted
 from neurorobust.budgets import Budget, project
 from neurorobust.classifier import Classifier
-from neurorobust.evaluation.draws import Draws, Judgement
+from neurorobust.evaluation.draws import Draws, Scored
 from neurorobust.evaluation.jobs import Job
 from neurorobust.evaluation.seeds import fork
 from neurorobust.types import Labels
@@ -56,7 +56,7 @@ class Trial:
 
     Attributes:
         adversarial: inside the budget.
-        judged: what the target makes of it; what it made of x where the attack failed.
+        scored: what the target makes of it; what it made of x where the attack failed.
         failed: bool; the proposal could not be scored.
         outside: bool; the proposal lay outside the budget and was projected.
         unconfirmed: bool; the attack claimed a success and the target is still right.
@@ -66,7 +66,7 @@ class Trial:
     """
 
     adversarial: Tensor
-    judged: Judgement
+    scored: Scored
     failed: Tensor
     outside: Tensor
     unconfirmed: Tensor
@@ -77,7 +77,7 @@ class Trial:
     @property
     def broken(self) -> Tensor:
         """Bool: scored, and no longer right."""
-        return ~self.judged.standing & ~self.failed
+        return ~self.scored.standing & ~self.failed
 
 
 def propose(
@@ -125,7 +125,7 @@ def trial(
     target: Classifier,
     x: Tensor,
     labels: Labels,
-    clean: Judgement,
+    clean: Scored,
     job: Job,
     draws: Draws,
     rows: Tensor,
@@ -138,20 +138,20 @@ def trial(
         labels: their classes.
         clean: what the target makes of x.
         job: the attack with its budget and seed.
-        draws: by which proposals are judged.
+        draws: by which proposals are scored.
         rows: places of the samples in their shard, int64 `[batch]`.
     """
     generator = fork(job.seed, draws.number, job.label, job.kind, job.value)
     made = propose(target, x, labels, job.attack, job.budget, generator)
-    judged = draws.judge(target, made.adversarial, labels, rows)
+    scored = draws.score(target, made.adversarial, labels, rows)
     unscored = made.failed.nonzero().flatten()
-    judged = judged.replaced(unscored, clean.at(unscored))
+    scored = scored.replaced(unscored, clean.at(unscored))
     return Trial(
         adversarial=made.adversarial,
-        judged=judged,
+        scored=scored,
         failed=made.failed,
         outside=made.outside,
-        unconfirmed=made.claimed & (judged.standing | made.failed),
+        unconfirmed=made.claimed & (scored.standing | made.failed),
         unchanged=made.unchanged,
         seconds=made.seconds,
         queries=made.queries,

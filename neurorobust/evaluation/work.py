@@ -58,7 +58,7 @@ class Work:
             request = request.decided(chosen.strongest)
         probed = self._probed(store)
         self._shards(store, request)
-        count = -(-len(self.dataset) // SHARD)
+        count = len(self.dataset.parts(SHARD))
         arrays: dict[str, Any] = store.gather(count, *SMALL)
         jobs = request.jobs
         extra: Arrays = examples(
@@ -101,24 +101,23 @@ class Work:
         """Every shard; an interruption says what is kept."""
         kinds = len({job.kind for job in request.jobs}) if request.minimum else 0
         each = 1 + len(request.jobs) + len(request.targeted_jobs) + kinds
-        shards = -(-len(self.dataset) // SHARD)
-        count = Count(shards * each, self.progress)
-        for number in range(shards):
+        shards = self.dataset.parts(SHARD)
+        count = Count(len(shards) * each, self.progress)
+        for number, part in enumerate(shards):
             if store.has(number):
                 count.skip(each)
                 continue
             kept = store.kept(number, count)
             try:
-                store.save(number, self._shard(request, number, kept))
+                store.save(number, self._shard(request, number, part, kept))
             except KeyboardInterrupt as error:
-                jobs = f"{kept.done} of {each} jobs of shard {number + 1} of {shards} are kept"
-                before = f"{number} of {shards} shards and " if number else ""
+                jobs = f"{kept.done} of {each} jobs of shard {number + 1} of {len(shards)} are kept"
+                before = f"{number} of {len(shards)} shards and " if number else ""
                 raise KeyboardInterrupt(before + jobs) from error
         count.begin()
 
-    def _shard(self, request: Request, number: int, kept: Kept) -> Arrays:
-        start = number * SHARD
-        x, labels = self.dataset.batch(start, min(start + SHARD, len(self.dataset)))
+    def _shard(self, request: Request, number: int, part: slice, kept: Kept) -> Arrays:
+        x, labels = self.dataset[part]
         target, jobs, aimed = self.classifier, request.jobs, request.targeted_jobs
         draws = Draws(request.seed, number, request.draws)
         arrays = evaluate_shard(target, x, labels, jobs, draws, kept)

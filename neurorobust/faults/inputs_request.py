@@ -73,7 +73,7 @@ class InputsRequest:
 
     def jobs(self, data: Dataset, known: Dataset | None) -> int:
         """Attacked parts of the samples."""
-        return -(-len(data) // PART)
+        return len(data.parts(PART))
 
     def files(self) -> tuple[str, ...]:
         """None."""
