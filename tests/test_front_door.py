@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import doctest
-import importlib
 import re
 import subprocess
 import sys
@@ -219,12 +217,3 @@ def test_pictures_of_another_size_are_refused_before_the_attack(digits):
     _, y = data[:2]
     with pytest.raises(BadInput, match="shape"):
         nr.attack(classifier, torch.rand(2, 1, 9, 9), y, "pgd-linf", eps=0.1)
-
-
-@pytest.mark.parametrize("name", ["api", "budgets", "classifier", "datasets.own", "support.names"])
-def test_the_examples_of_docstrings_run(name: str):
-    module = importlib.import_module(f"neurorobust.{name}")
-    known = {"torch": torch, "load": nr.load}
-    failed, tried = doctest.testmod(module, extraglobs=known)
-    assert tried > 0
-    assert failed == 0
