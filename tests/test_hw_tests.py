@@ -16,9 +16,9 @@ from neurorobust import netx
 from neurorobust.backends.reference.backend import ReferenceBackend
 from neurorobust.errors import BadInput
 from neurorobust.models import shipped_folder
-from neurorobust.netx.model import DenseLayer, NetxModel, Neuron
 from neurorobust.support import files
 from neurorobust.verify import conformance
+from tests.build import events, mlp
 
 ROOT = Path(__file__).resolve().parents[1]
 STANDIN = ROOT / "tests" / "standin"
@@ -40,12 +40,8 @@ def _suite(*arguments: str, **environment: str) -> subprocess.CompletedProcess[s
 @pytest.fixture
 def network(tmp_path: Path) -> Path:
     """Somebody's own network, without a card, and inputs for it."""
-    rng = np.random.default_rng(0)
-    neuron = Neuron(np.array([1024]), np.array([256]), np.array([60]))
-    first = DenseLayer(0, (6, 1, 1), neuron, rng.integers(-30, 60, (6, 8)) * 2)
-    second = DenseLayer(1, (3, 1, 1), neuron, rng.integers(-30, 60, (3, 6)) * 2)
-    model = netx.write(NetxModel((8, 1, 1), (first, second)), tmp_path / "own.net")
-    spikes = (rng.random((5, 8, 1, 1, 10)) < 0.4).astype(np.uint8)
+    model = netx.write(mlp(8, 6, 3), tmp_path / "own.net")
+    spikes = events(5, 8, 10).numpy()
     np.savez(tmp_path / "inputs.npz", spikes=spikes)
     run = ReferenceBackend(model).run(torch.from_numpy(spikes), (0, 1))
     assert run.spikes.any()
