@@ -15,7 +15,7 @@ from torch.utils.data import DataLoader, TensorDataset
 import neurorobust as nr
 from neurorobust.errors import BadInput, DatasetError, OutputError
 
-ROOT = Path(__file__).resolve().parents[1]
+ROOT = Path(__file__).resolve().parents[2]
 
 
 def read(line: str) -> str:

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 import torch
 
-FOLDER = Path(__file__).resolve().parents[1] / "benchmarks"
+FOLDER = Path(__file__).resolve().parents[2] / "benchmarks"
 COMMON = {"machine", "versions", "load_average", "threads", "turns", "command", "ratios", "quick"}
 
 

@@ -20,7 +20,7 @@ from neurorobust.support import files
 from neurorobust.verify import conformance
 from tests.build import events, mlp
 
-ROOT = Path(__file__).resolve().parents[1]
+ROOT = Path(__file__).resolve().parents[2]
 STANDIN = ROOT / "tests" / "standin"
 GOLDEN = "test_golden_spikes_of_every_layer"
 

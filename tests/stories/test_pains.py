@@ -181,7 +181,7 @@ def test_pain_11_lava_runs_in_children_of_either_start_method(method: str, tmp_p
     done = subprocess.run(
         [sys.executable, str(script), str(path), method],
         capture_output=True, text=True, timeout=200, check=False,
-        env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[1])},
+        env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])},
     )  # fmt: skip
     assert done.returncode == 0, done.stderr[-1500:]
     x = torch.zeros(1, 8, 1, 1, 12, dtype=torch.uint8)
