@@ -29,7 +29,7 @@ class Recording:
         values = inputs.bias_mant if isinstance(inputs, Drive) else inputs[..., 0]
         rows = values[:, 0, 0, 0].long()
         cut = {n: LayerTrace(*(part[rows] for part in self.traces[n])) for n in record}
-        return Run(torch.zeros(0), torch.zeros(0), cut)
+        return Run(torch.zeros(len(rows), 0, STEPS), torch.zeros(len(rows), 0), cut)
 
 
 def numbered_drive(samples=SAMPLES):
