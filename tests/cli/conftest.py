@@ -89,13 +89,13 @@ def program() -> Callable[..., subprocess.CompletedProcess[str]]:
 
 
 @pytest.fixture
-def told(command: Callable[..., Result]) -> Callable[..., Any]:
+def told(command: Callable[..., Result], capfd: pytest.CaptureFixture[str]) -> Callable[..., Any]:
     """`answer`, in this process: where starting one is not the point."""
 
     def call(*arguments: object) -> Any:
         result = command(*arguments, "--json")
         assert result.exit_code == 0, result.output
-        return json.loads(result.stdout)
+        return json.loads(result.stdout + capfd.readouterr().out)  # some guard the real stdout
 
     return call
 
