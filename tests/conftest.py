@@ -13,6 +13,10 @@ import pytest
 import torch
 from hypothesis import HealthCheck, settings
 
+from tests import shapes
+
+shapes.hold()  # before anything imports the package
+
 from neurorobust.backends.base import InProcess
 from neurorobust.backends.engine import EngineBackend
 from neurorobust.classifier import Classifier

@@ -57,7 +57,7 @@ def test_wrong_axes_and_no_steps_are_refused():
     with pytest.raises(BadInput, match=r"^spikes: 4 axes, need 5 \(batch, channel, height, width"):
         Inputs.of(spikes()[..., 0])
     with pytest.raises(BadInput, match=r"^drive: 5 axes, need 4 \(batch, channel, height, width\)"):
-        Inputs.drive(spikes(), 7)
+        Inputs(spikes(), 7)
     with pytest.raises(BadInput, match="spikes: 0 time steps, need at least 1"):
         Inputs.of(spikes()[..., :0])
     with pytest.raises(BadInput, match="drive: 0 time steps, need at least 1"):

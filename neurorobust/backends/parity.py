@@ -59,8 +59,12 @@ def parity(
         BackendError: a backend failed.
 
     Example:
-        >>> parity(engine, lava, inputs).first_difference  # doctest: +SKIP
-        'layer 2 (dense), sample 17, neuron 4, step 9: spikes 1 (engine) against 0 (lava)'
+        >>> from neurorobust import netx
+        >>> from neurorobust.backends.engine import EngineBackend
+        >>> from neurorobust.backends.reference.backend import ReferenceBackend
+        >>> model = netx.read("model.net")
+        >>> parity(EngineBackend(model), ReferenceBackend(model), spikes).identical
+        True
     """
     inputs = Inputs.of(inputs)
     numbers = _layers(first.model, second.model, inputs, layers)

@@ -71,9 +71,10 @@ def train(
         KeyboardInterrupt: Ctrl-C.
 
     Example:
-        >>> from neurorobust.training import recipe, train
-        >>> spec, options = recipe("mlp", "digits")
-        >>> train(spec, "digits", Path("runs/a"), options)  # doctest: +SKIP
+        >>> from neurorobust.training import TrainOptions, recipe, train
+        >>> spec, _ = recipe("mlp", "digits")
+        >>> train(spec, "digits", Path("runs/a"), TrainOptions(epochs=1, limit=100)).name
+        'a'
     """
     options = options or TrainOptions()
     if options.device == "cuda" and not torch.cuda.is_available():

@@ -18,16 +18,12 @@ from neurorobust.netx.model import (
     FlattenLayer,
     InputLayer,
     NetxModel,
-    Neuron,
 )
 from neurorobust.surrogates import DEFAULT, Surrogate
 from neurorobust.types import Inputs, Run
+from tests.build import neuron
 
 cases = settings(deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
-
-
-def neuron(current_decay=0, voltage_decay=0, threshold=100) -> Neuron:
-    return Neuron(np.array(current_decay), np.array(voltage_decay), np.array(threshold))
 
 
 def dense(number, weight, cell=None, **fields) -> DenseLayer:

@@ -15,12 +15,9 @@ from neurorobust.backends.reference.backend import ReferenceBackend
 from neurorobust.errors import BadInput
 from neurorobust.netx.model import ConvLayer, DenseLayer, InputLayer, NetxModel, Neuron
 from neurorobust.types import Inputs, Run
+from tests.build import neuron
 
 cases = settings(deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
-
-
-def neuron(current_decay=0, voltage_decay=0, threshold=100) -> Neuron:
-    return Neuron(np.array(current_decay), np.array(voltage_decay), np.array(threshold))
 
 
 def dense_network(weight, cell: Neuron, **fields) -> NetxModel:

@@ -30,11 +30,11 @@ from neurorobust.netx.model import (
     FlattenLayer,
     InputLayer,
     NetxModel,
-    Neuron,
     RecurrentLayer,
 )
 from neurorobust.surrogates import BackwardMode, Surrogate, fired
 from neurorobust.types import Inputs, Run
+from tests.build import neuron
 
 triton = pytest.importorskip("triton", reason="needs triton, which compiles for GPUs")
 if tuple(int(part) for part in re.findall(r"\d+", triton.__version__)[:2]) < devices.OLDEST_TRITON:
@@ -82,10 +82,6 @@ def check(model: NetxModel, inputs, clock: str = "aligned") -> Run:
     wanted = ReferenceBackend(model).run(inputs, record, clock)
     assert_same(engine(model).run(inputs, record, clock), wanted)
     return wanted
-
-
-def neuron(current_decay=0, voltage_decay=0, threshold=100) -> Neuron:
-    return Neuron(np.array(current_decay), np.array(voltage_decay), np.array(threshold))
 
 
 def small_network(threshold: int = 80) -> NetxModel:

@@ -29,16 +29,13 @@ from neurorobust.netx.model import (
     Neuron,
 )
 from neurorobust.types import Inputs, Run
+from tests.build import cuba, neuron
 
 try:
     require_lava()
 except UnavailableError as error:
     pytest.skip(str(error), allow_module_level=True)
 pytestmark = pytest.mark.lava
-
-
-def _neuron(threshold: int, current_decay: int = 1024, voltage_decay: int = 256) -> Neuron:
-    return Neuron(*(np.array([n]) for n in (current_decay, voltage_decay, threshold)))
 
 
 def _weights(rng: np.random.Generator, *shape: int) -> np.ndarray:
@@ -51,11 +48,11 @@ def _conv_net() -> NetxModel:
     return NetxModel(
         (2, 5, 4),
         (
-            InputLayer(0, (2, 5, 4), _neuron(200)),
+            InputLayer(0, (2, 5, 4), cuba(200)),
             ConvLayer(
                 1,
                 (3, 3, 2),
-                _neuron(60),
+                cuba(60),
                 _weights(rng, 3, 2, 3, 3),
                 bias=np.array([5, -3, 300]),
                 stride=(2, 2),
@@ -65,12 +62,12 @@ def _conv_net() -> NetxModel:
             DenseLayer(
                 3,
                 (6, 1, 1),
-                _neuron(80),
+                cuba(80),
                 _weights(rng, 6, 18),
                 bias=np.array([90, 0, -20, 5, 1, 30]),
                 delay=rng.integers(0, 7, (6, 18)),
             ),
-            DenseLayer(4, (5, 1, 1), _neuron(50, 4096, 0), _weights(rng, 5, 6)),
+            DenseLayer(4, (5, 1, 1), neuron(4096, 0, 50), _weights(rng, 5, 6)),
             DenseLayer(5, (4, 1, 1), None, _weights(rng, 4, 5)),
             AverageLayer(6, (4, 1, 1)),
         ),
@@ -81,20 +78,19 @@ def _dense_net(seed: int) -> NetxModel:
     """An input that only declares a shape, flatten, two layers with random decays and biases."""
     rng = np.random.default_rng(seed)
 
-    def neuron() -> Neuron:
-        return _neuron(
-            int(rng.integers(5, 200)), *(int(n) for n in rng.choice([0, 1, 300, 4095, 4096], 2))
-        )
+    def own() -> Neuron:
+        threshold = int(rng.integers(5, 200))
+        return neuron(*rng.choice([0, 1, 300, 4095, 4096], 2), threshold)
 
     hidden = DenseLayer(
         2,
         (7, 1, 1),
-        neuron(),
+        own(),
         rng.integers(-256, 255, (7, 12)),
         bias=rng.integers(-500, 500, 7),
         delay=rng.integers(0, 12, (7, 12)),
     )
-    output = DenseLayer(3, (3, 1, 1), neuron(), _weights(rng, 3, 7), bias=rng.integers(0, 60, 3))
+    output = DenseLayer(3, (3, 1, 1), own(), _weights(rng, 3, 7), bias=rng.integers(0, 60, 3))
     return NetxModel(
         (2, 3, 2), (InputLayer(0, (2, 3, 2), None), FlattenLayer(1, (12, 1, 1)), hidden, output)
     )
@@ -175,7 +171,7 @@ def test_random_dense_networks_are_exact(seed: int, remains: Any) -> None:
 def test_a_file_with_one_conv_layer_is_exact(tmp_path: Path, remains: Any) -> None:
     rng = np.random.default_rng(3)
     layer = ConvLayer(
-        0, (4, 2, 3), _neuron(90), _weights(rng, 4, 2, 2, 1), bias=np.array([0, 70, -9, 3])
+        0, (4, 2, 3), cuba(90), _weights(rng, 4, 2, 2, 1), bias=np.array([0, 70, -9, 3])
     )
     path = tmp_path / "model.net"
     netx.write(NetxModel((2, 3, 3), (InputLayer(0, (2, 3, 3), None), _renumber(layer))), path)
@@ -226,14 +222,14 @@ def test_one_sample_equals_lava_as_it_comes(tmp_path: Path, remains: Any) -> Non
     """Fresh compile, Lava's own models, source and sink, no reset: without bias that is aligned."""
     rng = np.random.default_rng(5)
     path = tmp_path / "model.net"
-    conv = ConvLayer(1, (3, 2, 3), _neuron(90), _weights(rng, 3, 2, 2, 2))
+    conv = ConvLayer(1, (3, 2, 3), cuba(90), _weights(rng, 3, 2, 2, 2))
     delays = rng.integers(0, 5, (6, 18))
     layers = (
         InputLayer(0, (2, 3, 4), None),
         conv,
         FlattenLayer(2, (18, 1, 1)),
-        DenseLayer(3, (6, 1, 1), _neuron(60), _weights(rng, 6, 18), delay=delays),
-        DenseLayer(4, (4, 1, 1), _neuron(40), _weights(rng, 4, 6)),
+        DenseLayer(3, (6, 1, 1), cuba(60), _weights(rng, 6, 18), delay=delays),
+        DenseLayer(4, (4, 1, 1), cuba(40), _weights(rng, 4, 6)),
     )
     netx.write(NetxModel((2, 3, 4), layers), path)
     model = netx.read(path)
@@ -265,9 +261,9 @@ def test_no_samples_need_no_worker() -> None:
 
 def test_refuses_average_before_other_layers_and_a_bad_limit() -> None:
     layers = (
-        DenseLayer(0, (2, 1, 1), _neuron(9), np.array([[2, 4], [6, 8]])),
+        DenseLayer(0, (2, 1, 1), cuba(9), np.array([[2, 4], [6, 8]])),
         AverageLayer(1, (2, 1, 1)),
-        DenseLayer(2, (2, 1, 1), _neuron(9), np.array([[2, 4], [6, 8]])),
+        DenseLayer(2, (2, 1, 1), cuba(9), np.array([[2, 4], [6, 8]])),
     )
     with pytest.raises(ModelFileError, match=r"^layer 1 \(average\): Lava's NetX cannot load it"):
         LavaBackend(NetxModel((2, 1, 1), layers))

@@ -20,7 +20,8 @@ from neurorobust.backends.hosted.frames import Frames
 from neurorobust.backends.lava.backend import LavaBackend, require_lava
 from neurorobust.backends.reference.backend import ReferenceBackend
 from neurorobust.errors import BackendError, UnavailableError
-from neurorobust.netx.model import DenseLayer, NetxModel, Neuron
+from neurorobust.netx.model import DenseLayer, NetxModel
+from tests.build import cuba
 
 try:
     require_lava()
@@ -34,16 +35,13 @@ LOG = r"; Lava's log: (\S+/neurorobust-\w+\.log)$"
 def network(hidden: int = 6) -> NetxModel:
     rng = np.random.default_rng(0)
 
-    def neuron(threshold: int) -> Neuron:
-        return Neuron(*(np.array([n]) for n in (1024, 256, threshold)))
-
     first = rng.integers(-30, 60, (hidden, 8)) * 2
     second = rng.integers(-30, 60, (3, hidden)) * 2
     return NetxModel(
         (8, 1, 1),
         (
-            DenseLayer(0, (hidden, 1, 1), neuron(60), first),
-            DenseLayer(1, (3, 1, 1), neuron(50), second),
+            DenseLayer(0, (hidden, 1, 1), cuba(60), first),
+            DenseLayer(1, (3, 1, 1), cuba(50), second),
         ),
     )
 

@@ -16,18 +16,15 @@ from neurorobust import netx
 from neurorobust.backends.lava.backend import LavaBackend, require_lava
 from neurorobust.backends.reference.backend import ReferenceBackend
 from neurorobust.errors import UnavailableError
-from neurorobust.netx.model import DenseLayer, NetxModel, Neuron, RecurrentLayer
+from neurorobust.netx.model import DenseLayer, NetxModel, RecurrentLayer
 from neurorobust.types import Run
+from tests.build import cuba
 
 try:
     require_lava()
 except UnavailableError as error:
     pytest.skip(str(error), allow_module_level=True)
 pytestmark = pytest.mark.lava
-
-
-def _neuron(threshold: int) -> Neuron:
-    return Neuron(*(np.array([n]) for n in (1024, 256, threshold)))
 
 
 def leaky() -> NetxModel:
@@ -39,12 +36,12 @@ def leaky() -> NetxModel:
             DenseLayer(
                 0,
                 (8, 1, 1),
-                _neuron(90),
+                cuba(90),
                 rng.integers(-30, 60, (8, 10)) * 2,
                 rng.integers(5, 60, 8),
                 rng.integers(0, 9, (8, 10)),
             ),
-            DenseLayer(1, (5, 1, 1), _neuron(70), rng.integers(-30, 60, (5, 8)) * 2),
+            DenseLayer(1, (5, 1, 1), cuba(70), rng.integers(-30, 60, (5, 8)) * 2),
         ),
     )
 
@@ -86,7 +83,7 @@ def test_sparse_processes_compute_the_same(remains: Any) -> None:
     model, inputs = leaky(), events(4)
     rng = np.random.default_rng(0)
     feedback = rng.integers(-30, 30, (4, 4)) * 2
-    layer = RecurrentLayer(2, (4, 1, 1), _neuron(60), rng.integers(-9, 60, (4, 5)) * 2, feedback)
+    layer = RecurrentLayer(2, (4, 1, 1), cuba(60), rng.integers(-9, 60, (4, 5)) * 2, feedback)
     model = NetxModel(model.input_shape, (*model.layers, layer))
     with LavaBackend(model, timeout=120, workers=1, sparse=True) as backend:
         assert_same(backend.run(inputs, (0, 1, 2)), ReferenceBackend(model).run(inputs, (0, 1, 2)))

@@ -32,6 +32,7 @@ from neurorobust.netx.model import (
     RecurrentLayer,
 )
 from neurorobust.types import Inputs, Run
+from tests.build import cuba
 
 try:
     require_lava()
@@ -47,10 +48,6 @@ esac
 """
 
 
-def _neuron(threshold: int) -> Neuron:
-    return Neuron(*(np.array([n]) for n in (1024, 256, threshold)))
-
-
 def dense() -> NetxModel:
     """Biased, without delays: the chip's resets keep samples apart."""
     rng = np.random.default_rng(0)
@@ -60,11 +57,11 @@ def dense() -> NetxModel:
             DenseLayer(
                 0,
                 (6, 1, 1),
-                _neuron(60),
+                cuba(60),
                 rng.integers(-30, 60, (6, 8)) * 2,
                 rng.integers(-5, 40, 6),
             ),
-            DenseLayer(1, (3, 1, 1), _neuron(50), rng.integers(-30, 60, (3, 6)) * 2),
+            DenseLayer(1, (3, 1, 1), cuba(50), rng.integers(-30, 60, (3, 6)) * 2),
         ),
     )
 
@@ -76,9 +73,9 @@ def conv() -> NetxModel:
         (2, 4, 3),
         (
             InputLayer(0, (2, 4, 3), own),
-            ConvLayer(1, (2, 3, 2), _neuron(60), rng.integers(-30, 60, (2, 2, 2, 2)) * 2),
+            ConvLayer(1, (2, 3, 2), cuba(60), rng.integers(-30, 60, (2, 2, 2, 2)) * 2),
             FlattenLayer(2, (12, 1, 1)),
-            DenseLayer(3, (3, 1, 1), _neuron(50), rng.integers(-30, 60, (3, 12)) * 2),
+            DenseLayer(3, (3, 1, 1), cuba(50), rng.integers(-30, 60, (3, 12)) * 2),
         ),
     )
 
@@ -89,20 +86,18 @@ def keeping(bias: int = 0) -> NetxModel:
     return NetxModel(
         (8, 1, 1),
         (
-            DenseLayer(
-                0, (6, 1, 1), _neuron(60), rng.integers(-20, 60, (6, 8)) * 2, np.full(6, bias)
-            ),
+            DenseLayer(0, (6, 1, 1), cuba(60), rng.integers(-20, 60, (6, 8)) * 2, np.full(6, bias)),
             DenseLayer(
                 1,
                 (5, 1, 1),
-                _neuron(60),
+                cuba(60),
                 rng.integers(-20, 60, (5, 6)) * 2,
                 delay=rng.integers(0, 5, (5, 6)),
             ),
             RecurrentLayer(
                 2,
                 (4, 1, 1),
-                _neuron(60),
+                cuba(60),
                 rng.integers(-20, 60, (4, 5)) * 2,
                 rng.integers(-30, 30, (4, 4)) * 2,
             ),

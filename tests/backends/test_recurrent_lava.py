@@ -12,7 +12,8 @@ from neurorobust import netx
 from neurorobust.backends.lava.backend import LavaBackend, require_lava
 from neurorobust.backends.reference.backend import ReferenceBackend
 from neurorobust.errors import BadInput, UnavailableError
-from neurorobust.netx.model import DenseLayer, NetxModel, Neuron, RecurrentLayer
+from neurorobust.netx.model import DenseLayer, NetxModel, RecurrentLayer
+from tests.build import cuba
 
 try:
     require_lava()
@@ -25,9 +26,6 @@ def network() -> NetxModel:
     """A busy recurrent layer with bias, a delayed dense layer with bias, a recurrent output."""
     rng = np.random.default_rng(3)
 
-    def neuron(threshold: int) -> Neuron:
-        return Neuron(*(np.array([n]) for n in (1024, 256, threshold)))
-
     def weights(*shape: int) -> np.ndarray:
         return rng.integers(-40, 60, shape) * 2
 
@@ -35,17 +33,17 @@ def network() -> NetxModel:
         (12, 1, 1),
         (
             RecurrentLayer(
-                0, (7, 1, 1), neuron(60), weights(7, 12), weights(7, 7), rng.integers(-9, 30, 7)
+                0, (7, 1, 1), cuba(60), weights(7, 12), weights(7, 7), rng.integers(-9, 30, 7)
             ),
             DenseLayer(
                 1,
                 (6, 1, 1),
-                neuron(70),
+                cuba(70),
                 weights(6, 7),
                 bias=rng.integers(-9, 30, 6),
                 delay=rng.integers(0, 4, (6, 7)),
             ),
-            RecurrentLayer(2, (4, 1, 1), neuron(50), weights(4, 6), weights(4, 4)),
+            RecurrentLayer(2, (4, 1, 1), cuba(50), weights(4, 6), weights(4, 4)),
         ),
     )
 

@@ -89,6 +89,18 @@ def program() -> Callable[..., subprocess.CompletedProcess[str]]:
 
 
 @pytest.fixture
+def told(command: Callable[..., Result], capfd: pytest.CaptureFixture[str]) -> Callable[..., Any]:
+    """`answer`, in this process: where starting one is not the point."""
+
+    def call(*arguments: object) -> Any:
+        result = command(*arguments, "--json")
+        assert result.exit_code == 0, result.output
+        return json.loads(result.stdout + capfd.readouterr().out)  # some guard the real stdout
+
+    return call
+
+
+@pytest.fixture
 def answer(program: Callable[..., subprocess.CompletedProcess[str]]) -> Callable[..., Any]:
     """Run a command with `--json` and parse the whole of its stdout."""
 

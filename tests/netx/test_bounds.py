@@ -11,14 +11,11 @@ from hypothesis import strategies as st
 
 from neurorobust.backends.reference.backend import ReferenceBackend
 from neurorobust.fixedpoint import STATE_LIMIT
-from neurorobust.netx import ConvLayer, DenseLayer, NetxModel, Neuron, RecurrentLayer
+from neurorobust.netx import ConvLayer, DenseLayer, NetxModel, RecurrentLayer
 from neurorobust.netx.bounds import bounds
+from tests.build import neuron
 
 STEPS = 7
-
-
-def neuron(current: int, voltage: int, threshold: int) -> Neuron:
-    return Neuron(np.array([current]), np.array([voltage]), np.array([threshold]))
 
 
 @st.composite

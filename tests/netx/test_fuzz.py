@@ -93,7 +93,7 @@ def check(counts: Counts, count: int) -> None:
     assert len(counts.refused) > count // 2
     assert len(set(counts.refused)) > 30
     assert all(text.startswith("x.net: ") and "\n" not in text for text in counts.refused)
-    assert len(counts.broke) <= count // 500
+    assert len(counts.broke) <= max(1, count // 500)
     assert counts.slowest < 5
 
 
@@ -105,7 +105,7 @@ def file(tiny: NetxModel, tmp_path: Path) -> Path:
 
 
 def test_damaged_files_read_or_are_refused(file: Path, tmp_path: Path) -> None:
-    check(fuzz(file, 800, tmp_path), 800)
+    check(fuzz(file, 400, tmp_path), 400)
 
 
 @pytest.mark.slow

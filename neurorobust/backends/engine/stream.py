@@ -41,8 +41,10 @@ class Stream:
         BadInput: an unknown clock or layer.
 
     Example:
-        >>> stream = EngineBackend(netx.read("model.net")).stream()  # doctest: +SKIP
-        >>> for chunk in recording.split(1000, dim=-1):  # doctest: +SKIP
+        >>> from neurorobust.backends.engine import EngineBackend
+        >>> from neurorobust.netx import read
+        >>> stream = EngineBackend(read("model.net")).stream()
+        >>> for chunk in recording.split(1000, dim=-1):
         ...     spikes = stream.feed(chunk).spikes
     """
 

@@ -44,10 +44,13 @@ class TrainableEngine(nn.Module):
         biases: masters by the layer's number, `[out]`, of layers that have biases.
 
     Example:
-        >>> net = TrainableEngine(read("model.net"))  # doctest: +SKIP
-        >>> optimiser = torch.optim.Adam(net.parameters(), lr=1.0)  # doctest: +SKIP
-        >>> loss = cross_entropy(net(spikes).spikes.sum(-1), labels)  # doctest: +SKIP
-        >>> write(net.trained(), "better.net")  # doctest: +SKIP
+        >>> from neurorobust.netx import read, write
+        >>> net = TrainableEngine(read("model.net"))
+        >>> optimiser = torch.optim.Adam(net.parameters(), lr=1.0)
+        >>> torch.nn.functional.cross_entropy(net(spikes).spikes.sum(-1), labels).backward()
+        >>> optimiser.step()
+        >>> write(net.trained(), "better.net").input_shape
+        (16, 1, 1)
 
     Raises:
         ModelFileError: as `EngineBackend`.

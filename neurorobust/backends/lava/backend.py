@@ -47,8 +47,11 @@ class LavaBackend(HostedBackend):
         ModelFileError: the file changed, or holds what Lava's NetX does not load.
 
     Example:
-        >>> with LavaBackend(netx.read("model.net"), workers=2) as backend:  # doctest: +SKIP
+        >>> from neurorobust.netx import read
+        >>> with LavaBackend(read("model.net"), workers=2) as backend:
         ...     run = backend.run(spikes)
+        >>> run.spikes.shape
+        torch.Size([8, 4, 12])
     """
 
     name = "lava"

@@ -53,8 +53,11 @@ class Loihi2Backend(HostedBackend):
         ModelFileError: a network that the chip's resets cannot keep apart, or beyond its ranges.
 
     Example:
-        >>> with Loihi2Backend(netx.read("model.net")) as backend:  # doctest: +SKIP
+        >>> from neurorobust.netx import read
+        >>> with Loihi2Backend(read("model.net")) as backend:
         ...     run = backend.run(spikes)
+        >>> run.spikes.shape
+        torch.Size([8, 4, 12])
     """
 
     name = "loihi2"

@@ -89,7 +89,7 @@ def test_eighteen_attacks_that_change_nothing_break_nothing(poisson):
 
 
 def test_a_whole_recipe_at_a_vanishing_budget_leaves_the_clean_accuracy(poisson):
-    record = run(poisson, MANY, seeds=3)
+    record = run(poisson, MANY, seeds=3, draws=4)
     robust = record.robust["eps"]["1e-5"]
     assert robust.correct == record.clean.correct
     assert len(robust.by_attack) == 8

@@ -16,7 +16,7 @@ from neurorobust.encoders import ENCODERS
 from neurorobust.netx.rules import RULES
 from neurorobust.records import Card, EncoderCard
 
-ROOT = Path(__file__).resolve().parents[1]
+ROOT = Path(__file__).resolve().parents[2]
 DOCS = ROOT / "docs"
 SPOKEN = [
     path

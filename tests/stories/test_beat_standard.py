@@ -32,7 +32,7 @@ from neurorobust.netx.model import (
     RecurrentLayer,
 )
 
-FOLDER = Path(__file__).resolve().parents[1] / "benchmarks"
+FOLDER = Path(__file__).resolve().parents[2] / "benchmarks"
 STEPS = 12
 
 

@@ -28,7 +28,7 @@ from neurorobust.types import Inputs
 
 NAMES = ("digits-mlp", "mnist-cnn", "fashion-cnn", "nmnist-cnn", "nmnist-delayed")
 PREFIXES = ("", "adversarial/")
-ROOT = Path(__file__).resolve().parents[1]
+ROOT = Path(__file__).resolve().parents[2]
 
 
 @pytest.fixture(params=NAMES)

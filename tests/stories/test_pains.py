@@ -29,22 +29,19 @@ from neurorobust.errors import (
     UnavailableError,
 )
 from neurorobust.fixedpoint import STATE_LIMIT
-from neurorobust.netx import DenseLayer, NetxModel, Neuron, read, rules, write
+from neurorobust.netx import DenseLayer, NetxModel, read, rules, write
 from neurorobust.netx.bounds import bounds
 from neurorobust.verify.lint import lint
+from tests.build import cuba, neuron
 
 BIASED = np.array([9, -3, 4])
-
-
-def neuron(current: int = 1024, voltage: int = 256, threshold: int = 60) -> Neuron:
-    return Neuron(np.array([current]), np.array([voltage]), np.array([threshold]))
 
 
 def network(**changes: Any) -> NetxModel:
     """8-6-3 with a bias behind the first layer and, on request, delays."""
     rng = np.random.default_rng(4)
-    hidden = DenseLayer(0, (6, 1, 1), neuron(), 2 * rng.integers(-30, 60, (6, 8)))
-    last = DenseLayer(1, (3, 1, 1), neuron(), 2 * rng.integers(-30, 60, (3, 6)), bias=BIASED)
+    hidden = DenseLayer(0, (6, 1, 1), cuba(), 2 * rng.integers(-30, 60, (6, 8)))
+    last = DenseLayer(1, (3, 1, 1), cuba(), 2 * rng.integers(-30, 60, (3, 6)), bias=BIASED)
     return NetxModel((8, 1, 1), (hidden, replace(last, **changes)))
 
 
@@ -126,7 +123,8 @@ def test_pain_07_weight_ranges_are_linted_with_value_limit_and_remedy(tmp_path: 
 def test_pain_08_an_overflow_of_u_is_bounded_before_anything_runs() -> None:
     """600 inputs of weight 250 wrap; 500 cannot, and the bound says so."""
     wide, narrow = (
-        DenseLayer(0, (1, 1, 1), neuron(0, 4096), np.full((1, count), 250)) for count in (600, 500)
+        DenseLayer(0, (1, 1, 1), neuron(0, 4096, 60), np.full((1, count), 250))
+        for count in (600, 500)
     )
     assert bounds(wide, 1).wraps.all()
     assert not bounds(narrow, 1).wraps.any()
@@ -183,7 +181,7 @@ def test_pain_11_lava_runs_in_children_of_either_start_method(method: str, tmp_p
     done = subprocess.run(
         [sys.executable, str(script), str(path), method],
         capture_output=True, text=True, timeout=200, check=False,
-        env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[1])},
+        env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])},
     )  # fmt: skip
     assert done.returncode == 0, done.stderr[-1500:]
     x = torch.zeros(1, 8, 1, 1, 12, dtype=torch.uint8)

@@ -28,7 +28,7 @@ class Recording:
     def run(self, inputs, record=(), clock="aligned"):
         rows = inputs.values.flatten(1)[:, 0].long()
         cut = {n: LayerTrace(*(part[rows] for part in self.traces[n])) for n in record}
-        return Run(torch.zeros(0), torch.zeros(0), cut)
+        return Run(torch.zeros(len(rows), 0, STEPS), torch.zeros(len(rows), 0), cut)
 
 
 def numbered_drive(samples=SAMPLES):
