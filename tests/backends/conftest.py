@@ -221,15 +221,16 @@ def _from_lava(values: Array, shape: tuple[int, int, int]) -> Array:
 
 
 def _as_trace(states: list[Array]) -> LayerTrace:
-    spikes, u, v = (torch.from_numpy(state.astype(np.int32)) for state in states)
+    """Of one sample, a batch of one."""
+    spikes, u, v = (torch.from_numpy(state.astype(np.int32))[None] for state in states)
     return LayerTrace(spikes=spikes.to(torch.uint8), u=u, v=v)
 
 
 def _stack(samples: list[LayerTrace]) -> LayerTrace:
     return LayerTrace(
-        spikes=torch.stack([sample.spikes for sample in samples]),
-        u=torch.stack([sample.u for sample in samples]),
-        v=torch.stack([sample.v for sample in samples]),
+        spikes=torch.cat([sample.spikes for sample in samples]),
+        u=torch.cat([sample.u for sample in samples]),
+        v=torch.cat([sample.v for sample in samples]),
     )
 
 

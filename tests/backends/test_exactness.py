@@ -501,7 +501,7 @@ def test_currents_beyond_int32_equal_lava(lava_oracle, monkeypatch):
     weight[2, :1024], weight[3, :1024] = 128, -128
     model = NetxModel((70_000, 1, 1), (dense(0, weight, Neuron(*map(np.array, (1, 3, 1 << 17)))),))
     spikes = torch.ones((1, 70_000, 1, 1, 6), dtype=torch.uint8)
-    compare(Case("", model, spikes), lava_oracle, monkeypatch, Counter())
+    compare(Case("", model, Inputs.of(spikes)), lava_oracle, monkeypatch, Counter())
     u = lava_oracle(model, spikes)[0].u[0]
     assert (u[0, :2] > 1 << 29).tolist() == [True, False]
     assert (u[1, :2] < -(1 << 29)).tolist() == [True, False]
