@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from itertools import product
 from typing import Any
 
 import numpy as np
@@ -434,9 +435,9 @@ def test_standard_takes_every_kind_of_budget_that_can_be_typed():
 
 
 def test_labels_of_a_recipe_are_told_apart():
-    for recipe in RECIPES.values():
+    for recipe, followed in product(RECIPES.values(), (True, False)):
         for mode in recipe.modes:
-            labels = [one.label for one in recipe.ready(mode).members]
+            labels = [one.label for one in recipe.fitting(10, followed).ready(mode).members]
             assert len(set(labels)) == len(labels)
 
 
