@@ -1,7 +1,7 @@
-"""How close to the machine's matrix products is the engine, path by path?
+"""How close to the machine's matrix matmul is the engine, path by path?
 
 The whole network (784-512-512-10, T = 16, neurons included) runs in one path at a time and its
-multiply-adds are counted as if every input spiked. Beside it, in the same turns, the bare products
+multiply-adds are counted as if every input spiked. Beside it, in the same turns, the bare matmul
 of the same shapes in the engine's own blocks, and of a large square:
 
     sgemm       torch.mm in float32 (MKL here)
@@ -23,7 +23,7 @@ import torch
 from networks import DENSITY, dense_network, spikes
 from torch import Tensor
 
-from neurorobust.backends.engine import EngineBackend, int8, products
+from neurorobust.backends.engine import EngineBackend, int8, matmul
 
 SIZES = (784, 512, 512, 10)
 QUICK_SIZES = (64, 64, 10)
@@ -44,7 +44,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     rows = batch * options.steps
     tasks: dict[str, Callable[[], float]] = {}
     operations: dict[str, float] = {}
-    missing = {"int8": int8.unusable(), "onednn": "" if products.has_onednn() else "not in torch"}
+    missing = {"int8": int8.unusable(), "onednn": "" if matmul.has_onednn() else "not in torch"}
     for path in PATHS:
         if missing.get(path):
             continue
@@ -91,12 +91,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 def count(rows: int, sizes: Sequence[int]) -> float:
-    """Operations of the dense products: a multiplication and an addition each."""
+    """Operations of the dense matmul: a multiplication and an addition each."""
     return 2.0 * rows * sum(k * n for k, n in itertools.pairwise(sizes))
 
 
 Product = Callable[[], object]
-BLOCK_ROWS = 512  # a thread, of one call of the bare products: they stay in the cache
+BLOCK_ROWS = 512  # a thread, of one call of the bare matmul: they stay in the cache
 
 
 def _all(shapes: Sequence[Product]) -> None:
