@@ -1,7 +1,7 @@
-"""How close to the machine's matrix matmul is the engine, path by path?
+"""How close to the machine's matrix products is the engine, path by path?
 
 The whole network (784-512-512-10, T = 16, neurons included) runs in one path at a time and its
-multiply-adds are counted as if every input spiked. Beside it, in the same turns, the bare matmul
+multiply-adds are counted as if every input spiked. Beside it, in the same turns, the bare products
 of the same shapes in the engine's own blocks, and of a large square:
 
     sgemm       torch.mm in float32 (MKL here)
@@ -91,12 +91,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 def count(rows: int, sizes: Sequence[int]) -> float:
-    """Operations of the dense matmul: a multiplication and an addition each."""
+    """Operations of the dense products: a multiplication and an addition each."""
     return 2.0 * rows * sum(k * n for k, n in itertools.pairwise(sizes))
 
 
 Product = Callable[[], object]
-BLOCK_ROWS = 512  # a thread, of one call of the bare matmul: they stay in the cache
+BLOCK_ROWS = 512  # a thread, of one call of the bare products: they stay in the cache
 
 
 def _all(shapes: Sequence[Product]) -> None:

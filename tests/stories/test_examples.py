@@ -60,7 +60,7 @@ def test_there_are_examples_all_over_the_package():
     assert not any("+SKIP" in path.read_text("utf-8") for path in PACKAGE.rglob("*.py"))
 
 
-@pytest.mark.parametrize("name", map(marked, SPOKEN))
+@pytest.mark.parametrize("name", [marked(name) for name in SPOKEN])
 def test_the_examples_of_docstrings_run(name: str, given: dict[str, object]):
     module = importlib.import_module(name)
     found = doctest.DocTestFinder(exclude_empty=True).find(module, extraglobs=given)
