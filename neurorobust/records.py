@@ -154,7 +154,7 @@ class Provenance(Strict):
 
 
 class Record(Strict):
-    """One evaluation, as data. Arrays per sample lie beside it in `samples.npz` (evaluation.py)."""
+    """One evaluation, as data. Arrays per sample lie beside it in `samples.npz` (`evaluation`)."""
 
     version: Literal[2] = 2
     request: dict[str, Any] = Field(default_factory=dict)  # all that was asked; {}: not known

@@ -232,7 +232,7 @@ def compare(
     """Float against deployed: who breaks on what was crafted on whom, one 2x2 a budget.
 
     Args:
-        trained: the float network (`assess.assess.float_classifier`).
+        trained: the float network (`float_side`).
         deployed: the same network as integers.
         data: see `evaluate`.
         name: of an attack that uses gradients.

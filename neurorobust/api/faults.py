@@ -1,4 +1,4 @@
-"""Adversaries that perturb no single input within a budget on its label."""
+"""Adversaries of the deployment: weight bits, state left behind, inputs that overflow or cost."""
 
 from __future__ import annotations
 

@@ -28,9 +28,10 @@ class Attack(Protocol):
             gradients, every other runs on any.
         control: blind noise, there to be beaten.
 
-    One more attribute may be there: `may_return_x`, true where x itself is a sound proposal,
-    because the attack looks for the smallest change or keeps nothing but what succeeds. Of any
-    other attack it is a sign that it does not work (`checks`).
+    Two more attributes may be there: `norms`, the norms that it takes (without it: all), and
+    `may_return_x`, true where x itself is a sound proposal, because the attack looks for the
+    smallest change or keeps nothing but what succeeds. Of any other attack it is a sign that it
+    does not work (`checks`).
     """
 
     @property

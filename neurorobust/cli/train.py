@@ -32,9 +32,7 @@ def train(
     limit: Annotated[int | None, typer.Option(min=1, help="Training samples used.")] = None,
     defence: Annotated[
         str,
-        typer.Option(
-            help="How it is defended; a wrong name lists them. Or your own, as module:factory."
-        ),
+        typer.Option(help="How it is defended: none, or your own, as module:factory."),
     ] = "none",
     bin_us: options.BinUs = None,
     seed: options.Seed = 0,

@@ -1,4 +1,4 @@
-"""Adversaries that perturb no single input: bits of the weights, state that one sample leaves.
+"""Adversaries of the deployment: bits of the weights, state that a sample leaves, costly inputs.
 
 A fault is asked by a request, a frozen value (`BitsRequest`, `LeakRequest`, `InputsRequest`), and
 answered by `examine` with a record. Its folder is an evaluation's: `settings.json`, `shards` while

@@ -32,8 +32,11 @@ def unknown(what: str, name: str, known: Iterable[str], more: str = "") -> str:
 
 
 def near(name: str, known: Iterable[str]) -> list[str]:
-    """The names that are spelt like this one, the nearest first."""
-    return get_close_matches(name, list(known), MOST)
+    """The names that begin with this one or are spelt like it, the nearest first."""
+    listed = list(known)
+    longer = [one for one in listed if len(name) > 1 and one.startswith(name)]
+    spelt = get_close_matches(name, listed, MOST)
+    return list(dict.fromkeys([*longer, *spelt]))[:MOST]
 
 
 def either(names: Iterable[str]) -> str:

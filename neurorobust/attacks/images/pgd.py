@@ -32,7 +32,7 @@ class Pgd(Claims):
 
     Attributes:
         name: on the command line and in records.
-        norms: those it takes, of `types.NORMS`.
+        norms: those it takes, of `budgets.NORMS`.
         steps: gradient steps a restart.
         reach: total path in units of eps (at 2.5 every start reaches every corner of the ball).
         restarts: random starts.

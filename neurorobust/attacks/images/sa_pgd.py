@@ -87,7 +87,7 @@ class SaPgd(Claims):
 
     Attributes:
         name: on the command line and in records.
-        norms: those it takes, of `types.NORMS`.
+        norms: those it takes, of `budgets.NORMS`.
         steps: gradient steps a restart.
         restarts: random starts.
         draws: independent queries averaged inside each gradient of a random encoder.
