@@ -76,7 +76,7 @@ def measure(
     moved = inputs.to(device)
     some, on_cpu = inputs[: max(1, batch // 16)], EngineBackend(model)
     tasks = {
-        "run": lambda: engine.run(moved),
+        "run": lambda: engine.run(Inputs.of(moved)),
         "cpu": lambda: on_cpu.run(some),
         "gradient": functools.partial(gradient, engine, moved),
         **parts(engine, moved, steps),
@@ -183,7 +183,7 @@ def mixed_network() -> NetxModel:
 def gradient(engine: Any, inputs: torch.Tensor) -> None:
     """Of the last layer's spikes and membrane, with respect to the input."""
     values = inputs.float().requires_grad_()
-    run: Run = engine.forward(values, DEFAULT)
+    run: Run = engine.forward(Inputs.of(values), DEFAULT)
     (run.spikes.sum() + run.membrane.sum()).backward()
 
 
@@ -241,7 +241,8 @@ def _peak_sizes(quick: bool) -> tuple[int, int]:
 def _equal(engine: Any, other: Any, inputs: Inputs | torch.Tensor) -> bool:
     inputs = Inputs.of(inputs)
     record = [layer.number for layer in other.model.running_layers(inputs.driven)]
-    got, wanted = engine.run(inputs, record), other.run(inputs, record)
+    given = Inputs.of(inputs)
+    got, wanted = engine.run(given, record), other.run(given, record)
     traces = [(got.layers[n], wanted.layers[n]) for n in record]
     pairs = [(got.spikes, wanted.spikes), (got.membrane, wanted.membrane)]
     pairs += [(getattr(a, v), getattr(b, v)) for a, b in traces for v in ("spikes", "u", "v")]

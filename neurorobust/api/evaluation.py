@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import shutil
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from numbers import Real
 from pathlib import Path
 from typing import Any
 
@@ -205,6 +206,8 @@ def evaluate(
         validation=None if validation is None else datasets.of(validation),
         against=against,
     )
+    if out is not None and not str(out):
+        raise BadInput("out: empty, need a folder; '.' for the current one")
     own = datasets.of(data, classes=classifier.backend.model.outputs)
     folder = Path(tempfile.mkdtemp(prefix="neurorobust-") if out is None else out)
     try:
@@ -276,8 +279,17 @@ def typed_by_kind(given: Mapping[str, Typed]) -> dict[str, tuple[str, ...]]:
 
 
 def _typed(values: Typed) -> tuple[str, ...]:
-    """Texts as on the command line, of texts or numbers."""
-    if isinstance(values, (str, int, float)):
-        values = [values]
+    """Texts as on the command line, of texts or numbers; None is no budget.
+
+    Raises:
+        BadInput: something else.
+    """
+    if values is None:
+        return ()
+    if isinstance(values, (str, bytes)) or not isinstance(values, Iterable):
+        values = [values]  # type: ignore[list-item]  # said below what it is
+    for value in values:
+        if not isinstance(value, (str, Real)) or isinstance(value, bool):
+            raise BadInput(f"budget {value!r}: is {type(value).__name__}, need a text or a number")
     texts = [part for value in values for part in str(value).split(",")]
     return tuple(text.strip() for text in texts if text.strip())

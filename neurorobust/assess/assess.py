@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from neurorobust.assess.compare import compare, planned
 from neurorobust.assess.confirm import confirm
@@ -136,7 +136,7 @@ def assess_classifier(
         if against is not None:
             compared = compare(against, attacked, data, request, samples, progress)
             record = record.model_copy(update={"comparison": compared})
-    whole = {"request": request.plain(), "parity": setup.parity, "pending": ()}
+    whole = {"request": _asked(record, request), "parity": setup.parity, "pending": ()}
     record = record.model_copy(update=whole)
     record = record.model_copy(update={"flags": tuple(flags(record))})
     if out is not None:
@@ -192,6 +192,15 @@ def _confirmable(network: Network, request: Request, confirm: Confirm, settings:
         )
     with _second(network, confirm, settings):
         pass
+
+
+def _asked(record: Record, request: Request) -> dict[str, Any]:
+    """What the record answers: what it was asked first, and what was asked beside it now."""
+    if not record.request:
+        return {}  # of version 1, which did not keep it
+    beside = {"confirm": request.confirm, "compare_with": request.compare_with}
+    now = request.plain()
+    return dict(record.request) | {name: now[name] for name, asked in beside.items() if asked}
 
 
 def _later(request: Request) -> bool:

@@ -21,12 +21,15 @@ from neurorobust.budgets import KINDS, Budget
 from neurorobust.classifier import Classifier
 from neurorobust.types import Labels
 
+HALVINGS = 20  # of the share of entries that become noise
+
 
 @dataclass(frozen=True)
 class ProjectedNoise:
-    """A random input, projected into the budget: for kinds that have no control of their own.
+    """Random noise at random places, as much as fits: for kinds that have no control of their own.
 
-    Pixels are uniform in [0, 1], entries of spikes 0 or 1 with equal chances, each sample its own.
+    Entries get a random order; as many of the first as stay inside the budget (found by halving)
+    become noise: pixels uniform in [0, 1], spikes 0 or 1 with equal chances, each sample its own.
     Threat model: no access, no queries, any budget of its kind.
 
     Attributes:
@@ -51,10 +54,18 @@ class ProjectedNoise:
         generator: torch.Generator,
     ) -> Tensor:
         """See `Attack.__call__`."""
-        noise = SampleGenerators(generator, len(x)).uniform(*x.shape[1:]).to(x.device)
+        drawn = SampleGenerators(generator, len(x)).uniform(*x.shape[1:], 2).to(x.device)
+        noise, order = drawn[..., 0], drawn[..., 1]
         if KINDS[self.kind].domain == "spikes":
             noise = noise.round()
-        return budget.project(noise.to(x.dtype), x)[0]
+        noise, one = noise.to(x.dtype), (-1, *(1,) * (x.dim() - 1))
+        low, high = torch.zeros(len(x), device=x.device), torch.ones(len(x), device=x.device)
+        for _ in range(HALVINGS):
+            middle = (low + high) / 2
+            mixed = torch.where(order < middle.view(one), noise, x)
+            fits = (budget.project(mixed, x)[0] == mixed).flatten(1).all(1)
+            low, high = torch.where(fits, middle, low), torch.where(fits, high, middle)
+        return budget.project(torch.where(order < low.view(one), noise, x), x)[0]
 
 
 _ALL: tuple[Attack, ...] = (UniformNoise(), SpikeRandom(), RandomJitter(), PatchNoise())

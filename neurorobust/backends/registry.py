@@ -159,7 +159,7 @@ def parse_replay(option: str, text: str) -> tuple[str, int]:
         BadInput: not of that form, or an unknown backend.
     """
     name, _, count = text.rpartition(":")
-    if not count.isdigit() or int(count) < 1:
+    if not (count.isascii() and count.isdigit()) or int(count) < 1:
         raise BadInput(f"{option} {text}: needs a number of samples, as in lava:32")
     try:
         return openable(name).name, int(count)

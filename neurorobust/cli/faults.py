@@ -176,7 +176,7 @@ def _tell(found: FaultResult, output: Output, out: Path | None) -> None:
 def _counts(text: str) -> list[int]:
     counts = []
     for name in options.names(text):
-        if not name.isdigit() or int(name) < 1:
+        if not (name.isascii() and name.isdigit()) or int(name) < 1:
             raise BadInput(f"--bits {text}: {name!r} is no number of bits, need for example 1,10")
         counts.append(int(name))
     if not counts:

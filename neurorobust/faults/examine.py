@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
-import json
-import re
 import tempfile
 import time
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -17,17 +14,17 @@ from neurorobust.classifier import Classifier, Network
 from neurorobust.datasets import Dataset
 from neurorobust.errors import BadInput, OutputError
 from neurorobust.evaluation import check_fit
-from neurorobust.evaluation.folder import RECORD, SAMPLES, SETTINGS
+from neurorobust.evaluation.folder import RECORD, SAMPLES
 from neurorobust.evaluation.kept import Count, Progress
 from neurorobust.evaluation.store import Store
 from neurorobust.faults.record import RECORDS, FaultRecord, read_fault
 from neurorobust.faults.request import FaultRequest, Task
+from neurorobust.faults.written import Written
+from neurorobust.netx.write import serialise
 from neurorobust.provenance import now, provenance
 from neurorobust.support import files
 from neurorobust.support.lock import locked
 from neurorobust.support.version import __version__
-
-NETWORK = re.compile(r"\d+\.net")
 
 
 def examine(
@@ -117,18 +114,21 @@ def _examine(
         "request": dataclasses.asdict(request),  # type: ignore[call-overload]
         "files": list(request.files()),
     }
-    earlier = _written(out)
+    written = Written.read(out)
+    earlier = written.networks()
     for name in request.files():
-        if (out / name).exists() and name not in earlier:
+        if _there(out / name) and name not in earlier:
             raise OutputError(
-                f"{out / name}: not written by faults, and never replaced; move it, or choose "
-                "another --out"
+                f"{out / name}: not written by faults as it is, and never replaced; move it, or "
+                "choose another --out"
             )
+    if network.model.sha256 in earlier.values():
+        raise OutputError(f"{out}: holds the network that is asked about; choose another --out")
     store = Store(out, wanted, resume, overwrite)
     if overwrite:
-        for name in earlier:
-            (out / name).unlink(missing_ok=True)
+        written.remove(earlier)
     if store.finished:
+        written.require((RECORD, SAMPLES))
         store.clean_up()
         return read_fault(out)
     started, clock = now(), time.perf_counter()
@@ -142,17 +142,17 @@ def _examine(
     where = provenance(command, started, seconds, classifier.backend.measured())
     record = RECORDS[request.fault](**said, **found.fields, provenance=where)
     for name, model in found.networks.items():
+        written.note(name, serialise(model))
         netx.write(model, out / name)
     files.write_npz(out / SAMPLES, {"label": data.y.numpy(), **found.arrays})
-    files.write_text(out / RECORD, record.model_dump_json(indent=2) + "\n")
+    written.note(SAMPLES)
+    text = record.model_dump_json(indent=2) + "\n"
+    written.note(RECORD, text.encode())
+    files.write_text(out / RECORD, text)
     store.clean_up()
     return record
 
 
-def _written(out: Path) -> list[str]:
-    """The networks that an earlier run wrote, or would have, by its settings."""
-    try:
-        asked: Mapping[str, Any] = json.loads((out / SETTINGS).read_text(encoding="utf-8"))
-        return [name for name in asked["files"] if NETWORK.fullmatch(name)]
-    except (OSError, ValueError, LookupError, TypeError):
-        return []  # nothing of ours
+def _there(path: Path) -> bool:
+    """Whether anything has that name, a broken link too."""
+    return path.exists() or path.is_symlink()

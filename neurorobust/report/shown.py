@@ -65,18 +65,19 @@ class Shown(Generic[Kind]):
         """
         if out is None or Path(out).resolve() == self.folder.resolve():
             return self._page(self.folder)
-        folder, names = Path(out), (RECORD, SAMPLES)
+        folder, begun = Path(out), list[Path]()
         try:
             folder.mkdir(parents=True, exist_ok=True)
             if any(folder.iterdir()):
                 raise OutputError(f"{folder}: holds files already, need a new or empty folder")
-            for name in names:
+            for name in (RECORD, SAMPLES):
+                begun.append(folder / name)
                 shutil.copyfile(self.folder / name, folder / name)
         except OSError as error:
-            for name in names:  # nothing half-written; the folder was empty
+            for path in begun:  # nothing half-written; the folder was empty
                 with contextlib.suppress(OSError):
-                    (folder / name).unlink(missing_ok=True)
-            raise OutputError(f"{folder}: {error.strerror}") from None
+                    path.unlink(missing_ok=True)
+            raise OutputError(f"{error.filename or folder}: {error.strerror}") from None
         return self._page(folder)
 
     def __str__(self) -> str:

@@ -33,7 +33,7 @@ def find(what: str, name: str, error: type[BadInput] = BadInput) -> Callable[...
     sys.path.insert(0, here)
     try:
         module = importlib.import_module(module_name)
-    except Exception as problem:  # anything: it is the user's code
+    except (Exception, SystemExit) as problem:  # anything: it is the user's code
         raise error(f"{what} {name}: cannot import {module_name!r} ({line(problem)})") from problem
     finally:
         if here in sys.path:
@@ -66,7 +66,9 @@ def member(what: str, name: str, registry: MutableMapping[str, Member], kind: ty
     if not isinstance(made, kind):
         needed = f"{kind.__module__}.{kind.__name__}"
         raise BadInput(f"{what} {name}: the factory returned {type(made).__name__}, need {needed}")
-    own = str(getattr(made, "name", ""))
+    own = getattr(made, "name", None)
+    if not isinstance(own, str) or not own or ":" in own:
+        raise BadInput(f"{what} {name}: its name is {own!r}, need a text without a colon")
     if registry.setdefault(own, made) != made:
         raise BadInput(f"{what} {name}: the name {own!r} is taken, give it another")
     return made
@@ -78,7 +80,7 @@ def _made(what: str, name: str) -> Any:
     factory = find(what, name)
     try:
         return factory()
-    except Exception as error:  # anything: it is the user's code
+    except (Exception, SystemExit) as error:  # anything: it is the user's code
         raise BadInput(f"{what} {name}: the factory raised {line(error)}") from error
 
 

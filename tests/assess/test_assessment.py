@@ -71,6 +71,10 @@ def test_an_interrupt_after_the_attacks_leaves_an_unfinished_record(
     assert whole.request["confirm"] == {"backend": "reference", "samples": 6}
     assert whole.request["compare_with"] == "pgd-linf"
     assert timeless(whole) == timeless(resumed)
+    bare = replace(request, confirm=None, compare_with=None)
+    told = assess(network, data, bare, tmp_path / "b", replace(setup, against=None), resume=True)
+    assert told.request == whole.request  # what was done was asked, whoever looks at it again
+    assert told.confirmed == whole.confirmed
 
 
 @pytest.mark.parametrize("stored", [True, False])

@@ -473,9 +473,10 @@ def recurrent_twin(layer: RecurrentLayer, inputs: torch.Tensor, belief) -> Run:
     packed = pack_recurrent_weights(layer.weight, layer.weight_rec)
     forward, back = (torch.from_numpy(part.weights).double() / 2**part.shift for part in packed)
     kept_u, kept_v = (
-        1 - int(decay) / 4096 for decay in (layer.neuron.current_decay, layer.neuron.voltage_decay)
+        1 - int(decay.item()) / 4096
+        for decay in (layer.neuron.current_decay, layer.neuron.voltage_decay)
     )
-    theta = float(int(layer.neuron.threshold) << 6)
+    theta = float(int(layer.neuron.threshold.item()) << 6)
     u = v = fed_back = torch.zeros(len(inputs), len(back)).double()
     spikes = []
     for frame in inputs[:, :, 0, 0].unbind(-1):

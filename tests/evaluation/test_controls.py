@@ -8,8 +8,8 @@ import pytest
 import torch
 
 from neurorobust.attacks import ATTACKS
-from neurorobust.attacks.controls import CONTROLS, control_of
-from neurorobust.budgets import KINDS
+from neurorobust.attacks.controls import CONTROLS, ProjectedNoise, control_of
+from neurorobust.budgets import KINDS, inside, parse
 from neurorobust.checks import flags, looked_for
 from neurorobust.datasets.base import Dataset
 from neurorobust.evaluation import Request, evaluate
@@ -75,3 +75,20 @@ def test_the_record_says_where_no_control_was_run(spiking, control: bool):
     ])  # fmt: skip
     assert "attacks without a control" in looked_for(record)
     assert record.classes == 4
+
+
+def test_noise_of_a_kind_without_a_control_is_at_random_places_and_uses_the_budget():
+    generator = torch.Generator().manual_seed(0)
+    x = (torch.rand(6, 2, 8, 8, 10, generator=generator) < 0.2).to(torch.uint8)
+    labels, budget = torch.zeros(6, dtype=torch.int64), parse("flips", "12")
+    made = ProjectedNoise("flips")(None, x, labels, budget, generator)
+    flips = (made != x).flatten(1)
+    assert flips.sum(1).tolist() == [12] * 6
+    places = flips.float().nonzero()[:, 1].float() / flips.shape[1]
+    assert 0.4 < float(places.mean()) < 0.6
+    assert inside(made, x, budget).all()
+    image = torch.rand(4, 1, 6, 6, generator=generator)
+    ball = parse("eps", "l0:5")
+    moved = ProjectedNoise("eps")(None, image, labels[:4], ball, generator)
+    assert inside(moved, image, ball).all()
+    assert ((moved != image).flatten(1).sum(1) >= 4).all()

@@ -125,7 +125,9 @@ def test_networks_of_an_earlier_run_go_and_a_file_of_yours_stays(asked, tmp_path
     fewer = BitsRequest((1,), candidates=1, repeats=1)
     examine(fewer, *asked, out=tmp_path, overwrite=True)
     assert {path.name for path in tmp_path.glob("*.net")} == {"1.net", "7.net"}
-    with pytest.raises(OutputError, match=r"7\.net: not written by faults, and never replaced"):
+    with pytest.raises(
+        OutputError, match=r"7\.net: not written by faults as it is, and never replaced"
+    ):
         examine(BitsRequest((7,)), *asked, out=tmp_path, overwrite=True)
     assert (tmp_path / "7.net").read_text() == "mine"
 
@@ -184,3 +186,56 @@ def test_a_record_of_no_known_fault_is_refused(tmp_path: Path):
     (tmp_path / "record.json").write_text('{"version": 1, "fault": "leak"}')
     with pytest.raises(BadInput, match=r"record\.json"):
         nr.read_result(tmp_path)
+
+
+BITS = REQUESTS["bits"][0]
+
+
+def test_a_network_that_was_changed_since_is_yours_and_stays(asked, tmp_path: Path):
+    examine(BITS, *asked, out=tmp_path)
+    (tmp_path / "3.net").write_bytes(b"mine")
+    with pytest.raises(OutputError, match=r"3\.net: not written by faults as it is"):
+        examine(BITS, *asked, out=tmp_path, overwrite=True)
+    examine(BitsRequest((1,), candidates=2, repeats=2), *asked, out=tmp_path, overwrite=True)
+    assert (tmp_path / "3.net").read_bytes() == b"mine"
+
+
+def test_a_folder_in_the_place_of_a_network_is_refused_before_anything_goes(asked, tmp_path: Path):
+    before = examine(BITS, *asked, out=tmp_path)
+    (tmp_path / "3.net").unlink()
+    (tmp_path / "3.net").mkdir()
+    with pytest.raises(OutputError, match=r"3\.net: not written by faults as it is"):
+        examine(BITS, *asked, out=tmp_path, overwrite=True)
+    assert read_fault(tmp_path) == before
+
+
+def test_the_network_that_is_asked_about_is_never_removed(asked, tmp_path: Path):
+    examine(BITS, *asked, out=tmp_path)
+    flipped = nr.models.locate_model(str(tmp_path / "1.net"))
+    network = nr.Network(
+        "flipped", flipped, asked[0].network.card.model_copy(update={"sha256": None})
+    )
+    with (
+        network.open() as classifier,
+        pytest.raises(OutputError, match="holds the network that is asked about"),
+    ):
+        examine(BITS, classifier, *asked[1:], out=tmp_path, overwrite=True)
+    assert (tmp_path / "1.net").is_file()
+
+
+@pytest.mark.parametrize("name", ["record.json", "samples.npz"])
+def test_a_finished_result_that_was_changed_is_not_believed(asked, tmp_path: Path, name: str):
+    whole = examine(BITS, *asked, out=tmp_path)
+    content = (tmp_path / name).read_bytes()
+    (tmp_path / name).write_bytes(content.replace(b'"seed": 0', b'"seed": 9') + b"\n")
+    with pytest.raises(OutputError, match=rf"{name}: not as it was written"):
+        examine(BITS, *asked, out=tmp_path, resume=True)
+    again = examine(BITS, *asked, out=tmp_path, overwrite=True)
+    assert timeless(again) == timeless(whole)
+
+
+def test_a_strangers_checksums_are_not_replaced(asked, tmp_path: Path):
+    (tmp_path / "checksums.json").write_text("[1, 2]")
+    with pytest.raises(OutputError, match=r"checksums\.json: not written by faults"):
+        examine(BITS, *asked, out=tmp_path)
+    assert (tmp_path / "checksums.json").read_text() == "[1, 2]"

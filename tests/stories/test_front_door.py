@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import importlib
 import inspect
 import re
@@ -148,7 +149,11 @@ def test_a_slice_with_a_step_is_refused(digits):
         _ = digits[1][:10:2]
 
 
-def test_a_result_prints_reports_and_is_read_again(digits, tmp_path):
+def unreadable(folder: Path) -> None:
+    raise PermissionError(errno.EACCES, "Permission denied", str(folder))
+
+
+def test_a_result_prints_reports_and_is_read_again(digits, tmp_path, monkeypatch):
     classifier, data = digits
     result = nr.evaluate(classifier, data, ["pgd-linf", "sda"], eps="0.1", flips=4)
     text = str(result)
@@ -164,6 +169,11 @@ def test_a_result_prints_reports_and_is_read_again(digits, tmp_path):
     (tmp_path / "full" / "mine").write_text("x")
     with pytest.raises(OutputError, match="holds files already"):
         result.report(tmp_path / "full")
+    monkeypatch.setattr(Path, "iterdir", unreadable)
+    with pytest.raises(OutputError, match="Permission denied"):
+        result.report(tmp_path / "page")
+    monkeypatch.undo()
+    assert (tmp_path / "page" / "record.json").is_file()  # it could not be seen, so it stays
     folder = result.folder
     assert folder.is_dir()
     del result
@@ -266,3 +276,13 @@ def test_the_door_of_the_package_is_that_of_its_functions():
     assert len(WHERE) > 30
     for name, module in WHERE.items():
         assert getattr(nr, name) is getattr(importlib.import_module(module), name)
+
+
+def test_what_is_no_budget_and_no_folder_is_refused(digits):
+    classifier, data = digits
+    for wrong in (b"0.1", True, object()):
+        with pytest.raises(BadInput, match="need a text or a number"):
+            nr.evaluate(classifier, data, "pgd-linf", eps=wrong)
+    with pytest.raises(BadInput, match="out: empty"):
+        nr.evaluate(classifier, data, out="")
+    assert nr.evaluate(classifier, data, eps=None).record.robust == {}

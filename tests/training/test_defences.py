@@ -184,3 +184,15 @@ def test_the_command_line_takes_a_defence(tmp_path: Path, name: str) -> None:
         assert done.exit_code == 0, done.output
         card = json.loads((out / "card.json").read_text())
         assert card["training"]["defence"] == "none"
+
+
+def test_a_defence_whose_settings_cannot_be_kept_is_refused(tmp_path, monkeypatch):
+    (tmp_path / "plain_defence.py").write_text(
+        "from neurorobust.training.defences import Defence\n\n\n"
+        "class Plain(Defence):\n    name = 'plain-one'\n\n"
+        "    def loss(self, learner, batch, generator):\n        return learner\n"
+    )
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(BadInput, match="Plain is no frozen dataclass"):
+        find_defence("plain_defence:Plain")
+    DEFENCES.pop("plain-one")
