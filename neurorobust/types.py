@@ -34,7 +34,7 @@ class Inputs:
         held: steps for which drive is held, ≥ 1; None for spikes.
 
     Raises:
-        BadInput: another number of axes, or no steps.
+        BadInput: values that are no real tensor, another number of axes, or no steps.
 
     Example:
         >>> import torch
@@ -47,6 +47,11 @@ class Inputs:
     held: int | None = None
 
     def __post_init__(self) -> None:
+        if not isinstance(self.values, Tensor) or self.values.is_complex():
+            what = getattr(self.values, "dtype", type(self.values).__name__)
+            raise BadInput(f"{self.kind}: values are {what}, need a torch tensor of integers")
+        if self.held is not None and type(self.held) is not int:
+            raise BadInput(f"drive: steps is {self.held!r}, need a whole number")
         wanted = 4 if self.driven else 5
         if self.values.dim() != wanted:
             axes = ("batch", "channel", "height", "width", "time")[:wanted]
@@ -86,7 +91,13 @@ class Inputs:
         return replace(self, values=values)
 
     def first_steps(self, steps: int) -> Inputs:
-        """The same inputs for fewer steps."""
+        """The same inputs for fewer steps, or as many.
+
+        Raises:
+            BadInput: more than there are, or none.
+        """
+        if not 1 <= steps <= self.steps:
+            raise BadInput(f"{self.kind}: {steps} of {self.steps} time steps, need 1 to as many")
         if self.held is None:
             return self.with_values(self.values[..., :steps])
         return replace(self, held=steps)

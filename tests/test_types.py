@@ -64,3 +64,15 @@ def test_wrong_axes_and_no_steps_are_refused():
         Inputs.drive(spikes()[..., 0], 0)
     with pytest.raises(BadInput, match="spikes: 4 axes"):
         next(iter(Inputs.of(spikes())))  # a single row is no batch
+
+
+def test_values_that_are_no_real_tensor_and_steps_that_are_no_whole_number_are_refused():
+    bias = torch.zeros(2, 1, 1, 4, dtype=torch.int32)
+    with pytest.raises(BadInput, match=r"spikes: values are torch\.complex64, need a torch tensor"):
+        Inputs(torch.zeros(2, 1, 1, 4, 3, dtype=torch.complex64))
+    for steps in (16.0, True, "16"):
+        with pytest.raises(BadInput, match=r"drive: steps is .*, need a whole number"):
+            Inputs(bias, steps)
+    for steps in (0, 8):
+        with pytest.raises(BadInput, match=f"drive: {steps} of 7 time steps"):
+            Inputs(bias, 7).first_steps(steps)
