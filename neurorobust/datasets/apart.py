@@ -36,6 +36,25 @@ def check_apart(scored: Dataset, learnt: Dataset) -> None:
         )
 
 
+def check_learnt(scored: Dataset, learnt: Dataset) -> None:
+    """Refuse samples to learn from of which every one is scored as well.
+
+    Single pictures may stand in both splits of a published set; all of them mean the same split.
+
+    Args:
+        scored: what is scored.
+        learnt: what an adversary learns from, or a mode is chosen on.
+
+    Raises:
+        DatasetError: says how many there are.
+    """
+    if set(_digests(learnt)) <= set(_digests(scored)):
+        raise DatasetError(
+            f"{learnt.name}: all {len(learnt)} samples to learn from are among the {len(scored)} "
+            "that are scored; give others"
+        )
+
+
 def _digests(data: Dataset) -> list[bytes]:
     rows = np.ascontiguousarray(data.x.numpy())
     return [hashlib.blake2b(row.data, digest_size=16).digest() for row in rows]

@@ -12,6 +12,7 @@ from neurorobust import netx
 from neurorobust.backends.engine import EngineBackend
 from neurorobust.classifier import Classifier, Network
 from neurorobust.datasets import Dataset
+from neurorobust.datasets.apart import check_learnt
 from neurorobust.errors import BadInput, OutputError
 from neurorobust.evaluation import check_fit
 from neurorobust.evaluation.folder import RECORD, SAMPLES
@@ -70,6 +71,7 @@ def examine(
         if known is None or not len(known):
             raise BadInput(f"faults {request.fault}: no samples for the adversary to learn from")
         check_fit(classifier, known)
+        check_learnt(data, known)
     if out is None:
         with tempfile.TemporaryDirectory(prefix="neurorobust-") as folder:
             return _examine(request, classifier, network, data, known, Path(folder), False, False,

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 import neurorobust as nr
-from neurorobust.errors import BadInput, OutputError
+from neurorobust.errors import BadInput, DatasetError, OutputError
 from neurorobust.faults.bits_request import BitsRequest
 from neurorobust.faults.examine import examine
 from neurorobust.faults.inputs_request import InputsRequest
@@ -239,3 +239,11 @@ def test_a_strangers_checksums_are_not_replaced(asked, tmp_path: Path):
     with pytest.raises(OutputError, match=r"checksums\.json: not written by faults"):
         examine(BITS, *asked, out=tmp_path)
     assert (tmp_path / "checksums.json").read_text() == "[1, 2]"
+
+
+@pytest.mark.parametrize("fault", ["bits", "leak"])
+def test_an_adversary_learns_from_others_than_are_scored(asked, tmp_path: Path, fault: str):
+    classifier, data, _ = asked
+    with pytest.raises(DatasetError, match="all 20 samples to learn from are among the 60"):
+        examine(REQUESTS[fault][0], classifier, data, data.limited(20), out=tmp_path / "out")
+    assert not (tmp_path / "out").exists() or not any((tmp_path / "out").iterdir())
