@@ -31,7 +31,7 @@ def print_fault(record: FaultRecord, console: Console, report: Path | None = Non
         console.print(note, markup=False)
     table = Table()
     for head in shown.heads:
-        table.add_column(Text(head))
+        table.add_column(Text(head.replace(", ", ",\n")))  # it breaks before figures do
     for row in shown.rows:
         table.add_row(*map(Text, row))
     console.print(table)
