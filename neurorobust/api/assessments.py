@@ -34,7 +34,7 @@ def ask(
     targeted: bool = False,
     control: bool = True,
     confirm: str = "",
-    compare_with: str | None = None,
+    compare_with: str | Attack | None = None,
 ) -> Request:
     """Everything that is asked of a network, read and checked before any work.
 

@@ -15,15 +15,16 @@ from torch import Tensor
 
 from neurorobust import attacks as registry
 from neurorobust import datasets
+from neurorobust.api.assessments import ask
 from neurorobust.assess.assess import Setup, assess_classifier
 from neurorobust.assess.compare import compare as compare_classifiers
 from neurorobust.attacks import Attack
 from neurorobust.attacks.recipe import Recipe
-from neurorobust.backends.registry import Settings, parse_replay
+from neurorobust.backends.registry import Settings
 from neurorobust.budgets import KINDS
 from neurorobust.classifier import Classifier
 from neurorobust.errors import BadInput
-from neurorobust.evaluation import DRAWS, Confirm, Progress, Request
+from neurorobust.evaluation import DRAWS, Progress, Request
 from neurorobust.evaluation.compatibility import check_fit, check_jobs
 from neurorobust.evaluation.draws import Draws
 from neurorobust.evaluation.jobs import Job
@@ -189,16 +190,16 @@ def evaluate(
     given = typed_by_kind(budgets)
     if against is not None and not given:
         raise BadInput("against: a comparison needs a budget, give for example eps=0.1")
-    request = Request(
-        attacks=attacks,
-        budgets=given,
+    request = ask(
+        attacks,
+        given,
         seed=seed,
         seeds=seeds,
         draws=draws,
         minimum=minimum,
         targeted=targeted,
         control=control,
-        confirm=None if confirm is None else Confirm(*parse_replay("confirm", confirm)),
+        confirm=confirm or "",
         compare_with=None if against is None else KINDS[next(iter(given))].compared_by,
     )
     setup = Setup(
@@ -286,10 +287,11 @@ def _typed(values: Typed) -> tuple[str, ...]:
     """
     if values is None:
         return ()
-    if isinstance(values, (str, bytes)) or not isinstance(values, Iterable):
-        values = [values]  # type: ignore[list-item]  # said below what it is
-    for value in values:
+    listed: list[object] = [values]
+    if isinstance(values, Iterable) and not isinstance(values, (str, bytes)):
+        listed = list(values)
+    for value in listed:
         if not isinstance(value, (str, Real)) or isinstance(value, bool):
             raise BadInput(f"budget {value!r}: is {type(value).__name__}, need a text or a number")
-    texts = [part for value in values for part in str(value).split(",")]
+    texts = [part for value in listed for part in str(value).split(",")]
     return tuple(text.strip() for text in texts if text.strip())

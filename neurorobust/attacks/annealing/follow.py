@@ -108,7 +108,7 @@ class Followed:
         """Whether `least` is spent and the lowest energy is above `NEAR` of the untouched sample's.
 
         Of 122 samples on four networks 51 were so far after 1 or 1.5 10^9 neurons times steps; two
-        to ten times as many broke one of them, and four of the 36 that were near.
+        to twenty times as many broke one of them, and five of the 36 that were near.
 
         Args:
             energy: the lowest so far, by `standing`.
